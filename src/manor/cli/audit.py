@@ -1,0 +1,88 @@
+"""``manor audit``."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import click
+
+from manor.cli.failures import Exit
+from manor.cli.options import open_workplace, with_global_options
+from manor.cli.render import print_document, print_table
+from manor.errors import EXIT_SOME_FAILED, NotFoundError
+
+if TYPE_CHECKING:
+    from manor.control.audit import AuditEntry, AuditVerdict
+
+
+@click.group()
+@with_global_options
+def audit() -> None:
+    """Read and verify the audit log."""
+
+
+@audit.command("list")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, metavar="N")
+@click.option("--subject", metavar="S", help="Only entries about this tenant id, registry or server.")
+@with_global_options
+def list_entries(limit: int, subject: str | None) -> None:
+    """Show the newest entries, newest first."""
+
+    async def work() -> tuple[AuditEntry, ...]:
+        from manor.control.audit import AuditLog
+        from manor.wiring import look_runtime
+
+        async with look_runtime(open_workplace()) as runtime:
+            if runtime is None:
+                return ()
+            return await AuditLog(runtime.catalog, runtime.anchor).list(limit=limit, subject=subject)
+
+    entries = asyncio.run(work())
+    documents = [
+        {
+            "sequence": e.sequence,
+            "at": e.at.isoformat(),
+            "actor": e.actor,
+            "action": e.action,
+            "subject": e.subject,
+            "operation": e.operation,
+            "details": dict(e.details),
+            "mac": e.mac,
+        }
+        for e in entries
+    ]
+    if print_document(documents):
+        return
+    rows = [(str(e.sequence), f"{e.at:%Y-%m-%d %H:%M:%S}", e.actor, e.action, e.subject) for e in entries]
+    print_table(("seq", "at (UTC)", "actor", "action", "subject"), rows)
+
+
+@audit.command()
+@with_global_options
+def verify() -> None:
+    """Check the whole chain against its keys and outside anchors; exit code 1 if anything was changed."""
+
+    async def work() -> AuditVerdict:
+        from manor.control.audit import AuditLog
+        from manor.wiring import look_runtime
+
+        async with look_runtime(open_workplace()) as runtime:
+            if runtime is None:
+                raise NotFoundError("there is no catalog yet, so there is no audit log", hint="deploy something first")
+            return await AuditLog(runtime.catalog, runtime.anchor).verify()
+
+    verdict = asyncio.run(work())
+    document = {
+        "ok": verdict.ok,
+        "entries": verdict.entries,
+        "anchored_through": verdict.anchored_through,
+        "problems": list(verdict.problems),
+    }
+    if not print_document(document):
+        for problem in verdict.problems:
+            click.echo(f"✗ {problem}")
+        sign = "✓" if verdict.ok else "✗"
+        click.echo(f"{sign} audit log: {verdict.entries} entries, anchored outside up to entry {verdict.anchored_through}")
+    if not verdict.ok:
+        raise Exit(EXIT_SOME_FAILED)

@@ -1,0 +1,51 @@
+"""``manor doctor``."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from manor.cli.failures import Exit
+from manor.cli.options import fleet_source, open_workplace, parallel_option, with_global_options
+from manor.cli.render import print_document, print_table
+from manor.errors import EXIT_SOME_FAILED
+
+if TYPE_CHECKING:
+    from manor.control.operations.doctor import Examination
+
+_SIGNS = {"ok": "✓", "warning": "!", "problem": "✗"}
+
+
+@click.command()
+@click.option("--registry", type=click.Path(path_type=Path), metavar="F", help="Forecast for this registry.")
+@parallel_option
+@with_global_options
+def doctor(registry: Path | None, parallel: int | None) -> None:
+    """Look at every server: rights, pooler, connections, disk and inode forecast, leftovers."""
+    from manor.control.operations.doctor import examine
+    from manor.wiring import open_runtime
+
+    workplace = open_workplace(registry)
+    planned, most = 0, parallel or 20
+    if registry is not None:
+        from manor.control.operations.fleet import load_fleet
+
+        fleet = load_fleet(fleet_source(workplace, registry))
+        planned = len(fleet.targets)
+        most = parallel or fleet.registry.operations.batch_settings.max_parallel
+
+    async def work() -> list[Examination]:
+        async with open_runtime(workplace) as runtime:
+            return await examine(runtime, planned=planned, parallel=most)
+
+    found = asyncio.run(work())
+    if not print_document([e.to_json() for e in found]):
+        print_table(("", "server", "subject", "finding"), [(_SIGNS[e.verdict], e.server, e.subject, e.message) for e in found])
+        for e in found:
+            if e.hint:
+                click.echo(f"  hint ({e.server}, {e.subject}): {e.hint}")
+    if any(e.verdict == "problem" for e in found):
+        raise Exit(EXIT_SOME_FAILED)

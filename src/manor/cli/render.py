@@ -1,0 +1,122 @@
+"""Results on the terminal: tables for people, JSON and YAML for programs. Rich is imported only where a table is drawn."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from manor.cli.options import current
+from manor.errors import InputError
+
+if TYPE_CHECKING:
+    from manor.control.rollout.report import Report
+
+MARKS = {
+    "success": "✓",
+    "skipped": "–",
+    "error": "✗",
+    "not_started": "·",
+    "pending": "○",
+    "rolled_back": "↩",
+    "needs_decision": "?",
+}
+
+
+def to_text(document: Mapping[str, Any] | Sequence[Any], how: str) -> str:
+    """A document as ``json`` or ``yaml`` text."""
+    if how == "json":
+        return json.dumps(document, ensure_ascii=False, indent=2, default=str)
+    import yaml
+
+    plain = json.loads(json.dumps(document, default=str))
+    text: str = yaml.dump(plain, Dumper=yaml.SafeDumper, allow_unicode=True, sort_keys=False)
+    return text.rstrip("\n")
+
+
+def print_document(document: Mapping[str, Any] | Sequence[Any]) -> bool:
+    """Print it where the format is json or yaml; returns whether it did."""
+    how = current().format
+    if how == "table":
+        return False
+    click.echo(to_text(document, how))
+    return True
+
+
+def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "") -> None:
+    """A table that fits the terminal; plain columns where it is none."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, soft_wrap=False, width=None if click.get_text_stream("stdout").isatty() else 160)
+    table = Table(*headers, title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    for row in rows:
+        table.add_row(*(cell.replace("[", "\\[") for cell in row))
+    console.print(table)
+
+
+def say(text: str = "") -> None:
+    """A line for people: on stdout with tables, on stderr where stdout belongs to a document; nothing when quiet."""
+    options = current()
+    if not options.quiet:
+        click.echo(text, err=options.format != "table")
+
+
+def print_report(report: Report, *, shown: int = 20) -> None:
+    """One operation's result: errors in full, the others summed up (``--verbose`` lists all)."""
+    if print_document(report.to_json()):
+        return
+    verbose = current().verbose
+    wanted = [o for o in report.outcomes if verbose or str(o.status) in {"error", "not_started", "needs_decision"}]
+    rows = [
+        (MARKS.get(str(o.status), ""), o.target.database, o.target.group, str(o.status), o.detail or "")
+        for o in (wanted if verbose else wanted[:shown])
+    ]
+    if rows:
+        print_table(("", "database", "group", "status", "detail"), rows)
+    if len(wanted) > len(rows):
+        click.echo(f"… and {len(wanted) - len(rows)} more; --verbose lists all")
+    for hint in sorted({o.failure.hint for o in wanted if o.failure and o.failure.hint}):
+        click.echo(f"  hint: {hint}")
+    for orphan in report.orphans[: None if verbose else shown]:
+        click.echo(f"orphan ({orphan.kind}): {orphan.database} on {orphan.server}: {orphan.detail}")
+    if len(report.orphans) > shown and not verbose:
+        click.echo(f"… and {len(report.orphans) - shown} more orphans; --verbose lists all")
+    for notice in report.notices:
+        say(f"note: {notice}")
+    click.echo(summary_line(report))
+
+
+def summary_line(report: Report) -> str:
+    """``deploy: 153 targets: 153 success in 7.4 s (operation …)``."""
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(report.summary.items())) or "nothing to do"
+    verb = f"{report.verb} (dry run)" if report.dry_run else report.verb
+    took = f" in {report.duration_seconds:.1f} s" if report.duration_seconds else ""
+    tail = f"; plan {report.digest}" if report.dry_run else (f" (operation {report.operation})" if report.operation else "")
+    return f"{verb}: {len(report.outcomes)} targets: {counts}{took}{tail}"
+
+
+def write_report(report: Report, path: Path | None) -> None:
+    """Write the document to a file; its ending decides the format. Raises ``InputError`` where it cannot be written."""
+    if path is None:
+        return
+    how = report_format(path)
+    try:
+        path.write_text(to_text(report.to_json(), how) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"the report cannot be written to {path}: {error.strerror}") from error
+    say(f"report written to {path}")
+
+
+def report_format(path: Path) -> str:
+    """``json`` or ``yaml`` by the file's ending. Raises ``InputError`` for another one: found before the work, not after."""
+    formats = {".json": "json", ".yaml": "yaml", ".yml": "yaml"}
+    if path.suffix.lower() not in formats:
+        raise InputError(f"--report {path}: the ending must be .json, .yaml or .yml")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"--report {path}: the folder {path.absolute().parent} does not exist")
+    return formats[path.suffix.lower()]

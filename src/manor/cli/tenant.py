@@ -1,0 +1,175 @@
+"""``manor tenant``: single tenants."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from manor.cli.options import open_project, open_workplace, with_global_options
+from manor.cli.render import print_document, print_table, say
+from manor.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from manor.control.catalog.records import DatabaseRecord
+    from manor.control.runtime import Runtime
+
+tenant_option = click.option(
+    "--tenant-id", "tenant", metavar="T", help="Full id customer/group/id, or a short id or database name that is unique."
+)
+tenant_argument = click.argument("tenant_argument", metavar="[TENANT]", required=False)
+
+
+@click.group()
+@with_global_options
+def tenant() -> None:
+    """List, show and enter single tenants."""
+
+
+@contextlib.asynccontextmanager
+async def _looking() -> AsyncIterator[Runtime]:
+    from manor.wiring import look_runtime
+
+    async with look_runtime(open_workplace()) as runtime:
+        if runtime is None:
+            raise NotFoundError("there is no catalog yet, so there are no tenants", hint="manor multi-tenant deploy")
+        yield runtime
+
+
+def _named(option: str | None, argument: str | None) -> str:
+    name = option or argument
+    if not name:
+        raise click.UsageError("name a tenant: TENANT or --tenant-id T")
+    return name
+
+
+def _find(name: str) -> DatabaseRecord:
+    async def work() -> DatabaseRecord:
+        from manor.control.operations.tenants import find_tenant
+
+        async with _looking() as runtime:
+            return await find_tenant(runtime, name)
+
+    return asyncio.run(work())
+
+
+def _json(record: DatabaseRecord) -> dict[str, Any]:
+    return {
+        "tenant_id": str(record.tenant),
+        "name": record.name,
+        "database": record.database,
+        "server": record.server,
+        "group": record.group,
+        "template": record.template,
+        "state": record.state,
+        "role": record.role,
+        "is_active": record.is_active,
+        "source": record.source,
+        "golden": record.golden,
+        "fingerprint": record.fingerprint,
+        "created_at": record.created_at.isoformat() if record.created_at else None,
+        "updated_at": record.updated_at.isoformat() if record.updated_at else None,
+    }
+
+
+@tenant.command("list")
+@click.option("--group", metavar="G", help="Only this group.")
+@with_global_options
+def list_tenants(group: str | None) -> None:
+    """List every recorded tenant."""
+
+    async def work() -> list[DatabaseRecord]:
+        from manor.control.operations.tenants import list_tenants as listed
+
+        async with _looking() as runtime:
+            return await listed(runtime, group=group)
+
+    records = asyncio.run(work())
+    if print_document([_json(r) for r in records]):
+        return
+    print_table(
+        ("tenant", "database", "template", "server", "state"),
+        [(str(r.tenant), r.database, r.template, r.server, r.state) for r in records],
+    )
+    say(f"{len(records)} tenants")
+
+
+@tenant.command()
+@tenant_argument
+@tenant_option
+@click.option("--drift", is_flag=True, help="Also compare its schema with the one it was made from.")
+@with_global_options
+def show(tenant_argument: str | None, tenant: str | None, drift: bool) -> None:
+    """Show what is recorded about one tenant (its URL: `manor tenant url`)."""
+    name = _named(tenant, tenant_argument)
+
+    async def work() -> tuple[DatabaseRecord, list[str]]:
+        from manor.control.operations.tenants import find_tenant, tenant_drift
+
+        async with _looking() as runtime:
+            record = await find_tenant(runtime, name)
+            return record, await tenant_drift(runtime, record) if drift else []
+
+    record, differences = asyncio.run(work())
+    document = {**_json(record), "variables": dict(record.variables), "config": dict(record.config)}
+    if drift:
+        document["drift"] = differences
+    if print_document(document):
+        return
+    for key, value in document.items():
+        if key not in {"variables", "config", "drift"} and value not in (None, ""):
+            click.echo(f"{key.replace('_', ' '):<12} {value}")
+    for line in differences:
+        click.echo(f"✗ {line}")
+    if drift and not differences:
+        click.echo("✓ no drift")
+
+
+@tenant.command()
+@tenant_argument
+@tenant_option
+@with_global_options
+def url(tenant_argument: str | None, tenant: str | None) -> None:
+    """Print a tenant's connection URL, password included."""
+    record = _find(_named(tenant, tenant_argument))
+    if not print_document({"tenant_id": str(record.tenant), "url": record.url}):
+        click.echo(record.url)
+
+
+@tenant.command(context_settings={"ignore_unknown_options": True})
+@click.argument("tenant_argument", metavar="TENANT")
+@click.argument("psql_arguments", nargs=-1, type=click.UNPROCESSED)
+@with_global_options
+def psql(tenant_argument: str, psql_arguments: tuple[str, ...]) -> None:
+    """Enter a tenant's database as its own role; further arguments go to psql."""
+    from manor.control.engines.postgres.client import psql_environment
+    from manor.wiring import embedded_server
+
+    record = _find(tenant_argument)
+    project, environment = open_project()
+    binary = str(embedded_server(project, environment).client_binary("psql"))
+    os.execve(binary, [binary, *psql_arguments], {**os.environ, **psql_environment(record.url)})  # noqa: S606 - no shell wanted
+
+
+@tenant.command("rotate-password")
+@tenant_argument
+@tenant_option
+@with_global_options
+def rotate_password(tenant_argument: str | None, tenant: str | None) -> None:
+    """Give a tenant's role a new password; applications must fetch the new URL."""
+    name = _named(tenant, tenant_argument)
+
+    async def work() -> DatabaseRecord:
+        from manor.control.operations.tenants import rotate_password as rotate
+        from manor.wiring import open_runtime
+
+        async with open_runtime(open_workplace()) as runtime:
+            return await rotate(runtime, name)
+
+    record = asyncio.run(work())
+    if not print_document({"tenant_id": str(record.tenant), "rotated": True}):
+        click.echo(f"{record.tenant} has a new password; `manor tenant url` prints the new URL")

@@ -1,0 +1,1 @@
+"""The control-plane database: what Manor did, where, and for whom."""

@@ -1,0 +1,188 @@
+"""Tenants and their databases: listing, finding, and recording what is intended and what is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from psycopg.rows import TupleRow
+
+from manor.control.catalog.chain import safe_json
+from manor.control.catalog.ledger import LedgerStore
+from manor.control.catalog.link import Connection
+from manor.control.catalog.queries import query
+from manor.control.catalog.records import AuditEvent, DatabaseRecord
+from manor.control.catalog.store import batch_json
+from manor.control.steps import Outcome, Status
+from manor.errors import ConflictError, InputError, NotFoundError
+from manor.scan import suggest
+from manor.tenancy import TenantId
+
+_BATCH = 5_000
+"""Rows per statement: large enough to make round trips cheap, small enough for the server's memory."""
+
+
+class FleetStore(LedgerStore):
+    """Tenants, databases and outcomes."""
+
+    async def databases(
+        self, source: str | None = None, *, server: str | None = None, group: str | None = None, state: str | None = None
+    ) -> list[DatabaseRecord]:
+        """All recorded databases by tenant id, those of one source, server, group or state if given; without URLs."""
+        parameters = {"source": source, "server": server, "group": group, "state": state}
+        return [_record(row) for row in await self._link.rows(query("databases"), parameters)]
+
+    async def database_by_tenant(self, text: str) -> DatabaseRecord:
+        """The database of one tenant, with its URL. ``text``: full tenant id, or a short id or database name that is unique.
+
+        Raises ``NotFoundError`` with a suggestion, and ``InputError`` with the candidates where several match.
+        """
+        rows = await self._link.rows(query("database_by_tenant"), {"text": text})
+        if not rows:
+            raise NotFoundError(f"there is no tenant {text!r}", hint=await self._suggestion(text))
+        found = _tenant(rows[0])
+        if len(rows) > 1 and str(found) != text:
+            candidates = ", ".join(str(_tenant(row)) for row in rows)
+            raise InputError(f"{text!r} is the name of several tenants", hint=f"name one of them: {candidates}")
+        return _record(rows[0], url=self._secrets.decrypt(str(found), rows[0][-1]))
+
+    async def record_intent(self, batch: Sequence[DatabaseRecord], operation_id: str) -> None:
+        """Record tenants and databases that are about to be made, as ``pending``; all or none. Safe to repeat.
+
+        A record without URL leaves a URL that is there. Raises ``ConflictError`` where a name or role belongs to another
+        tenant, or where a ready database would change its place.
+        """
+        rows = _rows(batch)
+        async with self._link.transaction() as connection:
+            for part in _parts(rows):
+                await self._refuse_conflicts(connection, part)
+                await self._record(connection, [{**row, "state": "pending"} for row in part], operation_id)
+
+    async def record_results(
+        self,
+        operation_id: str,
+        outcomes: Sequence[Outcome],
+        ready: Sequence[DatabaseRecord] = (),
+        audit: Sequence[AuditEvent] = (),
+    ) -> None:
+        """Commit what became of targets in one transaction and two round trips: outcomes, ready databases, audit lines.
+
+        A database that is pending and whose outcome is an error becomes ``failed``. ``operation_id`` must have begun.
+        """
+        rows = _rows(ready)
+        async with self._link.transaction() as connection:
+            for part in _parts(_outcome_rows(outcomes)):
+                await connection.execute(query("record_outcomes"), {"operation": operation_id, "batch": safe_json(part)})
+            failed = sorted(str(o.target.tenant) for o in outcomes if o.status is Status.ERROR)
+            if failed:
+                await connection.execute(query("mark_failed"), {"operation": operation_id, "tenants": failed})
+            for part in _parts(rows):
+                await self._record(connection, [{**row, "state": "ready"} for row in part], operation_id)
+            await self._append(connection, operation_id, audit)
+
+    async def _record(self, connection: Connection, rows: list[dict[str, Any]], operation_id: str) -> None:
+        encrypted = ({**row, "url": self._secrets.encrypt(row["tenant"], row["url"])} for row in rows)
+        batch = batch_json(encrypted)
+        await connection.execute(query("record_tenants"), {"batch": batch})
+        await connection.execute(query("record_databases"), {"batch": batch, "operation": operation_id})
+
+    async def _refuse_conflicts(self, connection: Connection, rows: list[dict[str, Any]]) -> None:
+        names = [{key: row[key] for key in ("tenant", "server", "database", "role")} for row in rows]
+        found = await (await connection.execute(query("conflicting_databases"), {"batch": batch_json(names)})).fetchall()
+        if found:
+            more = f" (and {len(found) - 1} more like it)" if len(found) > 1 else ""
+            raise ConflictError(_conflict(found[0]) + more, hint="manor tenant show tells what is recorded")
+
+    async def _suggestion(self, text: str) -> str:
+        """Near names among tenants that share the beginning; comparing with all of a large fleet would take seconds."""
+        short_id = text.rpartition("/")[2]
+        rows = await self._link.rows(query("similar_tenants"), {"short_id": short_id})
+        near = suggest(text, {row[0] for row in rows}) if "/" in text else suggest(text, {row[1] for row in rows})
+        return near or "manor tenant list shows all tenants"
+
+
+def _tenant(row: TupleRow) -> TenantId:
+    return TenantId(row[0], row[1], row[2])
+
+
+def _record(row: TupleRow, url: str = "") -> DatabaseRecord:
+    return DatabaseRecord(
+        tenant=TenantId(row[0], row[1], row[2]),
+        database=row[3],
+        server=row[4],
+        group=row[5],
+        template=row[6],
+        state=row[7],
+        role=row[8],
+        golden=row[9],
+        fingerprint=row[10],
+        source=row[11],
+        name=row[12],
+        is_active=row[13],
+        config=row[14] or {},
+        variables=row[15] or {},
+        created_at=row[16],
+        updated_at=row[17],
+        url=url,
+    )
+
+
+def _rows(batch: Iterable[DatabaseRecord]) -> list[dict[str, Any]]:
+    """By tenant id, so that two writers cannot wait for each other; a tenant that stands twice counts last."""
+    rows = {str(record.tenant): _row(record) for record in batch}
+    return [rows[tenant] for tenant in sorted(rows)]
+
+
+def _row(record: DatabaseRecord) -> dict[str, Any]:
+    return {
+        "tenant": str(record.tenant),
+        "customer_code": record.tenant.customer_code,
+        "tenant_group": record.tenant.group,
+        "short_id": record.tenant.id,
+        "name": record.name or record.tenant.id,
+        "url": record.url,
+        "is_active": record.is_active,
+        "source": record.source,
+        "variables": dict(record.variables),
+        "config": dict(record.config),
+        "server": record.server,
+        "database": record.database,
+        "grp": record.group,
+        "template": record.template,
+        "role": record.role,
+        "golden": record.golden,
+        "fingerprint": record.fingerprint,
+    }
+
+
+def _outcome_rows(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
+    rows = {str(outcome.target.tenant): _outcome_row(outcome) for outcome in outcomes}
+    return [rows[tenant] for tenant in sorted(rows)]
+
+
+def _outcome_row(outcome: Outcome) -> dict[str, Any]:
+    failure = outcome.failure
+    error = {"code": str(failure.code), "message": failure.message, "hint": failure.hint} if failure else None
+    return {
+        "tenant": str(outcome.target.tenant),
+        "database": outcome.target.database,
+        "server": outcome.target.server,
+        "grp": outcome.target.group,
+        "template": outcome.target.template,
+        "status": str(outcome.status),
+        "duration_seconds": outcome.duration_seconds,
+        "error": error,
+        "detail": outcome.detail,
+        "facts": dict(outcome.facts),
+    }
+
+
+def _parts(rows: list[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:
+    return (rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH))
+
+
+def _conflict(row: TupleRow) -> str:
+    kind, tenant, server, name, owner, owner_server, owner_database = row
+    if kind == "moved":
+        return f"tenant {tenant} is recorded as database {owner_database} on {owner_server}; it does not move by itself"
+    return f"{kind} {name} on {server}, wanted by tenant {tenant}, belongs to tenant {owner}"

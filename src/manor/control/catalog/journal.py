@@ -1,0 +1,73 @@
+"""The journal: which operations ran, and which of them were killed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from psycopg.rows import TupleRow
+
+from manor.control.catalog.chain import safe_json
+from manor.control.catalog.ledger import LedgerStore
+from manor.control.catalog.queries import query
+from manor.control.catalog.records import AuditEvent, OperationRecord
+from manor.errors import NotFoundError
+
+
+class JournalStore(LedgerStore):
+    """Operations."""
+
+    async def begin_operation(self, record: OperationRecord, *, audit: Sequence[AuditEvent] = ()) -> None:
+        """Record a running operation. Raises ``ConflictError`` where the id is taken."""
+        values = {
+            "id": record.id,
+            "verb": record.verb,
+            "state": record.state,
+            "source": record.source,
+            "digest": record.digest,
+            "actor": record.actor,
+            "arguments": safe_json(record.arguments),
+            "summary": safe_json(record.summary),
+            "started_at": record.started_at,
+        }
+        async with self._link.transaction() as connection:
+            await connection.execute(query("begin_operation"), values)
+            await self._append(connection, record.id, audit)
+
+    async def finish_operation(
+        self, operation_id: str, state: str, summary: Mapping[str, int], *, audit: Sequence[AuditEvent] = ()
+    ) -> None:
+        """Record how it ended (``succeeded``, ``failed`` or ``interrupted``). Raises ``NotFoundError`` for an unknown id."""
+        values = {"id": operation_id, "state": state, "summary": safe_json(summary)}
+        async with self._link.transaction() as connection:
+            finished = await connection.execute(query("finish_operation"), values)
+            await self._append(connection, operation_id, audit)
+            if await finished.fetchone() is None:
+                raise NotFoundError(f"there is no operation {operation_id}")
+
+    async def interrupted_operations(self) -> list[OperationRecord]:
+        """Operations that are recorded as running. Call it only while holding the lock: then nobody runs them any more."""
+        return [_operation(row) for row in await self._link.rows(query("interrupted_operations"))]
+
+    async def mark_interrupted(self, operation_id: str) -> None:
+        """Record that a running operation died. Safe to repeat; a finished one stays as it is."""
+        await self._link.run(query("mark_interrupted"), {"id": operation_id})
+
+    async def operations(self, limit: int = 20) -> list[OperationRecord]:
+        """The newest operations, newest first."""
+        return [_operation(row) for row in await self._link.rows(query("operations"), {"limit": limit})]
+
+
+def _operation(row: TupleRow) -> OperationRecord:
+    identity, verb, state, source, digest, started_at, finished_at, actor, arguments, summary = row
+    return OperationRecord(
+        id=identity,
+        verb=verb,
+        state=state,
+        source=source,
+        digest=digest,
+        started_at=started_at,
+        finished_at=finished_at,
+        actor=actor,
+        arguments=arguments,
+        summary=summary,
+    )

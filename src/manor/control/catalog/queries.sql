@@ -1,0 +1,268 @@
+-- Every statement that the catalog sends, under its name. "%(name)s" is a parameter; a batch is one JSON array of objects.
+-- All names are qualified: sessions run with search_path = pg_catalog.
+
+-- database_exists --
+SELECT EXISTS (SELECT FROM pg_database WHERE datname = 'manor_catalog');
+
+-- create_database --
+CREATE DATABASE manor_catalog TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C';
+
+-- public_may_enter --
+SELECT EXISTS (
+    SELECT FROM pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba))) AS entry
+    WHERE datname = current_database() AND entry.grantee = 0
+);
+
+-- shut_public_out --
+REVOKE ALL ON DATABASE manor_catalog FROM PUBLIC;
+
+-- create_version_table --
+CREATE SCHEMA IF NOT EXISTS manor;
+CREATE TABLE IF NOT EXISTS manor.schema_version (
+    version integer PRIMARY KEY,
+    phase text NOT NULL CHECK (phase IN ('pre', 'post')),
+    name text NOT NULL,
+    checksum text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- lock_migrations --
+SELECT set_config('lock_timeout', '60s', true), pg_advisory_xact_lock(hashtextextended('manor migrations', 0));
+
+-- applied_migrations --
+SELECT version, checksum FROM manor.schema_version ORDER BY version;
+
+-- record_migration --
+INSERT INTO manor.schema_version (version, phase, name, checksum)
+VALUES (%(version)s, %(phase)s, %(name)s, %(checksum)s);
+
+-- identity --
+SELECT id, key_id FROM manor.catalog;
+
+-- claim_key --
+UPDATE manor.catalog SET key_id = %(key_id)s WHERE key_id = '';
+
+-- replace_key --
+UPDATE manor.catalog SET key_id = %(key_id)s WHERE key_id <> %(key_id)s;
+
+-- try_lock --
+SELECT pg_try_advisory_lock(%(key)s);
+
+-- limit_lock_wait --
+SELECT set_config('lock_timeout', %(limit)s, false);
+
+-- wait_for_lock --
+SELECT pg_advisory_lock(%(key)s);
+
+-- unlock --
+SELECT pg_advisory_unlock(%(key)s);
+
+-- lock_holder --
+SELECT activity.application_name, operations.verb, operations.actor, coalesce(operations.started_at, activity.backend_start)
+FROM pg_locks AS locks
+LEFT JOIN pg_stat_activity AS activity ON activity.pid = locks.pid
+LEFT JOIN manor.operations AS operations ON operations.id = activity.application_name
+WHERE locks.locktype = 'advisory' AND locks.granted AND locks.objsubid = 1
+    AND locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND locks.classid = %(high)s AND locks.objid = %(low)s;
+
+-- put_server --
+INSERT INTO manor.servers (name, engine, url, version)
+VALUES (%(name)s, %(engine)s, %(url)s, %(version)s)
+ON CONFLICT (name) DO UPDATE
+SET engine = excluded.engine, url = excluded.url, version = excluded.version, updated_at = now();
+
+-- servers --
+SELECT name, engine, url, version, updated_at FROM manor.servers ORDER BY name;
+
+-- begin_operation --
+INSERT INTO manor.operations (id, verb, state, source, digest, actor, arguments, summary, started_at)
+VALUES (%(id)s, %(verb)s, %(state)s, %(source)s, %(digest)s, %(actor)s, %(arguments)s::jsonb, %(summary)s::jsonb, %(started_at)s);
+
+-- finish_operation --
+UPDATE manor.operations SET state = %(state)s, summary = %(summary)s::jsonb, finished_at = clock_timestamp()
+WHERE id = %(id)s
+RETURNING id;
+
+-- mark_interrupted --
+UPDATE manor.operations SET state = 'interrupted', finished_at = clock_timestamp()
+WHERE id = %(id)s AND state = 'running';
+
+-- interrupted_operations --
+SELECT id, verb, state, source, digest, started_at, finished_at, actor, arguments, summary
+FROM manor.operations WHERE state = 'running' ORDER BY started_at, id;
+
+-- operations --
+SELECT id, verb, state, source, digest, started_at, finished_at, actor, arguments, summary
+FROM manor.operations ORDER BY started_at DESC, id DESC LIMIT %(limit)s;
+
+-- record_outcomes --
+INSERT INTO manor.outcomes AS outcomes
+    (operation, tenant, database, server, grp, template, status, duration_seconds, error, detail, facts)
+SELECT %(operation)s, tenant, database, server, grp, template, status, duration_seconds, error, detail, facts
+FROM jsonb_to_recordset(%(batch)s::jsonb) AS batch (
+    tenant text, database text, server text, grp text, template text, status text,
+    duration_seconds double precision, error jsonb, detail text, facts jsonb)
+ON CONFLICT (operation, tenant) DO UPDATE
+SET status = excluded.status, duration_seconds = excluded.duration_seconds, error = excluded.error,
+    detail = excluded.detail, facts = excluded.facts, at = now();
+
+-- mark_failed --
+UPDATE manor.databases SET state = 'failed', operation = %(operation)s, updated_at = now()
+WHERE state = 'pending' AND tenant = ANY (%(tenants)s);
+
+-- conflicting_databases --
+WITH batch AS MATERIALIZED (
+    SELECT tenant, server, database, role
+    FROM jsonb_to_recordset(%(batch)s::jsonb) AS batch (tenant text, server text, database text, role text)
+)
+SELECT 'database', batch.tenant, batch.server, batch.database, databases.tenant, databases.server, databases.database
+FROM batch JOIN manor.databases AS databases USING (server, database)
+WHERE databases.tenant <> batch.tenant
+UNION ALL
+SELECT 'moved', batch.tenant, batch.server, batch.database, databases.tenant, databases.server, databases.database
+FROM batch JOIN manor.databases AS databases USING (tenant)
+WHERE databases.state = 'ready' AND (databases.server, databases.database) <> (batch.server, batch.database)
+UNION ALL
+SELECT 'role', batch.tenant, batch.server, batch.role, databases.tenant, databases.server, databases.database
+FROM batch JOIN manor.databases AS databases USING (server, role)
+WHERE databases.tenant <> batch.tenant AND role <> ''
+LIMIT 20;
+
+-- record_tenants --
+INSERT INTO manor.tenants AS tenants
+    (id, name, database_url, is_active, customer_code, grp, short_id, source, variables, config)
+SELECT tenant, name, url, is_active, customer_code, tenant_group, short_id, source, variables, config
+FROM jsonb_to_recordset(%(batch)s::jsonb) AS batch (
+    tenant text, name text, url text, is_active boolean, customer_code text, tenant_group text, short_id text,
+    source text, variables jsonb, config jsonb)
+ON CONFLICT (id) DO UPDATE
+SET name = excluded.name, is_active = excluded.is_active, source = excluded.source,
+    variables = excluded.variables, config = excluded.config, updated_at = now(),
+    database_url = CASE excluded.database_url WHEN '' THEN tenants.database_url ELSE excluded.database_url END;
+
+-- record_databases --
+INSERT INTO manor.databases AS databases (tenant, server, database, grp, template, role, state, golden, fingerprint, operation)
+SELECT tenant, server, database, grp, template, role, state, golden, fingerprint, %(operation)s
+FROM jsonb_to_recordset(%(batch)s::jsonb) AS batch (
+    tenant text, server text, database text, grp text, template text, role text, state text, golden text, fingerprint text)
+ON CONFLICT (tenant) DO UPDATE
+SET server = excluded.server, database = excluded.database, grp = excluded.grp, template = excluded.template,
+    role = excluded.role, state = excluded.state, golden = excluded.golden, fingerprint = excluded.fingerprint,
+    operation = excluded.operation, updated_at = now();
+
+-- databases --
+SELECT tenants.customer_code, tenants.grp, tenants.short_id, databases.database, databases.server, databases.grp,
+    databases.template, databases.state, databases.role, databases.golden, databases.fingerprint, tenants.source, tenants.name,
+    tenants.is_active, nullif(tenants.config, '{}'), nullif(tenants.variables, '{}'), databases.created_at, databases.updated_at
+FROM manor.databases AS databases
+JOIN manor.tenants AS tenants ON tenants.id = databases.tenant
+WHERE (%(source)s::text IS NULL OR tenants.source = %(source)s)
+    AND (%(server)s::text IS NULL OR databases.server = %(server)s)
+    AND (%(group)s::text IS NULL OR databases.grp = %(group)s)
+    AND (%(state)s::text IS NULL OR databases.state = %(state)s)
+ORDER BY databases.tenant;
+
+-- database_by_tenant --
+SELECT tenants.customer_code, tenants.grp, tenants.short_id, databases.database, databases.server, databases.grp,
+    databases.template, databases.state, databases.role, databases.golden, databases.fingerprint, tenants.source, tenants.name,
+    tenants.is_active, nullif(tenants.config, '{}'), nullif(tenants.variables, '{}'), databases.created_at, databases.updated_at,
+    tenants.database_url
+FROM (
+    SELECT id FROM manor.tenants WHERE id = %(text)s OR short_id = %(text)s
+    UNION
+    SELECT tenant FROM manor.databases WHERE database = %(text)s
+) AS matching
+JOIN manor.tenants AS tenants ON tenants.id = matching.id
+JOIN manor.databases AS databases ON databases.tenant = matching.id
+ORDER BY (matching.id <> %(text)s), matching.id
+LIMIT 20;
+
+-- similar_tenants --
+(SELECT id, short_id FROM manor.tenants WHERE starts_with(short_id, %(short_id)s) ORDER BY short_id LIMIT 300)
+UNION
+(SELECT id, short_id FROM manor.tenants WHERE starts_with(short_id, left(%(short_id)s, 3)) ORDER BY short_id LIMIT 300)
+UNION
+(SELECT tenant, database FROM manor.databases WHERE starts_with(database, left(%(short_id)s, 3)) ORDER BY database LIMIT 300);
+
+-- set_url --
+UPDATE manor.tenants SET database_url = %(url)s, updated_at = now() WHERE id = %(tenant)s RETURNING id;
+
+-- urls --
+SELECT customer_code, grp, short_id, database_url FROM manor.tenants WHERE id = ANY (%(tenants)s);
+
+-- urls_to_reencrypt --
+SELECT id, database_url FROM manor.tenants
+WHERE id > %(after)s AND database_url <> ''
+ORDER BY id LIMIT %(limit)s
+FOR UPDATE;
+
+-- replace_urls --
+UPDATE manor.tenants SET database_url = batch.url
+FROM jsonb_to_recordset(%(batch)s::jsonb) AS batch (tenant text, url text)
+WHERE tenants.id = batch.tenant;
+
+-- goldens --
+SELECT server, template, digest, database, fingerprint, created_at FROM manor.goldens
+WHERE server = %(server)s ORDER BY template, created_at, digest;
+
+-- put_golden --
+INSERT INTO manor.goldens (server, template, digest, database, fingerprint)
+VALUES (%(server)s, %(template)s, %(digest)s, %(database)s, %(fingerprint)s)
+ON CONFLICT (server, template, digest) DO UPDATE
+SET database = excluded.database, fingerprint = excluded.fingerprint, created_at = now();
+
+-- drop_golden --
+DELETE FROM manor.goldens WHERE server = %(server)s AND database = %(database)s;
+
+-- pool_add --
+INSERT INTO manor.warm_pool (server, database, digest)
+SELECT %(server)s, unnest(%(databases)s::text[]), %(digest)s
+ON CONFLICT (server, database) DO UPDATE SET digest = excluded.digest;
+
+-- pool_take --
+WITH picked AS MATERIALIZED (
+    SELECT server, database FROM manor.warm_pool
+    WHERE server = %(server)s AND digest = %(digest)s
+    ORDER BY created_at, database LIMIT 1
+    FOR UPDATE SKIP LOCKED
+)
+DELETE FROM manor.warm_pool AS pool USING picked
+WHERE pool.server = picked.server AND pool.database = picked.database
+RETURNING pool.database;
+
+-- pool_list --
+SELECT server, digest, database, created_at FROM manor.warm_pool
+WHERE %(server)s::text IS NULL OR server = %(server)s
+ORDER BY server, digest, created_at, database;
+
+-- pool_forget --
+DELETE FROM manor.warm_pool WHERE server = %(server)s AND database = ANY (%(databases)s);
+
+-- lock_audit_head --
+SELECT sequence, mac, clock_timestamp() FROM manor.audit_head FOR UPDATE;
+
+-- append_audit --
+INSERT INTO manor.audit_log (sequence, at, actor, action, subject, operation, details, key_id, mac)
+SELECT sequence, at, actor, action, subject, operation, details::json, key_id, mac
+FROM jsonb_to_recordset(%(batch)s::jsonb) AS batch (
+    sequence bigint, at timestamptz, actor text, action text, subject text, operation text, details text, key_id text, mac text);
+
+-- move_audit_head --
+UPDATE manor.audit_head SET sequence = %(sequence)s, mac = %(mac)s, at = %(at)s;
+
+-- audit_page --
+SELECT head.sequence, head.mac, head.at, entry.*
+FROM manor.audit_head AS head
+LEFT JOIN LATERAL (
+    SELECT sequence, at, actor, action, subject, operation, details::text, key_id, mac
+    FROM manor.audit_log WHERE sequence > %(after)s ORDER BY sequence LIMIT %(limit)s
+) AS entry ON true
+ORDER BY entry.sequence;
+
+-- audit_entries --
+SELECT sequence, at, actor, action, subject, operation, details::text, key_id, mac
+FROM manor.audit_log
+WHERE (%(subject)s::text IS NULL OR subject = %(subject)s)
+    AND (%(since)s::timestamptz IS NULL OR at >= %(since)s)
+ORDER BY sequence DESC LIMIT %(limit)s;

@@ -1,0 +1,114 @@
+"""Rows of the catalog as values. Times are aware UTC datetimes; secrets are plain only inside the process."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from manor.tenancy import TenantId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseRecord:
+    """One tenant database that Manor made or is about to make."""
+
+    tenant: TenantId
+    database: str
+    server: str
+    group: str
+    template: str
+    state: str
+    """``pending`` (intent recorded), ``ready`` (published) or ``failed`` (last try failed; the next deploy tries again)."""
+    role: str
+    url: str = field(repr=False, default="")
+    """Decrypted; empty where a listing did not ask for it."""
+    golden: str = ""
+    """Digest of the golden database it was cloned from."""
+    fingerprint: str = ""
+    source: str = ""
+    """The registry that declared it: path relative to the project."""
+    name: str = ""
+    """Display name of the tenant (the reference's ``tenants.name``)."""
+    is_active: bool = True
+    config: Mapping[str, Any] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+    created_at: dt.datetime | None = None
+    updated_at: dt.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoldenRecord:
+    """One golden database of one server."""
+
+    server: str
+    template: str
+    digest: str
+    database: str
+    fingerprint: str
+    created_at: dt.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationRecord:
+    """One run of a plan over the fleet. ``state``: running, succeeded, failed, interrupted."""
+
+    id: str
+    verb: str
+    state: str
+    source: str
+    digest: str
+    started_at: dt.datetime
+    finished_at: dt.datetime | None = None
+    actor: str = ""
+    """``user@host`` and process id."""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    summary: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """One line of the audit log. ``mac`` chains it to the one before."""
+
+    sequence: int
+    at: dt.datetime
+    actor: str
+    action: str
+    subject: str
+    """Tenant id, registry path or server that it is about."""
+    operation: str
+    details: Mapping[str, Any]
+    mac: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEvent:
+    """What is to become one line of the audit log. ``details`` must hold no secrets; what looks like one is masked."""
+
+    actor: str
+    action: str
+    subject: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarmRecord:
+    """One pre-built database that waits for its tenant."""
+
+    server: str
+    digest: str
+    """Digest of the golden database it was cloned from."""
+    database: str
+    created_at: dt.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerRecord:
+    """What was seen of one server last. ``url`` is redacted."""
+
+    name: str
+    engine: str
+    url: str
+    version: str
+    updated_at: dt.datetime | None = None

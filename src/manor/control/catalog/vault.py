@@ -1,0 +1,59 @@
+"""Stored URLs: reading, setting, and moving to a new key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from manor.control.catalog.ledger import LedgerStore
+from manor.control.catalog.queries import query
+from manor.control.catalog.records import AuditEvent
+from manor.control.catalog.secrets import SecretBox
+from manor.control.catalog.store import batch_json
+from manor.errors import NotFoundError
+from manor.tenancy import TenantId
+
+_REENCRYPT_BATCH = 500
+
+
+class VaultStore(LedgerStore):
+    """Encrypted URLs."""
+
+    async def set_url(self, tenant: TenantId, url: str, *, operation_id: str = "", audit: Sequence[AuditEvent] = ()) -> None:
+        """Replace one tenant's URL. Raises ``NotFoundError``."""
+        values = {"tenant": str(tenant), "url": self._secrets.encrypt(str(tenant), url)}
+        async with self._link.transaction() as connection:
+            changed = await connection.execute(query("set_url"), values)
+            await self._append(connection, operation_id, audit)
+            if await changed.fetchone() is None:
+                raise NotFoundError(f"there is no tenant {tenant}")
+
+    async def urls(self, tenants: Iterable[TenantId]) -> dict[TenantId, str]:
+        """Decrypted URLs of those tenants that are recorded; empty text where one has none yet."""
+        rows = await self._link.rows(query("urls"), {"tenants": [str(tenant) for tenant in tenants]})
+        found = {TenantId(row[0], row[1], row[2]): row[3] for row in rows}
+        return {tenant: self._secrets.decrypt(str(tenant), token) for tenant, token in found.items()}
+
+    async def reencrypt(self, secrets: SecretBox) -> int:
+        """Encrypt every URL with the primary key of ``secrets``, which must still hold the old keys; returns how many changed.
+
+        Commits in batches. Killed in the middle, everything stays readable with that ring, and calling again does the rest.
+        """
+        self._secrets = secrets
+        after, changed = "", 0
+        while True:
+            async with self._link.transaction() as connection:
+                found = await connection.execute(query("urls_to_reencrypt"), {"after": after, "limit": _REENCRYPT_BATCH})
+                rows = [(str(tenant), str(token)) for tenant, token in await found.fetchall()]
+                old = [
+                    {"tenant": tenant, "url": secrets.encrypt(tenant, secrets.decrypt(tenant, token))}
+                    for tenant, token in rows
+                    if not secrets.is_current(token)
+                ]
+                if old:
+                    await connection.execute(query("replace_urls"), {"batch": batch_json(old)})
+            changed += len(old)
+            if len(rows) < _REENCRYPT_BATCH:
+                break
+            after = rows[-1][0]
+        await self._link.run(query("replace_key"), {"key_id": secrets.key_id})
+        return changed

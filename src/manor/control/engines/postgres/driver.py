@@ -1,0 +1,314 @@
+"""PostgreSQL 14 and later as a ``ServerDriver``.
+
+Copies are made with ``STRATEGY FILE_COPY``: slower per byte written than it looks, but it leaves nothing behind for the next checkpoint
+(docs/decisions/0006). Passwords reach the server as SCRAM verifiers, so that they stand in no server log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from manor.control.engines.driver import (
+    Fill,
+    FoundDatabase,
+    GoldenSpec,
+    HealthFacts,
+    IsolatedColumn,
+    Login,
+    Marker,
+    Publication,
+    ServerFacts,
+)
+from manor.control.engines.postgres import compile as ddl
+from manor.control.engines.postgres.fill import fill_database
+from manor.control.engines.postgres.fingerprint import describe_query, explain_drift, fingerprint_parameters, fingerprint_query
+from manor.control.engines.postgres.isolation import placeholder
+from manor.control.engines.postgres.marker import read_marker, write_marker
+from manor.control.engines.postgres.scram import scram_verifier
+from manor.control.engines.postgres.session import APPLICATION_PREFIX, Sessions, tenant_url
+from manor.errors import Code, EngineError, ManorError, UnsupportedError
+
+GROUP_ROLE = "manor_tenant"
+"""Every tenant's role is a member; goldens grant to it. It opens no database by itself: CONNECT is granted role by role."""
+
+OLDEST = 140000
+
+_FACTS = """
+SELECT current_setting('server_version'), current_setting('server_version_num')::int, current_user,
+       r.rolsuper, r.rolcreatedb OR r.rolsuper, r.rolcreaterole OR r.rolsuper,
+       coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false),
+       current_setting('max_connections')::int, (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
+       current_setting('max_prepared_transactions')::int, pg_backend_pid(),
+       CASE WHEN r.rolsuper THEN current_setting('data_directory') END
+FROM pg_roles r WHERE r.rolname = current_user
+"""
+
+_DATABASES = """
+SELECT d.datname, r.rolname, shobj_description(d.oid, 'pg_database'), d.datconnlimit
+FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba
+"""
+
+_SIZE_AND_SESSIONS = """
+SELECT pg_database_size(current_database()), greatest(numbackends - 1, 0) FROM pg_stat_database WHERE datname = current_database()
+"""
+
+
+class PostgresServer:
+    """One PostgreSQL server.
+
+    ``sessions`` is the most connections that this object ever holds at a time.
+    """
+
+    engine = "postgres"
+
+    def __init__(self, name: str, admin_url: str, *, operation: str, sessions: int = 20, connect_timeout: int = 30) -> None:
+        self.name = name
+        self._sessions = Sessions(
+            name, admin_url, application=operation, budget=max(2, sessions), connect_timeout=connect_timeout
+        )
+        self._version = 0
+
+    async def facts(self) -> ServerFacts:
+        async with self._sessions.maintenance() as connection:
+            row = await _one(connection, _FACTS)
+            pid_of_handshake = connection.info.backend_pid
+        self._version = row[1]
+        if self._version < OLDEST:
+            raise UnsupportedError(f"server {self.name}: PostgreSQL {row[0]} is too old", hint="14 is the oldest that works")
+        return ServerFacts(
+            engine=self.engine,
+            version=row[0],
+            version_number=row[1],
+            user=row[2],
+            superuser=row[3],
+            can_create_databases=row[4],
+            can_create_roles=row[5],
+            encrypted=row[6],
+            max_connections=row[7],
+            used_connections=row[8],
+            max_prepared_transactions=row[9],
+            data_directory=row[11],
+            # A pooler answers the handshake itself, so the process id it told us is not the server's.
+            pooler="a connection pooler" if pid_of_handshake != row[10] else None,
+        )
+
+    async def databases(self) -> Mapping[str, FoundDatabase]:
+        async with self._sessions.maintenance() as connection:
+            rows = await (await connection.execute(_DATABASES)).fetchall()
+        return {
+            name: FoundDatabase(name=name, owner=owner, marker=read_marker(comment), broken=limit == -2)
+            for name, owner, comment, limit in rows
+        }
+
+    async def roles(self) -> frozenset[str]:
+        async with self._sessions.maintenance() as connection:
+            rows = await (await connection.execute("SELECT rolname FROM pg_roles")).fetchall()
+        return frozenset(row[0] for row in rows)
+
+    async def end_sessions(self, operation: str) -> int:
+        # pg_terminate_backend with a timeout returns once the process is gone; it may be in the middle of copying files.
+        query = (
+            "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid, 60000)) FROM pg_stat_activity"
+            " WHERE application_name = %s AND pid <> pg_backend_pid() AND usename = current_user"
+        )
+        async with self._sessions.maintenance() as connection:
+            row = await _one(connection, query, [APPLICATION_PREFIX + operation])
+        return int(row[0])
+
+    async def prepare(self) -> None:
+        async with self._sessions.maintenance() as connection:
+            found = await (await connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [GROUP_ROLE])).fetchone()
+            if found:
+                return
+            try:
+                await connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(GROUP_ROLE)))
+            except (psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
+                return  # another Manor on the same server made it just now
+
+    async def build_golden(self, spec: GoldenSpec) -> str:
+        isolation = _placeholders(spec)
+        await self.drop_database(spec.building)
+        await self._create_empty(spec)
+        async with self._sessions.inside(spec.building) as connection, connection.transaction():
+            for statement in ddl.compile_schema(spec.schema, isolation, version_number=await self._version_number()):
+                await connection.execute(statement.encode())
+            await fill_database(connection, spec.schema, (), spec.rows)
+            for statement in ddl.grants(GROUP_ROLE):
+                await connection.execute(statement.encode())
+        async with self._sessions.inside(spec.building) as connection:
+            await connection.execute("VACUUM (ANALYZE)")
+            fingerprint, isolated = await self._fingerprint(connection, isolation)
+        if not isolated:
+            raise EngineError(
+                f"server {self.name}: the new golden database does not hold its own placeholders", code=Code.INTERNAL
+            )
+        await self._seal(spec)
+        return fingerprint
+
+    async def _create_empty(self, spec: GoldenSpec) -> None:
+        options = [sql.SQL("TEMPLATE template0 ENCODING {}").format(sql.Literal(spec.encoding))]
+        if spec.collation:
+            options.append(sql.SQL("LC_COLLATE {0} LC_CTYPE {0}").format(sql.Literal(spec.collation)))
+        async with self._sessions.maintenance() as connection:
+            await connection.execute(
+                sql.SQL("CREATE DATABASE {} {}").format(sql.Identifier(spec.building), sql.SQL(" ").join(options))
+            )
+            await connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(spec.building)))
+
+    async def _seal(self, spec: GoldenSpec) -> None:
+        names = {"old": sql.Identifier(spec.building), "new": sql.Identifier(spec.database)}
+        comment = sql.Literal(write_marker(spec.marker))
+        async with self._sessions.maintenance() as connection, connection.transaction():
+            await connection.execute(sql.SQL("ALTER DATABASE {old} RENAME TO {new}").format(**names))
+            await connection.execute(sql.SQL("COMMENT ON DATABASE {new} IS {c}").format(**names, c=comment))
+            # Nobody may enter: a session would block copying, and a change would reach every later tenant.
+            await connection.execute(sql.SQL("ALTER DATABASE {new} WITH ALLOW_CONNECTIONS false").format(**names))
+
+    async def clone(self, golden: str, database: str) -> None:
+        strategy = sql.SQL(" STRATEGY FILE_COPY" if await self._version_number() >= 150000 else "")
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}{}").format(
+            sql.Identifier(database), sql.Identifier(golden), strategy
+        )
+        async with self._sessions.maintenance() as connection:
+            await connection.execute(statement)
+
+    async def create_roles(self, logins: Sequence[Login]) -> None:
+        async with self._sessions.maintenance() as connection, connection.transaction():
+            present = await (
+                await connection.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)", [[x.role for x in logins]])
+            ).fetchall()
+            existing = {row[0] for row in present}
+            for login in logins:
+                verb = sql.SQL("ALTER ROLE {} WITH LOGIN" if login.role in existing else "CREATE ROLE {} WITH LOGIN")
+                statement = sql.SQL("{} PASSWORD {}").format(
+                    verb.format(sql.Identifier(login.role)), sql.Literal(scram_verifier(login.password))
+                )
+                await connection.execute(statement)
+                if login.role not in existing:
+                    grant = sql.SQL("GRANT {} TO {}").format(sql.Identifier(GROUP_ROLE), sql.Identifier(login.role))
+                    await connection.execute(grant)
+
+    async def restrict(self, databases: Mapping[str, Marker]) -> None:
+        statements = []
+        for name, marker in databases.items():
+            database = sql.Identifier(name)
+            statements.append(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
+            comment = sql.Literal(write_marker(marker))
+            statements.append(sql.SQL("COMMENT ON DATABASE {} IS {}").format(database, comment))
+        async with self._sessions.maintenance() as connection, connection.transaction():
+            await connection.execute(_joined(statements))
+
+    async def fill(self, database: str, fill: Fill) -> None:
+        async with self._sessions.inside(database) as connection, connection.transaction():
+            await fill_database(connection, fill.schema, fill.isolation, fill.rows)
+
+    async def publish(self, names: Sequence[Publication]) -> None:
+        statements = []
+        for name in names:
+            target = sql.Identifier(name.database)
+            statements.append(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(name.building), target))
+            comment = sql.Literal(write_marker(name.marker))
+            statements.append(sql.SQL("COMMENT ON DATABASE {} IS {}").format(target, comment))
+            role = sql.Identifier(name.role)
+            statements.append(sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}").format(target, role))
+        async with self._sessions.maintenance() as connection, connection.transaction():
+            await connection.execute(_joined(statements))
+
+    async def set_password(self, login: Login) -> None:
+        await self.create_roles([login])
+
+    async def drop_database(self, database: str) -> None:
+        async with self._sessions.maintenance() as connection:
+            await connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
+
+    async def drop_role(self, role: str) -> None:
+        async with self._sessions.maintenance() as connection:
+            await connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(role)))
+
+    async def fingerprint(self, database: str, isolation: Sequence[IsolatedColumn]) -> tuple[str, bool]:
+        async with self._sessions.inside(database) as connection:
+            return await self._fingerprint(connection, isolation)
+
+    async def _fingerprint(
+        self, connection: psycopg.AsyncConnection[Any], isolation: Sequence[IsolatedColumn]
+    ) -> tuple[str, bool]:
+        row = await _one(connection, fingerprint_query(), fingerprint_parameters(isolation))
+        return str(row[0]), bool(row[1])
+
+    async def describe(self, database: str, isolation: Sequence[IsolatedColumn]) -> list[str]:
+        async with self._sessions.inside(database) as connection:
+            rows = await (await connection.execute(describe_query().encode(), fingerprint_parameters(isolation))).fetchall()
+        return [str(row[0]) for row in rows]
+
+    def explain_drift(self, expected: Sequence[str], found: Sequence[str]) -> list[str]:
+        return explain_drift(expected, found)
+
+    async def check(
+        self, database: str, login: Login, isolation: Sequence[IsolatedColumn], *, other: str | None
+    ) -> HealthFacts:
+        credentials = {"user": login.role, "password": login.password}
+        async with self._sessions.inside(database, **credentials) as connection:
+            fingerprint, isolated = await self._fingerprint(connection, isolation)
+            size, sessions = await _one(connection, _SIZE_AND_SESSIONS)
+        return HealthFacts(
+            fingerprint=fingerprint,
+            isolation_ok=isolated,
+            bytes=int(size),
+            connections=int(sessions),
+            reaches_other=await self._reaches(other, credentials) if other else False,
+            probed=other,
+        )
+
+    async def _reaches(self, database: str, credentials: dict[str, str]) -> bool:
+        try:
+            async with self._sessions.inside(database, **credentials):
+                return True
+        except ManorError as error:
+            if error.code is Code.DENIED:
+                return False
+            raise  # a probe that could not be made proves nothing
+
+    def url(self, database: str, login: Login) -> str:
+        return tenant_url(self._sessions.admin_url, database, login.role, login.password)
+
+    async def checkpoint(self) -> None:
+        try:
+            async with self._sessions.maintenance() as connection:
+                await connection.execute("CHECKPOINT")
+        except ManorError as error:
+            if error.code is not Code.DENIED:
+                raise
+
+    async def close(self) -> None:
+        await self._sessions.close()
+
+    async def _version_number(self) -> int:
+        return self._version or (await self.facts()).version_number
+
+
+async def _one(connection: psycopg.AsyncConnection[Any], query: str, parameters: Any = None) -> tuple[Any, ...]:
+    row = await (await connection.execute(query.encode(), parameters)).fetchone()
+    if row is None:
+        raise EngineError("the server returned no row where one is certain", code=Code.INTERNAL)
+    return tuple(row)
+
+
+def _placeholders(spec: GoldenSpec) -> list[IsolatedColumn]:
+    """The isolated columns with values that no tenant has."""
+    placeholders = []
+    for isolated in spec.isolation:
+        table = spec.schema.table(isolated.table)
+        column = table.column(isolated.column) if table else None
+        placeholders.append(replace(isolated, value=placeholder(column.type if column else "text")))
+    return placeholders
+
+
+def _joined(statements: Sequence[sql.Composed]) -> sql.Composed:
+    """Several statements for one round trip."""
+    joined: sql.Composed = sql.SQL("; ").join(statements)
+    return joined

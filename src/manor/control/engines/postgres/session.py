@@ -1,0 +1,173 @@
+"""Connections to one PostgreSQL server, within a budget, and the one place where psycopg's errors become ours.
+
+Assumes a login that may be an ordinary role with CREATEDB and CREATEROLE. Statements that make databases run on maintenance
+connections (database ``postgres``), which are kept open; a tenant's database is entered for one transaction and left at once, because it
+cannot be renamed or copied while anybody is in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from manor.errors import Code, EngineError, ManorError, UnreachableError
+
+APPLICATION_PREFIX = "manor "
+_TRANSIENT_STATES = {"55006", "55P03", "40001", "40P01", "53300", "53400"}
+_CODES = {
+    "28P01": Code.DENIED,
+    "28000": Code.DENIED,
+    "42501": Code.DENIED,
+    "53100": Code.EXHAUSTED,
+    "53200": Code.EXHAUSTED,
+    "53300": Code.EXHAUSTED,
+    "42P04": Code.CONFLICT,
+    "42710": Code.CONFLICT,
+    "55006": Code.CONFLICT,
+    "55P03": Code.TIMEOUT,
+    "57014": Code.TIMEOUT,
+    "3D000": Code.NOT_FOUND,
+}
+_HINTS = {
+    Code.DENIED: "check the login's password and rights; `manor doctor` lists what is missing",
+    "53100": "the server's disk is full: free space and run the command again",
+    "53300": "raise max_connections or lower max_parallel",
+    "55006": "somebody is connected to it",
+}
+
+
+def translate(error: psycopg.Error, where: str) -> ManorError:
+    """A vendor's error as ours; ``where`` names the server or database. Never contains a connection string."""
+    state = error.sqlstate or ""
+    text = (
+        error.diag.message_primary or str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    ).strip()
+    if not state:
+        return _translate_connection_failure(text, where)
+    if state.startswith(("08", "57P")):
+        return UnreachableError(f"{where}: {text}", hint="the server went away or is starting", transient=True)
+    code = _CODES.get(state, Code.INTERNAL if state.startswith("XX") else Code.BAD_INPUT)
+    hint = _HINTS.get(state) or _HINTS.get(code) or error.diag.message_hint or ""
+    detail = f" ({error.diag.message_detail})" if error.diag.message_detail and code is not Code.DENIED else ""
+    return EngineError(f"{where}: {text}{detail} [{state}]", hint=hint, code=code, transient=state in _TRANSIENT_STATES)
+
+
+def _translate_connection_failure(text: str, where: str) -> ManorError:
+    lowered = text.lower()
+    if (
+        "password authentication failed" in lowered
+        or "peer authentication failed" in lowered
+        or "no pg_hba.conf entry" in lowered
+    ):
+        return EngineError(f"{where}: {text}", hint=_HINTS[Code.DENIED], code=Code.DENIED)
+    if "permission denied for database" in lowered:
+        return EngineError(f"{where}: {text}", hint=_HINTS[Code.DENIED], code=Code.DENIED)
+    if "does not exist" in lowered and "database" in lowered:
+        return EngineError(f"{where}: {text}", code=Code.NOT_FOUND)
+    if "too many clients" in lowered or "remaining connection slots" in lowered:
+        return EngineError(f"{where}: {text}", hint=_HINTS["53300"], code=Code.EXHAUSTED, transient=True)
+    return UnreachableError(f"{where}: {text}", hint="is the server running and the address right?", transient=True)
+
+
+@contextlib.contextmanager
+def translated(where: str) -> Iterator[None]:
+    """Raise our errors instead of psycopg's."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise translate(error, where) from error
+
+
+def tenant_url(admin_url: str, database: str, role: str, password: str) -> str:
+    """The URL of one tenant: the administrator's address with other credentials. Password and socket folder are percent-encoded."""
+    parameters = conninfo_to_dict(admin_url)
+    host, port = str(parameters.get("host") or ""), parameters.get("port")
+    query = {
+        key: str(value)
+        for key, value in sorted(parameters.items())
+        if value and key in {"sslmode", "sslrootcert", "hostaddr", "target_session_attrs", "gssencmode", "channel_binding"}
+    }
+    login = f"{quote(role, safe='')}:{quote(password, safe='')}"
+    if host.startswith("/") or "," in host or not host:
+        if host:
+            query["host"] = host
+        if port:
+            query["port"] = str(port)
+        address = ""
+    else:
+        bracketed = f"[{host}]" if ":" in host else host
+        address = bracketed + (f":{port}" if port else "")
+    tail = f"?{urlencode(query, quote_via=quote)}" if query else ""
+    return f"postgresql://{login}@{address}/{quote(database, safe='')}{tail}"
+
+
+class Sessions:
+    """Opens connections to one server, never more than ``budget`` at a time, and keeps maintenance connections for reuse."""
+
+    def __init__(self, name: str, admin_url: str, *, application: str, budget: int, connect_timeout: int) -> None:
+        self.name = name
+        self.admin_url = admin_url
+        self.application = application
+        self._connect_timeout = connect_timeout
+        self._slots = asyncio.Semaphore(budget)
+        self._idle: list[psycopg.AsyncConnection[Any]] = []
+
+    async def _connect(self, **overrides: Any) -> psycopg.AsyncConnection[Any]:
+        where = f"server {self.name}" + (f", database {overrides['dbname']}" if "dbname" in overrides else "")
+        defaults: dict[str, Any] = {
+            "application_name": APPLICATION_PREFIX + self.application,
+            "connect_timeout": self._connect_timeout,
+        }
+        info = make_conninfo(self.admin_url, **(defaults | overrides))
+        with translated(where):
+            connection = await psycopg.AsyncConnection.connect(info, autocommit=True)
+        connection.prepare_threshold = None  # a pooler in between would lose prepared statements
+        return connection
+
+    @contextlib.asynccontextmanager
+    async def maintenance(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        """A connection to the maintenance database; goes back to the idle ones unless it broke."""
+        async with self._slots:
+            connection = self._take_idle() or await self._connect()
+            try:
+                with translated(f"server {self.name}"):
+                    yield connection
+            except BaseException:
+                await connection.close()
+                raise
+            self._idle.append(connection)
+
+    @contextlib.asynccontextmanager
+    async def inside(self, database: str, **login: str) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        """A connection to one database, closed at the end; ``login`` (user, password) for another role than the administrator's."""
+        async with self._slots:
+            await self._make_room()
+            connection = await self._connect(dbname=database, **login)
+            try:
+                with translated(f"server {self.name}, database {database}"):
+                    yield connection
+            finally:
+                await connection.close()
+
+    def _take_idle(self) -> psycopg.AsyncConnection[Any] | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.closed and not connection.broken:
+                return connection
+        return None
+
+    async def _make_room(self) -> None:
+        # An idle maintenance connection counts against the budget too: all but one give way to work inside tenants.
+        while len(self._idle) > 1:
+            await self._idle.pop().close()
+
+    async def close(self) -> None:
+        """Close the idle connections; those in use close themselves."""
+        while self._idle:
+            await self._idle.pop().close()

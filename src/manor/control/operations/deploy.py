@@ -1,0 +1,254 @@
+"""``manor multi-tenant deploy``: every declared database exists, is filled, locked down, recorded and proved."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from manor.control.audit import anchor_head
+from manor.control.catalog.records import AuditEvent, OperationRecord
+from manor.control.operations.fleet import Fleet, refuse_unsafe
+from manor.control.operations.survey import take_survey
+from manor.control.provision.plan import Rules, ServerLook, Survey, large_change, plan_provision
+from manor.control.rollout.finish import finish
+from manor.control.rollout.goldens import ensure_goldens
+from manor.control.rollout.provision import Golden, Limits, WaveBuilder
+from manor.control.rollout.recover import recover
+from manor.control.rollout.report import Report
+from manor.control.rollout.retry import retrying, until_recorded
+from manor.control.rollout.verify import verify_all
+from manor.control.rollout.warm_pool import fill_pool
+from manor.control.rollout.waves import waves
+from manor.control.runtime import Runtime
+from manor.control.steps import Action, Failure, Outcome, Plan, Status, Step
+from manor.errors import Code, ManorError, RefusedError
+
+FLEET_LOCK = "fleet"
+"""One operation that changes databases at a time per catalog."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeployRequest:
+    """What the command line or the API asks for."""
+
+    group: str | None = None
+    limit: int | None = None
+    parallel: int | None = None
+    plan_digest: str | None = None
+    allow_large_change: bool = False
+    recreate_missing: bool = False
+    lock_wait_seconds: float = 10.0
+
+
+async def deploy(runtime: Runtime, fleet: Fleet, request: DeployRequest) -> Report:
+    """Act. Raises ``RefusedError`` before anything is changed; afterwards every target has its outcome in the report."""
+    refuse_unsafe(fleet)
+    began, started_at = time.monotonic(), runtime.now()
+    async with runtime.catalog.lock(FLEET_LOCK, wait_seconds=request.lock_wait_seconds, holder=runtime.operation):
+        await recover(runtime)
+        survey = await take_survey(runtime)
+        plan = make_plan(fleet, survey, request)
+        check_plan(plan, survey, _rules(fleet, request), request)
+        runtime.telemetry.emit("operation.planned", runtime.operation, targets=len(plan.steps), actions=plan.count())
+        await _begin(runtime, fleet, plan, started_at)
+        outcomes = await carry_out(runtime, fleet, plan, survey, limits_of(fleet, request))
+        notices = await _refill(runtime, fleet, plan)
+        report = Report(
+            operation=runtime.operation,
+            verb="deploy",
+            digest=plan.digest,
+            source=fleet.source.shown_as,
+            started_at=started_at,
+            duration_seconds=time.monotonic() - began,
+            outcomes=tuple(outcomes),
+            orphans=plan.orphans,
+            notices=(*notices_of(fleet), *notices),
+        )
+        await _end(runtime, report)
+    return report
+
+
+async def dry_run(runtime: Runtime | None, fleet: Fleet, request: DeployRequest) -> Report:
+    """Look and plan only. ``runtime`` is None where there is no server and no catalog yet: everything would be created."""
+    survey = await take_survey(runtime) if runtime is not None else empty_survey(fleet)
+    plan = make_plan(fleet, survey, request)
+    outcomes = [_planned_outcome(step) for step in plan.steps]
+    guard = large_change(plan, survey, _rules(fleet, request))
+    return Report(
+        operation=runtime.operation if runtime is not None else "",
+        verb="deploy",
+        dry_run=True,
+        digest=plan.digest,
+        source=fleet.source.shown_as,
+        outcomes=tuple(outcomes),
+        orphans=plan.orphans,
+        notices=(
+            *notices_of(fleet),
+            *(f"deploy would be refused: {f.message}" for f in fleet.resolution.refusals),
+            *([f"deploy would be refused without --allow-large-change: {guard.message}"] if guard else []),
+        ),
+    )
+
+
+def empty_survey(fleet: Fleet) -> Survey:
+    """What is seen where nothing is there yet."""
+    nothing = ServerLook(databases={}, roles=frozenset())
+    return Survey(catalog="", records={}, servers=dict.fromkeys(fleet.source.deployments, nothing))
+
+
+def make_plan(fleet: Fleet, survey: Survey, request: DeployRequest) -> Plan:
+    """The plan for the selected targets. Pure but for its arguments."""
+    targets = fleet.select(group=request.group, limit=request.limit)
+    return plan_provision(targets, fleet.templates, survey, _rules(fleet, request), declared=fleet.declared)
+
+
+def check_plan(plan: Plan, survey: Survey, rules: Rules, request: DeployRequest) -> None:
+    """Raise ``RefusedError`` if the plan is not the reviewed one, or changes more than may change unasked."""
+    if request.plan_digest is not None and request.plan_digest != plan.digest:
+        raise RefusedError(
+            f"the plan is {plan.digest[:12]}…, not the reviewed {request.plan_digest[:12]}…",
+            hint="something changed since the review: look again with --dry-run",
+        )
+    change = large_change(plan, survey, rules)
+    if change is not None and not request.allow_large_change:
+        raise RefusedError(change.message, hint="--allow-large-change if this is meant")
+
+
+def limits_of(fleet: Fleet, request: DeployRequest) -> Limits:
+    """``operations.batch_settings``, the command line's word first."""
+    batch = fleet.registry.operations.batch_settings
+    return Limits(
+        parallel=request.parallel or batch.max_parallel,
+        timeout_seconds=float(batch.timeout_seconds),
+        attempts=1 + batch.retry_attempts,
+    )
+
+
+def notices_of(fleet: Fleet) -> tuple[str, ...]:
+    """What must be said once: keys that nothing acts on yet."""
+    keys = fleet.resolution.not_acted_on
+    return (f"accepted, not acted on yet: {', '.join(keys)}",) if keys else ()
+
+
+def _rules(fleet: Fleet, request: DeployRequest) -> Rules:
+    operations = fleet.registry.operations
+    return Rules(
+        source=fleet.source.shown_as,
+        auto_create=operations.provisioning.auto_create_on_deploy,
+        recreate_missing=request.recreate_missing,
+        max_change_percent=float(operations.max_change_percent),
+    )
+
+
+async def _begin(runtime: Runtime, fleet: Fleet, plan: Plan, started_at: dt.datetime) -> None:
+    record = OperationRecord(
+        id=runtime.operation,
+        verb="deploy",
+        state="running",
+        source=fleet.source.shown_as,
+        digest=plan.digest,
+        started_at=started_at,
+        actor=runtime.actor,
+        arguments=plan.count(),
+    )
+    event = AuditEvent(actor=runtime.actor, action="deploy.begin", subject=fleet.source.shown_as, details=plan.count())
+    await runtime.catalog.begin_operation(record, audit=[event])
+    runtime.telemetry.emit("operation.started", runtime.operation, fleet.source.shown_as)
+
+
+async def _end(runtime: Runtime, report: Report) -> None:
+    state = "succeeded" if report.exit_code == 0 else "failed"
+    event = AuditEvent(actor=runtime.actor, action="deploy.end", subject=report.source, details=report.summary)
+    await until_recorded(
+        lambda: runtime.catalog.finish_operation(runtime.operation, state=state, summary=report.summary, audit=[event])
+    )
+    await until_recorded(lambda: anchor_head(runtime.catalog, runtime.anchor, operation_id=runtime.operation))
+    runtime.telemetry.emit("operation.ended", runtime.operation, report.source, state=state)
+
+
+async def carry_out(runtime: Runtime, fleet: Fleet, plan: Plan, survey: Survey, limits: Limits) -> list[Outcome]:
+    """Every step of the plan, and an outcome for each, in the registry's order."""
+    by_action = {action: [s for s in plan.steps if s.action is action] for action in Action}
+    outcomes = [_planned_outcome(step) for step in (*by_action[Action.SKIP], *by_action[Action.CONFLICT])]
+    await _journal(runtime, outcomes)
+    outcomes += await finish(runtime, by_action[Action.FINISH], survey, fleet.templates, source=fleet.source.shown_as)
+    verified = await verify_all(
+        runtime,
+        runtime.servers,
+        by_action[Action.VERIFY],
+        survey.records,
+        parallel=limits.parallel,
+        digests={name: template.digest for name, template in fleet.templates.items()},
+    )
+    await _journal(runtime, verified)
+    outcomes += verified
+    outcomes += await _create(runtime, fleet, by_action[Action.CREATE], limits)
+    return sorted(outcomes, key=lambda o: o.target.order)
+
+
+async def _journal(runtime: Runtime, outcomes: Sequence[Outcome]) -> None:
+    if outcomes:
+        await until_recorded(lambda: runtime.catalog.record_results(runtime.operation, outcomes, ready=[], audit=[]))
+
+
+async def _create(runtime: Runtime, fleet: Fleet, steps: Sequence[Step], limits: Limits) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    goldens: dict[str, dict[str, Golden]] = {}
+    broken: dict[tuple[str, str], ManorError] = {}
+    for server, template in sorted({(s.target.server, s.target.template) for s in steps}):
+        try:
+            built = await retrying(
+                lambda: ensure_goldens(runtime, runtime.servers[server], [fleet.templates[template]]),  # noqa: B023 - awaited at once
+                attempts=limits.attempts,
+            )
+            goldens.setdefault(server, {}).update(built)
+        except ManorError as error:
+            broken[server, template] = error
+    buildable = [s for s in steps if (s.target.server, s.target.template) not in broken]
+    refused = [_golden_failed(s, broken[s.target.server, s.target.template]) for s in steps if s not in buildable]
+    await _journal(runtime, refused)
+    outcomes += refused
+    for wave in waves(buildable):
+        server = wave[0].target.server
+        runtime.telemetry.emit("wave.started", runtime.operation, server, targets=len(wave))
+        builder = WaveBuilder(runtime, runtime.servers[server], limits, source=fleet.source.shown_as)
+        outcomes += await builder.build(wave, dict(fleet.templates), goldens[server])
+    return outcomes
+
+
+def _golden_failed(step: Step, error: ManorError) -> Outcome:
+    failure = Failure(
+        code=error.code,
+        message=f"the golden database of template {step.target.template} cannot be built: {error}",
+        hint=error.hint or "correct the template's tables or rows",
+    )
+    return Outcome(target=step.target, status=Status.ERROR, failure=failure, detail=failure.message)
+
+
+def _planned_outcome(step: Step) -> Outcome:
+    """What a step is before, or without, being acted on."""
+    if step.action is Action.CONFLICT:
+        failure = Failure(code=Code.CONFLICT, message=step.reason, hint=step.hint)
+        return Outcome(target=step.target, status=Status.ERROR, failure=failure, detail=step.reason)
+    if step.action in {Action.SKIP, Action.VERIFY}:
+        return Outcome(target=step.target, status=Status.SKIPPED, detail=step.reason)
+    return Outcome(target=step.target, status=Status.PENDING, detail=step.reason or f"would {step.action}")
+
+
+async def _refill(runtime: Runtime, fleet: Fleet, plan: Plan) -> list[str]:
+    """Fill the warm pools of the templates in use. A failure here is a notice: every target already has its outcome."""
+    size = fleet.registry.operations.provisioning.warm_pool
+    pairs: Iterable[tuple[str, str]] = sorted({(s.target.server, s.target.template) for s in plan.steps})
+    notices: list[str] = []
+    for server, name in pairs if size and not runtime.stop.requested else ():
+        try:
+            goldens = await ensure_goldens(runtime, runtime.servers[server], [fleet.templates[name]])
+            made = await fill_pool(runtime, runtime.servers[server], name, goldens[name], size)
+        except ManorError as error:
+            notices.append(f"the warm pool of template {name} on {server} is not full: {error}")
+            continue
+        if made:
+            notices.append(f"warm pool of template {name} on {server}: {made} made, {size} waiting")
+    return notices

@@ -1,0 +1,127 @@
+"""``manor doctor``: what a deploy needs, looked at before it is needed. Changes nothing."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from manor.control.engines.driver import ServerDriver, ServerFacts
+from manor.control.operations.survey import look
+from manor.control.provision.plan import ServerLook
+from manor.control.rollout.recover import leftovers
+from manor.control.runtime import Runtime
+from manor.errors import ManorError
+
+BYTES_PER_DATABASE = 9_000_000
+FILES_PER_DATABASE = 320
+"""Of a small tenant, measured (facts/postgres): a forecast, not a promise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examination:
+    """One thing that was looked at. ``verdict``: ``ok``, ``warning`` or ``problem``."""
+
+    server: str
+    subject: str
+    verdict: str
+    message: str
+    hint: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``--format json``."""
+        return {
+            "server": self.server,
+            "subject": self.subject,
+            "verdict": self.verdict,
+            "message": self.message,
+            "hint": self.hint,
+        }
+
+
+async def examine(runtime: Runtime, *, planned: int, parallel: int) -> list[Examination]:
+    """Every server in turn. ``planned``: databases that a deploy would add at most; ``parallel``: its connections."""
+    found: list[Examination] = []
+    pooled = {warm.database for warm in await runtime.catalog.pool_list()}
+    for server in runtime.servers.values():
+        try:
+            facts, seen = await server.facts(), await look(server)
+        except ManorError as error:
+            found.append(_problem(server, "connection", str(error), error.hint))
+            continue
+        found += _rights(server, facts)
+        found += _connections(server, facts, parallel)
+        found += _disk(server, facts, planned)
+        found += _cleanliness(server, seen, runtime.catalog.id, pooled)
+    return found
+
+
+def _ok(server: ServerDriver, subject: str, message: str) -> Examination:
+    return Examination(server=server.name, subject=subject, verdict="ok", message=message)
+
+
+def _warning(server: ServerDriver, subject: str, message: str, hint: str = "") -> Examination:
+    return Examination(server=server.name, subject=subject, verdict="warning", message=message, hint=hint)
+
+
+def _problem(server: ServerDriver, subject: str, message: str, hint: str = "") -> Examination:
+    return Examination(server=server.name, subject=subject, verdict="problem", message=message, hint=hint)
+
+
+def _rights(server: ServerDriver, facts: ServerFacts) -> list[Examination]:
+    found = [_ok(server, "version", f"{facts.engine} {facts.version}")]
+    missing = [
+        name for name, has in (("CREATEDB", facts.can_create_databases), ("CREATEROLE", facts.can_create_roles)) if not has
+    ]
+    if missing:
+        hint = f"ALTER ROLE {facts.user} {' '.join(missing)}"
+        found.append(_problem(server, "privileges", f"{facts.user} lacks {' and '.join(missing)}", hint))
+    else:
+        kind = "superuser" if facts.superuser else "CREATEDB and CREATEROLE"
+        found.append(_ok(server, "privileges", f"{facts.user}: {kind}"))
+    if facts.pooler:
+        found.append(
+            _problem(server, "pooler", f"{facts.pooler} is in the way", "use the server's own address for the deployment")
+        )
+    if facts.max_prepared_transactions == 0:
+        hint = "set max_prepared_transactions to the number of tenants of one release, and restart"
+        found.append(_warning(server, "two-phase commit", "max_prepared_transactions is 0: no atomic releases", hint))
+    return found
+
+
+def _connections(server: ServerDriver, facts: ServerFacts, parallel: int) -> list[Examination]:
+    free = facts.max_connections - facts.used_connections
+    message = f"{facts.used_connections} of {facts.max_connections} connections in use"
+    if free < parallel + 2:
+        hint = f"lower max_parallel (now {parallel}) or raise max_connections"
+        return [_problem(server, "connections", message, hint)]
+    return [_ok(server, "connections", message)]
+
+
+def _disk(server: ServerDriver, facts: ServerFacts, planned: int) -> list[Examination]:
+    if facts.data_directory is None:
+        return [_warning(server, "disk", "the server's disk cannot be seen with this login")]
+    try:
+        disk = os.statvfs(facts.data_directory)
+    except OSError:
+        return [_warning(server, "disk", "the server's disk is on another machine")]
+    free_bytes, free_files = disk.f_bavail * disk.f_frsize, disk.f_favail
+    need_bytes, need_files = planned * BYTES_PER_DATABASE, planned * FILES_PER_DATABASE
+    message = (
+        f"{free_bytes / 1e9:.1f} GB and {free_files:,} files free; {planned} databases need about {need_bytes / 1e9:.1f} GB"
+    )
+    # Some file systems make inodes as they go and report none free.
+    if need_bytes > free_bytes or (disk.f_files and need_files > free_files):
+        return [_problem(server, "disk", f"{message} and {need_files:,} files", "free space, or deploy fewer with --limit")]
+    return [_ok(server, "disk", message)]
+
+
+def _cleanliness(server: ServerDriver, seen: ServerLook, catalog: str, pooled: set[str]) -> list[Examination]:
+    left = leftovers(seen.databases, catalog, pooled)
+    broken = sorted(d.name for d in seen.databases.values() if d.broken)
+    found = []
+    if left:
+        found.append(_warning(server, "leftovers", f"unfinished databases: {', '.join(left)}", "the next deploy drops them"))
+    if broken:
+        found.append(_problem(server, "broken", f"half-dropped databases: {', '.join(broken)}", "DROP DATABASE them again"))
+    return found or [_ok(server, "leftovers", "none")]

@@ -1,0 +1,100 @@
+"""Reads what a fleet should be: registry and templates, resolved to targets. Looks only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from manor.control.registry.hook_files import look_at_paths
+from manor.control.registry.model import Registry
+from manor.control.registry.resolve import Resolution, resolve
+from manor.control.registry.yaml_files import load_registry
+from manor.control.steps import Target
+from manor.control.templates.loader import TemplateLoader
+from manor.control.templates.model import Template
+from manor.errors import InvalidInput, NotFoundError, RefusedError
+from manor.scan import suggest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetSource:
+    """Where a fleet is declared."""
+
+    project: Path
+    registry: Path
+    shown_as: str
+    """The registry's path relative to the project: the ``source`` of catalog entries, and what places say."""
+    deployments: Sequence[str]
+    deployment: str | None = None
+    """The one named for this run (``--deployment``)."""
+    foreign_keys: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """A registry without findings: what should be."""
+
+    source: FleetSource
+    registry: Registry
+    resolution: Resolution
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """Every target, in the order of the registry."""
+        return self.resolution.targets
+
+    @property
+    def templates(self) -> Mapping[str, Template]:
+        """The templates in use, by name."""
+        return self.resolution.templates
+
+    @property
+    def declared(self) -> frozenset[str]:
+        """Tenant ids of the whole registry."""
+        return frozenset(str(target.tenant) for target in self.targets)
+
+    def select(self, *, group: str | None = None, limit: int | None = None) -> tuple[Target, ...]:
+        """The targets of one group, at most ``limit``. Raises ``NotFoundError`` for a group that is not declared."""
+        targets = self.targets
+        if group is not None:
+            groups = tuple(self.registry.database_groups)
+            if group not in groups:
+                raise NotFoundError(f"there is no group {group!r} in {self.source.shown_as}", hint=suggest(group, groups))
+            targets = tuple(t for t in targets if t.group == group)
+        return targets if limit is None else targets[:limit]
+
+
+def read_fleet(source: FleetSource) -> tuple[Registry | None, Resolution]:
+    """Everything that can be said about the declaration, right or wrong. Raises ``InputError`` where it is no YAML at all."""
+    loaded = load_registry(source.registry, shown_as=source.shown_as)
+    environment = source.registry.parent
+    templates = TemplateLoader(project=source.project, environment=environment, foreign_keys=source.foreign_keys)
+    paths = look_at_paths(loaded.model, folder=environment, project=source.project) if loaded.model else {}
+    resolution = resolve(
+        loaded,
+        templates,
+        source.deployments,
+        source=source.shown_as,
+        deployment=source.deployment,
+        paths=paths,
+    )
+    return loaded.model, resolution
+
+
+def load_fleet(source: FleetSource) -> Fleet:
+    """A fleet that can be acted on. Raises ``InvalidInput`` with every finding where there is one."""
+    registry, resolution = read_fleet(source)
+    errors = [f for f in resolution.findings if f.severity == "error"]
+    if errors or registry is None:
+        raise InvalidInput(errors or resolution.findings)
+    return Fleet(source=source, registry=registry, resolution=resolution)
+
+
+def refuse_unsafe(fleet: Fleet) -> None:
+    """Raise ``RefusedError`` for settings whose silence would be unsafe: what was asked for cannot be kept."""
+    refusals = fleet.resolution.refusals
+    if refusals:
+        first = refusals[0]
+        more = f" (and {len(refusals) - 1} more; `manor multi-tenant validate` lists them)" if len(refusals) > 1 else ""
+        raise RefusedError(f"{first.message}{more}", hint=first.hint, place=first.place)

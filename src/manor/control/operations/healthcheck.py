@@ -1,0 +1,156 @@
+"""``manor multi-tenant healthcheck``: every database seen through its own tenant's eyes.
+
+Looks only. One broken database is one outcome and never hides another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from manor.control.catalog.records import DatabaseRecord
+from manor.control.engines.driver import HealthFacts, Login
+from manor.control.operations.fleet import Fleet
+from manor.control.rollout.report import Report
+from manor.control.rollout.verify import drift_problem, recorded_isolation
+from manor.control.runtime import Runtime
+from manor.control.steps import Failure, Outcome, Status, Target
+from manor.errors import Code, EngineError, ManorError
+from manor.tenancy import TenantId, password_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthRequest:
+    """What to look at, and how many at once."""
+
+    group: str | None = None
+    limit: int | None = None
+    parallel: int = 20
+
+
+async def healthcheck_fleet(runtime: Runtime | None, fleet: Fleet, request: HealthRequest) -> Report:
+    """One outcome per declared target: success, skipped (not provisioned on purpose) or an error that says what is wrong."""
+    targets = fleet.select(group=request.group, limit=request.limit)
+    if runtime is None:
+        outcomes = [
+            _failed(t, EngineError("not deployed yet", hint="manor multi-tenant deploy", code=Code.NOT_FOUND)) for t in targets
+        ]
+        return _report("", fleet, outcomes, 0.0, None)
+    began, started_at = time.monotonic(), runtime.now()
+    runtime.telemetry.emit("operation.planned", runtime.operation, targets=len(targets))
+    records = {str(r.tenant): r for r in await runtime.catalog.databases()}
+    urls = await runtime.catalog.urls([t.tenant for t in targets if str(t.tenant) in records])
+    check = _Check(runtime, records, urls, _neighbours(records))
+    slots = asyncio.Semaphore(request.parallel)
+
+    async def one(target: Target) -> Outcome:
+        async with slots:
+            outcome = await check.run(target)
+        runtime.telemetry.emit("target.ended", runtime.operation, str(target.tenant), status=str(outcome.status))
+        return outcome
+
+    outcomes = list(await asyncio.gather(*(one(t) for t in targets)))
+    runtime.telemetry.emit("operation.ended", runtime.operation, fleet.source.shown_as)
+    return _report(runtime.operation, fleet, outcomes, time.monotonic() - began, started_at)
+
+
+def _report(operation: str, fleet: Fleet, outcomes: list[Outcome], seconds: float, started_at: dt.datetime | None) -> Report:
+    healthy = sum(o.status is Status.SUCCESS for o in outcomes)
+    skipped = sum(o.status is Status.SKIPPED for o in outcomes)
+    counts = {"total": len(outcomes), "healthy": healthy, "unhealthy": len(outcomes) - healthy - skipped}
+    return Report(
+        operation=operation,
+        verb="healthcheck",
+        source=fleet.source.shown_as,
+        started_at=started_at,
+        duration_seconds=seconds,
+        outcomes=tuple(outcomes),
+        notices=(f"{healthy}/{len(outcomes)} healthy",),
+        extra={"health": counts},
+    )
+
+
+def _neighbours(records: Mapping[str, DatabaseRecord]) -> dict[str, str]:
+    """For each tenant another ready database on its server, the next one in order: together they form a ring."""
+    by_server: dict[str, list[DatabaseRecord]] = {}
+    for record in records.values():
+        if record.state == "ready":
+            by_server.setdefault(record.server, []).append(record)
+    ring: dict[str, str] = {}
+    for ready in by_server.values():
+        for record, other in zip(ready, [*ready[1:], ready[0]], strict=True):
+            if record is not other:
+                ring[str(record.tenant)] = other.database
+    return ring
+
+
+class _Check:
+    def __init__(
+        self,
+        runtime: Runtime,
+        records: Mapping[str, DatabaseRecord],
+        urls: Mapping[TenantId, str],
+        neighbours: Mapping[str, str],
+    ) -> None:
+        self.runtime = runtime
+        self.records = records
+        self.urls = urls
+        self.neighbours = neighbours
+
+    async def run(self, target: Target) -> Outcome:
+        record = self.records.get(str(target.tenant))
+        if record is None or record.state != "ready":
+            if not target.auto_provision:
+                return Outcome(target=target, status=Status.SKIPPED, detail="auto_provision: false")
+            missing = EngineError("not deployed yet", hint="manor multi-tenant deploy", code=Code.NOT_FOUND)
+            return _failed(target, missing)
+        began = time.monotonic()
+        try:
+            facts = await self._look(record)
+        except ManorError as error:
+            return _failed(target, error, time.monotonic() - began)
+        problem = _problem(record, facts)
+        if problem is not None:
+            return _failed(target, problem, time.monotonic() - began, facts)
+        return Outcome(
+            target=target,
+            status=Status.SUCCESS,
+            duration_seconds=time.monotonic() - began,
+            facts=_facts(facts),
+            detail="healthy",
+        )
+
+    async def _look(self, record: DatabaseRecord) -> HealthFacts:
+        server = self.runtime.servers.get(record.server)
+        if server is None:
+            raise EngineError(f"server {record.server} is not among the deployments", code=Code.NOT_FOUND)
+        login = Login(role=record.role, password=password_of(self.urls[record.tenant]))
+        other = self.neighbours.get(str(record.tenant))
+        return await server.check(record.database, login, recorded_isolation(record.config), other=other)
+
+
+def _problem(record: DatabaseRecord, facts: HealthFacts) -> EngineError | None:
+    if facts.reaches_other:
+        message = f"isolation is broken: the role of {record.database} can enter {facts.probed}"
+        return EngineError(message, hint=f"REVOKE CONNECT ON DATABASE {facts.probed} FROM PUBLIC", code=Code.DRIFT)
+    return drift_problem(record, facts.fingerprint, facts.isolation_ok)
+
+
+def _facts(facts: HealthFacts) -> dict[str, object]:
+    return {
+        "bytes": facts.bytes,
+        "connections": facts.connections,
+        "fingerprint": facts.fingerprint,
+        "isolation_probe": "refused" if facts.probed else "nobody to probe",
+    }
+
+
+def _failed(target: Target, error: BaseException, seconds: float = 0.0, facts: HealthFacts | None = None) -> Outcome:
+    failure = Failure.of(error)
+    measured = _facts(facts) if facts is not None and not facts.reaches_other else {}
+    return Outcome(
+        target=target, status=Status.ERROR, failure=failure, detail=failure.message, duration_seconds=seconds, facts=measured
+    )

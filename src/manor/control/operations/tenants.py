@@ -1,0 +1,59 @@
+"""``manor tenant …``: single tenants, from the catalog."""
+
+from __future__ import annotations
+
+from manor.control.audit import anchor_head
+from manor.control.catalog.records import AuditEvent, DatabaseRecord
+from manor.control.engines.driver import Fill, Login
+from manor.control.rollout.verify import recorded_isolation
+from manor.control.runtime import Runtime
+from manor.control.templates.model import Schema
+from manor.errors import NotFoundError, RefusedError
+
+
+async def list_tenants(runtime: Runtime, *, group: str | None = None) -> list[DatabaseRecord]:
+    """Every recorded tenant, by id, without URLs."""
+    return await runtime.catalog.databases(group=group)
+
+
+async def find_tenant(runtime: Runtime, text: str) -> DatabaseRecord:
+    """One tenant by full id, or by a short id or database name that is unique; with its URL. Raises ``NotFoundError``."""
+    return await runtime.catalog.database_by_tenant(text)
+
+
+async def tenant_drift(runtime: Runtime, record: DatabaseRecord) -> list[str]:
+    """What differs between the tenant's schema and the golden one it was copied from, in words; empty where nothing does.
+
+    Nobody may enter a golden database, so a copy is looked at and dropped; one that a kill leaves is swept by the next deploy.
+    """
+    server = runtime.servers[record.server]
+    golden = next((g for g in await runtime.catalog.goldens(record.server) if g.digest == record.golden), None)
+    if golden is None:
+        raise NotFoundError(f"the golden database that {record.database} was copied from is no longer there")
+    isolation = recorded_isolation(record.config)
+    copy = f"manor_new_{runtime.catalog.id}_drift_{runtime.new_token()}"
+    try:
+        await server.clone(golden.database, copy)
+        await server.fill(copy, Fill(schema=Schema(), isolation=isolation))
+        expected = await server.describe(copy, isolation)
+    finally:
+        await server.drop_database(copy)
+    return server.explain_drift(expected, await server.describe(record.database, isolation))
+
+
+async def rotate_password(runtime: Runtime, text: str) -> DatabaseRecord:
+    """Give a tenant's role a new password. Recorded first: a password that the server has and nobody knows would lock out.
+
+    Between the two steps new connections with the recorded URL fail; repeating the command heals an interruption.
+    """
+    record = await find_tenant(runtime, text)
+    if record.state != "ready":
+        raise RefusedError(f"tenant {record.tenant} is {record.state}", hint="deploy it first")
+    server = runtime.servers[record.server]
+    login = Login(role=record.role, password=runtime.new_password())
+    url = server.url(record.database, login)
+    event = AuditEvent(actor=runtime.actor, action="tenant.rotate_password", subject=str(record.tenant), details={})
+    await runtime.catalog.set_url(record.tenant, url, operation_id=runtime.operation, audit=[event])
+    await server.set_password(login)
+    await anchor_head(runtime.catalog, runtime.anchor, operation_id=runtime.operation)
+    return await find_tenant(runtime, str(record.tenant))

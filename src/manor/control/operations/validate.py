@@ -1,0 +1,75 @@
+"""``manor multi-tenant validate``: everything that can be known to be wrong before anything is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from manor.control.operations.fleet import FleetSource, read_fleet
+from manor.errors import Finding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What validate has to say."""
+
+    source: str
+    targets: int
+    findings: tuple[Finding, ...]
+    refusals: tuple[Finding, ...]
+    notices: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether deploy would begin."""
+        return not self.findings and not self.refusals
+
+    def summary(self) -> str:
+        """The last line for people."""
+        if self.findings:
+            return f"✗ {self.source}: {len(self.findings)} findings"
+        if self.refusals:
+            return f"✗ {self.source}: valid, but deploy refuses {len(self.refusals)} settings"
+        return f"✓ {self.source} is valid: {self.targets} databases declared"
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of ``--format json``."""
+        return {
+            "source": self.source,
+            "valid": self.ok,
+            "targets": self.targets,
+            "findings": [finding_json(f) for f in self.findings],
+            "refusals": [finding_json(f) for f in self.refusals],
+            "notices": list(self.notices),
+        }
+
+
+def finding_json(finding: Finding) -> dict[str, Any]:
+    """One finding as the JSON contract shows it."""
+    place = finding.place
+    return {
+        "file": place.file,
+        "line": place.line,
+        "column": place.column,
+        "message": finding.message,
+        "hint": finding.hint,
+        "severity": finding.severity,
+    }
+
+
+def validate_fleet(source: FleetSource, *, also_not_acted_on: Sequence[str] = ()) -> Verdict:
+    """Read, resolve, report. Raises ``InputError`` where the registry is no YAML at all."""
+    _, resolution = read_fleet(source)
+    errors = tuple(f for f in resolution.findings if f.severity == "error")
+    keys = [*resolution.not_acted_on, *(f"project.yaml: {key}" for key in also_not_acted_on)]
+    notices = [str(f) for f in resolution.findings if f.severity != "error"]
+    if keys:
+        notices.append(f"accepted, not acted on yet: {', '.join(keys)}")
+    return Verdict(
+        source=source.shown_as,
+        targets=len(resolution.targets),
+        findings=errors,
+        refusals=resolution.refusals,
+        notices=tuple(notices),
+    )

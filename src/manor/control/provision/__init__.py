@@ -1,0 +1,1 @@
+"""What deploy decides to do, as a pure plan."""

@@ -1,0 +1,178 @@
+"""What deploy does to each target, decided from three looks: the registry, the catalog, the servers. Pure.
+
+The rule that all others serve: a database that exists is never changed. It is made, finished, verified, skipped, or reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from manor.control.catalog.records import DatabaseRecord
+from manor.control.engines.driver import FoundDatabase
+from manor.control.steps import Action, Orphan, Plan, Step, Target
+from manor.control.templates.model import Template
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerLook:
+    """What one server shows."""
+
+    databases: Mapping[str, FoundDatabase]
+    roles: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """Everything that was looked at before planning. ``catalog`` is the catalog's id, empty where there is none yet."""
+
+    catalog: str
+    records: Mapping[str, DatabaseRecord]
+    """By tenant id in its long form."""
+    servers: Mapping[str, ServerLook]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """The settings that planning needs."""
+
+    source: str
+    auto_create: bool = True
+    recreate_missing: bool = False
+    max_change_percent: float = 30
+
+
+def plan_provision(
+    targets: Sequence[Target], templates: Mapping[str, Template], survey: Survey, rules: Rules, *, declared: frozenset[str]
+) -> Plan:
+    """One step per target. ``declared`` holds the tenant ids of the whole registry, also those that a filter left out."""
+    steps = tuple(_step(target, templates[target.template], survey, rules) for target in targets)
+    return Plan(verb="deploy", steps=steps, orphans=_orphans(survey, rules, declared))
+
+
+def _step(target: Target, template: Template, survey: Survey, rules: Rules) -> Step:
+    decision = _decide(target, template, survey, rules)
+    return Step(
+        target=target,
+        action=decision.action,
+        reason=decision.reason,
+        hint=decision.hint,
+        changes=decision.changes,
+        content_digest=template.content_digest,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    action: Action
+    reason: str = ""
+    hint: str = ""
+    changes: str = ""
+
+
+def _decide(target: Target, template: Template, survey: Survey, rules: Rules) -> _Decision:
+    look = survey.servers[target.server]
+    found = look.databases.get(target.database)
+    record = survey.records.get(str(target.tenant))
+    if record is not None and record.state == "ready":
+        changed = _changed(target, record)
+        if changed is not None:
+            return changed
+    if found is not None and not _is_ours(found, target, survey):
+        reason = f"a database named {target.database} exists that Manor did not make: it is left alone"
+        return _Decision(Action.CONFLICT, reason, hint="rename it, or change naming_pattern")
+    if found is not None and record is not None and record.state == "ready":
+        return _Decision(Action.VERIFY, "exists")
+    if found is not None:
+        return _Decision(Action.FINISH, "the database is complete, the catalog has yet to hear of it")
+    switched_off = _switched_off(target, template, rules)
+    if switched_off:
+        return _Decision(Action.SKIP, switched_off)
+    if record is not None and record.state == "ready" and not rules.recreate_missing:
+        reason = "recorded as ready, but the database is gone from the server"
+        return _Decision(Action.CONFLICT, reason, hint="restore it, or build an empty one with --recreate-missing")
+    if target.database in look.roles and record is None:
+        reason = f"a role named {target.database} exists that Manor did not make: it is left alone"
+        return _Decision(Action.CONFLICT, reason, hint="drop or rename the role, or change naming_pattern")
+    return _Decision(Action.CREATE)
+
+
+def _is_ours(found: FoundDatabase, target: Target, survey: Survey) -> bool:
+    marker = found.marker
+    return (
+        marker is not None
+        and marker.catalog == survey.catalog
+        and marker.kind == "tenant"
+        and marker.tenant == str(target.tenant)
+    )
+
+
+def _changed(target: Target, record: DatabaseRecord) -> _Decision | None:
+    differences = (
+        ("name", record.database, target.database, "deploy renames nothing"),
+        ("server", record.server, target.server, "deploy moves nothing"),
+        ("template", record.template, target.template, "deploy rebuilds nothing"),
+    )
+    for what, recorded, wanted, rule in differences:
+        if recorded != wanted:
+            reason = f"recorded with {what} {recorded}, the registry now says {wanted}: {rule}"
+            return _Decision(Action.CONFLICT, reason, hint=f"put {recorded} back into the registry", changes=what)
+    return None
+
+
+def _switched_off(target: Target, template: Template, rules: Rules) -> str:
+    if not template.deployment:
+        return f"template {template.name} has deployment: false"
+    if not target.auto_provision:
+        return "auto_provision: false"
+    if not rules.auto_create:
+        return "operations.provisioning.auto_create_on_deploy: false"
+    return ""
+
+
+def _orphans(survey: Survey, rules: Rules, declared: frozenset[str]) -> tuple[Orphan, ...]:
+    orphans = []
+    recorded = {(record.server, record.database) for record in survey.records.values()}
+    for server, look in sorted(survey.servers.items()):
+        for name, found in sorted(look.databases.items()):
+            marker = found.marker
+            if marker is None or marker.kind != "tenant" or marker.catalog != survey.catalog:
+                continue
+            if (server, name) not in recorded:
+                detail = f"made for {marker.tenant}, in no catalog entry"
+                orphans.append(Orphan(database=name, server=server, kind="unrecorded", detail=detail))
+    for tenant, record in sorted(survey.records.items()):
+        visible = survey.servers.get(record.server)
+        if visible is not None and record.state == "ready" and record.database not in visible.databases:
+            detail = f"{tenant} is recorded as ready, its database is gone"
+            orphans.append(Orphan(database=record.database, server=record.server, kind="missing", detail=detail))
+        elif record.source == rules.source and tenant not in declared:
+            detail = f"{tenant} is no longer in {rules.source}; nothing is dropped"
+            orphans.append(Orphan(database=record.database, server=record.server, kind="undeclared", detail=detail))
+    return tuple(orphans)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LargeChange:
+    """Why a plan needs an explicit word."""
+
+    message: str
+
+
+def large_change(plan: Plan, survey: Survey, rules: Rules) -> LargeChange | None:
+    """The large-change guard, per source: changes of template or server and vanished entries count, creations never do.
+
+    It trips above ``max_change_percent`` of what the catalog knows from the source, and above two targets.
+    """
+    known = [r for r in survey.records.values() if r.source == rules.source and r.state == "ready"]
+    changed = [s for s in plan.steps if s.changes in {"server", "template"}]
+    gone = [o for o in plan.orphans if o.kind == "undeclared"]
+    count = len(changed) + len(gone)
+    if count <= 2 or not known or count * 100 <= rules.max_change_percent * len(known):
+        return None
+    parts = []
+    if changed:
+        parts.append(f"{len(changed)} would change template or server")
+    if gone:
+        parts.append(f"{len(gone)} of {len(known)} recorded tenants are no longer declared")
+    return LargeChange(message=f"{' and '.join(parts)}; {rules.max_change_percent:g} % is the limit")

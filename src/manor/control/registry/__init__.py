@@ -1,0 +1,1 @@
+"""Where tenants are declared, and how declarations become targets with final names."""

@@ -1,0 +1,313 @@
+"""The registry as typed values: every key of ``tenant_registry.yaml``, version 2.0, with its meaning, unit and bounds.
+
+Names and nesting are those of the reference design; the keys that are Manor's own say so. The docstrings below are what
+``manor schema registry`` and the registry reference print. Pure: reading files and finding places happens elsewhere.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, WithJsonSchema
+
+from manor.typed_input import TAG, Number, StrictModel
+
+MAX_TENANTS = 100_000
+"""The most that one group may count: more belongs into several registries."""
+
+Count = Annotated[int, Field(ge=0, le=MAX_TENANTS)]
+Seconds = Annotated[int, Field(ge=1, le=86_400)]
+Pause = Annotated[int, Field(ge=0, le=86_400)]
+Percentage = Annotated[int, Field(ge=1, le=100)]
+PercentNumber = Annotated[Number, Field(ge=0, le=100), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 100})]
+Name = Annotated[str, Field(min_length=1, max_length=256)]
+VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]
+Data = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+"""Any text that a database can store."""
+Variables = dict[VariableName, Data]
+
+
+class CustomerInfo(StrictModel):
+    """Whose databases these are. Every key given here is also a variable of the same name."""
+
+    customer_code: Name
+    """Short, stable code of the customer; first part of every tenant id. Letters, digits, `_`, `-`, `.`."""
+    customer_name: Data | None = None
+    """Full name, any text; it is data wherever it is inserted."""
+    region: Data | None = None
+    """Where the customer's data lives, any text."""
+    environment: Data | None = None
+    """Such as `production` or `staging`, any text."""
+
+    def variables(self) -> dict[str, str]:
+        """The keys that were given, as variables."""
+        return {key: value for key, value in self if isinstance(value, str)}
+
+
+class TenantGroup(StrictModel):
+    """Numbered tenants that share one template."""
+
+    type: Literal["tenant_group"]
+    """What kind of group this is."""
+    template: Name
+    """Folder, beside the registry, from which each database is made."""
+    tenant_count: Count = 0
+    """Number of tenants."""
+    tenant_id_start: Annotated[int, Field(ge=0, le=10**15)] = 1
+    """Number of the first tenant."""
+    tenant_id_format: Name = "{:03d}"
+    """How a number becomes an id: plain text around one `{}` or `{:spec}`, the spec being a width and `d`, `x` or `X`."""
+    naming_pattern: Name
+    """Name of each database; refers to variables as `{NAME}`."""
+    variables: Variables = Field(default_factory=dict)
+    """Values for the template; they may refer to each other and to the customer's keys and `tenant_id`, in any order."""
+    auto_provision: bool = True
+    """Whether deploy makes these databases."""
+    backup_enabled: bool = True
+    """Whether backups cover these databases."""
+    monitoring_enabled: bool = True
+    """Whether monitoring covers these databases."""
+    server: Name | None = None
+    """Manor's own: name of the deployment that holds the group; needed where the environment has several."""
+
+
+class FixedDatabase(StrictModel):
+    """One database with a name of its own."""
+
+    name: Name
+    """Name of the database, and the id of its tenant; may refer to the customer's keys."""
+    template: Name
+    """Folder, beside the registry, from which the database is made."""
+    variables: Variables = Field(default_factory=dict)
+    """Values for the template; they may refer to each other and to the customer's keys and `tenant_id`, in any order."""
+    auto_provision: bool = True
+    """Whether deploy makes this database."""
+    backup_enabled: bool = True
+    """Whether backups cover this database."""
+    monitoring_enabled: bool = True
+    """Whether monitoring covers this database."""
+    server: Name | None = None
+    """Manor's own: name of the deployment that holds this database; goes before the group's."""
+
+
+class FixedGroup(StrictModel):
+    """Databases that are listed one by one."""
+
+    type: Literal["fixed_group"]
+    """What kind of group this is."""
+    databases: list[FixedDatabase] = Field(default_factory=list, max_length=MAX_TENANTS)
+    """The databases."""
+    auto_provision: bool = True
+    """Whether deploy makes these databases; a database's own `false` counts as well."""
+    backup_enabled: bool = True
+    """Whether backups cover these databases."""
+    monitoring_enabled: bool = True
+    """Whether monitoring covers these databases."""
+    server: Name | None = None
+    """Manor's own: name of the deployment that holds the group; needed where the environment has several."""
+
+
+TENANT_GROUP_TAG = f"{TAG}tenant_group"
+FIXED_GROUP_TAG = f"{TAG}fixed_group"
+
+
+def _group_tag(value: Any) -> str | None:
+    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return f"{TAG}{kind}" if kind in ("tenant_group", "fixed_group") else None
+
+
+Group = Annotated[
+    Annotated[TenantGroup, Tag(TENANT_GROUP_TAG)] | Annotated[FixedGroup, Tag(FIXED_GROUP_TAG)], Discriminator(_group_tag)
+]
+
+
+class BatchSettings(StrictModel):
+    """How many databases are worked on at once and how long each may take."""
+
+    max_parallel: Annotated[int, Field(ge=1, le=256)] = 10
+    """Databases worked on at the same time."""
+    timeout_seconds: Seconds = 300
+    """Longest time that one database may take, in seconds."""
+    retry_attempts: Annotated[int, Field(ge=0, le=20)] = 3
+    """Further tries after a transient error."""
+
+
+class Provisioning(StrictModel):
+    """How deploy makes databases."""
+
+    auto_create_on_deploy: bool = True
+    """Whether deploy makes databases at all; `false` has the effect of `auto_provision: false` on every group."""
+    validate_before_create: bool = True
+    """Validation before anything is made. Manor always validates."""
+    backup_before_update: bool = False
+    """Whether a database is backed up before it is changed."""
+    warm_pool: Annotated[int, Field(ge=0, le=1_000)] = 0
+    """Manor's own: finished spare databases that are kept per template, so that a sign-up is a rename."""
+
+
+class AlertThresholds(StrictModel):
+    """From where on monitoring raises an alert."""
+
+    connection_usage: PercentNumber | None = None
+    """Connections in use, in percent of those allowed."""
+    error_rate: PercentNumber | None = None
+    """Failing requests, in percent."""
+
+
+class Monitoring(StrictModel):
+    """How the fleet is watched."""
+
+    health_check_interval: Seconds = 300
+    """Seconds between two health checks."""
+    metrics_collection: bool = True
+    """Whether metrics are collected."""
+    alert_thresholds: AlertThresholds = Field(default_factory=AlertThresholds)
+    """From where on an alert is raised."""
+
+
+class Operations(StrictModel):
+    """Settings of every fleet verb."""
+
+    batch_settings: BatchSettings = Field(default_factory=BatchSettings)
+    """Parallelism, timeout and retries."""
+    provisioning: Provisioning = Field(default_factory=Provisioning)
+    """How deploy makes databases."""
+    monitoring: Monitoring = Field(default_factory=Monitoring)
+    """How the fleet is watched."""
+    max_change_percent: Percentage = 30
+    """Manor's own: a plan that drops, suspends or moves a larger share of the fleet, in percent, needs an explicit word."""
+
+
+class DatabaseDefaults(StrictModel):
+    """Defaults of every database."""
+
+    charset: Name | None = None
+    """Character set; `utf8mb4` and `utf8` mean UTF8 on PostgreSQL."""
+    collation: Name | None = None
+    """Collation; MySQL's (`utf8mb4_…`) have no meaning on PostgreSQL."""
+    connection_pool_size: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """Connections of the application's pool per database."""
+    connection_timeout: Seconds | None = None
+    """Seconds that the application waits for a connection."""
+
+
+class Security(StrictModel):
+    """What separates the tenants."""
+
+    tenant_isolation: Literal["database", "schema", "table"] = "database"
+    """What a tenant has of its own."""
+    cross_tenant_access: bool = False
+    """Whether one tenant's role may reach another tenant's database."""
+    audit_logging: bool = True
+    """Whether what Manor does is written to the audit log."""
+
+
+class EnvironmentConfig(StrictModel):
+    """Settings of this environment."""
+
+    database_defaults: DatabaseDefaults = Field(default_factory=DatabaseDefaults)
+    """Defaults of every database."""
+    security: Security = Field(default_factory=Security)
+    """What separates the tenants."""
+
+
+class Canary(StrictModel):
+    """A release that begins with few tenants."""
+
+    initial_percentage: Percentage = 5
+    """Share of the first wave, in percent of the tenants."""
+    increment_percentage: Percentage = 25
+    """How much each further wave adds, in percent of the tenants."""
+    evaluation_period: Pause = 300
+    """Seconds between a wave and the next one."""
+
+
+class DeploymentStrategy(StrictModel):
+    """How a release goes through the fleet."""
+
+    type: Literal["rolling", "blue_green", "canary"] = "rolling"
+    """Kind of rollout."""
+    batch_size: Annotated[int, Field(ge=1, le=MAX_TENANTS)] = 10
+    """Tenants per wave."""
+    wait_between_batches: Pause = 0
+    """Seconds between two waves."""
+    canary: Canary | None = None
+    """Settings of `type: canary`."""
+
+
+class MigrationConfig(StrictModel):
+    """How schemas change over time."""
+
+    schema_version_tracking: bool = True
+    """Whether each database records the migrations it has seen."""
+    data_migration_scripts: Name | None = None
+    """Folder of the migrations, relative to the registry."""
+    rollback_enabled: bool = True
+    """Whether a migration can be undone."""
+
+
+HookList = list[Name]
+
+
+class Hooks(StrictModel):
+    """Programs of the user's that run around an operation; paths inside the project, relative to the registry."""
+
+    pre_provision: HookList = Field(default_factory=list)
+    """Before a database is made."""
+    post_provision: HookList = Field(default_factory=list)
+    """After a database was made."""
+    pre_update: HookList = Field(default_factory=list)
+    """Before a database is changed."""
+    post_update: HookList = Field(default_factory=list)
+    """After a database was changed."""
+
+
+class Registry(StrictModel):
+    """One `tenant_registry.yaml`: which databases should exist, from which templates, and how they are run."""
+
+    registry_version: Literal["2.0"]
+    """Version of this format."""
+    customer_info: CustomerInfo
+    """Whose databases these are."""
+    database_groups: dict[Name, Group]
+    """The databases, in named groups; a group's name is the second part of its tenants' ids."""
+    operations: Operations = Field(default_factory=Operations)
+    """Settings of every fleet verb."""
+    environment_config: EnvironmentConfig = Field(default_factory=EnvironmentConfig)
+    """Settings of this environment."""
+    deployment_strategy: DeploymentStrategy | None = None
+    """How a release goes through the fleet."""
+    migration_config: MigrationConfig | None = None
+    """How schemas change over time."""
+    hooks: Hooks = Field(default_factory=Hooks)
+    """Programs of the user's that run around an operation."""
+
+
+def json_schema() -> dict[str, Any]:
+    """The format as a JSON Schema (draft 2020-12), for editors."""
+    body = Registry.model_json_schema()
+    for model in _models(Registry):
+        shape = body if model is Registry else body["$defs"][model.__name__]
+        for name, field in model.model_fields.items():
+            shape["properties"][name]["description"] = field.description
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:manor:schema:tenant_registry:2.0",
+        **body,
+    }
+
+
+def _models(model: type[StrictModel]) -> Iterator[type[StrictModel]]:
+    """``model`` and all models below it."""
+    yield model
+    for field in model.model_fields.values():
+        yield from _models_in(field.annotation)
+
+
+def _models_in(annotation: Any) -> Iterator[type[StrictModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, StrictModel):
+        yield from _models(annotation)
+    for argument in typing.get_args(annotation):
+        yield from _models_in(argument)

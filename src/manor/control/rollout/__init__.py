@@ -1,0 +1,1 @@
+"""How a plan is carried out over the fleet: journal, parallelism, retries, outcomes, report."""

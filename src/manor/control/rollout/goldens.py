@@ -1,0 +1,68 @@
+"""One golden database per (template, schema digest, server): built once, verified, then only copied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from manor.control.catalog.records import GoldenRecord
+from manor.control.engines.driver import GoldenSpec, IsolatedColumn, Marker, ServerDriver
+from manor.control.rollout.provision import Golden
+from manor.control.runtime import Runtime
+from manor.control.templates.model import Template, bind_dataset
+
+
+def golden_name(catalog: str, digest: str) -> str:
+    """The database that holds the golden of a template digest."""
+    return f"manor_golden_{catalog}_{digest[:16]}"
+
+
+async def ensure_goldens(
+    runtime: Runtime, server: ServerDriver, templates: Iterable[Template], *, collation: str | None = None
+) -> dict[str, Golden]:
+    """The golden of each template by template name, building those that are not there.
+
+    Raises the engine's error for a schema that the server does not accept: no target of that template could be made either.
+    """
+    await server.prepare()
+    recorded = {r.digest: r for r in await runtime.catalog.goldens(server.name)}
+    present = await server.databases()
+    goldens: dict[str, Golden] = {}
+    by_digest: dict[str, Golden] = {}
+    for template in templates:
+        golden = by_digest.get(template.digest)
+        record = recorded.get(template.digest)
+        if golden is None and record is not None and _is_intact(record, present):
+            golden = Golden(database=record.database, digest=record.digest, fingerprint=record.fingerprint)
+        if golden is None:
+            golden = await _build(runtime, server, template, collation)
+        by_digest[template.digest] = goldens[template.name] = golden
+    return goldens
+
+
+def _is_intact(record: GoldenRecord, present: object) -> bool:
+    found = present.get(record.database) if isinstance(present, dict) else None
+    return found is not None and found.marker is not None and found.marker.digest == record.digest and not found.broken
+
+
+async def _build(runtime: Runtime, server: ServerDriver, template: Template, collation: str | None) -> Golden:
+    name = golden_name(runtime.catalog.id, template.digest)
+    await server.drop_database(name)  # one that the catalog does not vouch for is not trusted
+    marker = Marker(
+        catalog=runtime.catalog.id, kind="golden", template=template.name, digest=template.digest, operation=runtime.operation
+    )
+    spec = GoldenSpec(
+        database=name,
+        building=f"manor_new_{runtime.catalog.id}_golden_{template.digest[:16]}",
+        schema=template.schema,
+        rows=tuple(bind_dataset(dataset, {}) for dataset in template.shared_rows),
+        isolation=tuple(IsolatedColumn(table=i.table, column=i.column, value="") for i in template.isolation),
+        marker=marker,
+        collation=collation,
+    )
+    fingerprint = await server.build_golden(spec)
+    record = GoldenRecord(
+        server=server.name, template=template.name, digest=template.digest, database=name, fingerprint=fingerprint
+    )
+    await runtime.catalog.put_golden(record)
+    runtime.telemetry.emit("golden.built", runtime.operation, template.name, server=server.name, database=name)
+    return Golden(database=name, digest=template.digest, fingerprint=fingerprint)

@@ -1,0 +1,322 @@
+"""Builds the databases of one wave: intent, copies, rows, names, record, in this order for all of them together.
+
+What a kill leaves behind at each point, and what the next deploy makes of it:
+
+=============  =========================================  ===========================================
+killed after   left behind                                next deploy
+=============  =========================================  ===========================================
+intent         catalog entries ``pending``                builds them
+copied         databases with provisional names           drops these, builds anew
+restricted     the same, closed to everybody              the same
+filled         the same, with rows                        the same (rows are never loaded twice)
+published      finished databases, entries ``pending``    finds them by their marker, records them
+recorded       nothing                                    verifies them
+=============  =========================================  ===========================================
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from manor.control.catalog.records import AuditEvent, DatabaseRecord
+from manor.control.engines.driver import Fill, IsolatedColumn, Login, Marker, Publication, ServerDriver
+from manor.control.rollout.retry import is_transient, retrying, until_recorded
+from manor.control.runtime import Runtime
+from manor.control.steps import Failure, Outcome, Status, Step
+from manor.control.templates.model import Template, bind_cell, bind_dataset
+from manor.errors import Code, EngineError, ManorError
+from manor.tenancy import TenantId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds of one rollout."""
+
+    parallel: int = 20
+    timeout_seconds: float = 300
+    attempts: int = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Golden:
+    """The golden database that a wave copies from."""
+
+    database: str
+    digest: str
+    fingerprint: str
+
+
+@dataclass(slots=True, kw_only=True)
+class _Build:
+    """One target on its way; ``error`` takes it out of the wave."""
+
+    step: Step
+    template: Template
+    golden: Golden
+    login: Login
+    marker: Marker
+    building: str
+    record: DatabaseRecord
+    copied: bool = False
+    filled: bool = False
+    published: bool = False
+    error: BaseException | None = None
+    seconds: float = 0.0
+    attempts: int = field(default=1)
+
+
+def provisional_name(catalog: str, tenant: TenantId) -> str:
+    """The name under which a tenant's database is built; the same in every run, so that leftovers are found."""
+    return f"manor_new_{catalog}_{hashlib.sha256(str(tenant).encode()).hexdigest()[:16]}"
+
+
+def isolated_columns(template: Template, variables: object) -> tuple[IsolatedColumn, ...]:
+    """``data_models`` of the template for one target."""
+    return tuple(
+        IsolatedColumn(table=i.table, column=i.column, value=bind_cell(i.value, variables))  # type: ignore[arg-type]
+        for i in template.isolation
+    )
+
+
+class WaveBuilder:
+    """Builds waves on one server for one operation."""
+
+    def __init__(self, runtime: Runtime, server: ServerDriver, limits: Limits, *, source: str) -> None:
+        self.runtime = runtime
+        self.server = server
+        self.limits = limits
+        self.source = source
+        self._slots = asyncio.Semaphore(limits.parallel)
+
+    async def build(self, steps: Sequence[Step], templates: dict[str, Template], goldens: dict[str, Golden]) -> list[Outcome]:
+        """Build every step's database; one outcome per step, in the same order, whatever happens to each.
+
+        Raises only for what concerns all of them: the catalog is gone, or the task was cancelled.
+        """
+        builds = [self._plan(step, templates[step.target.template], goldens[step.target.template]) for step in steps]
+        await until_recorded(lambda: self.runtime.catalog.record_intent([b.record for b in builds], self.runtime.operation))
+        self._tell("intent", builds)
+        await self._take_from_pool(builds)
+        roles = asyncio.ensure_future(self._together(builds, lambda some: self.server.create_roles([b.login for b in some])))
+        try:
+            await self._each(self._alive(builds), self._copy)
+            self._give_up_unstarted(builds)
+            await self._together([b for b in self._alive(builds) if b.copied], self._restrict)
+            self._tell("restricted", self._alive(builds))
+            await self._each(self._alive(builds), self._fill)
+        finally:
+            await roles
+        await self._each([b for b in builds if b.error is not None and is_transient_error(b.error)], self._again)
+        await self._together(self._alive(builds), self._publish)
+        await self._each([b for b in builds if b.error is not None], self._sweep)
+        return await self._record(builds)
+
+    def _plan(self, step: Step, template: Template, golden: Golden) -> _Build:
+        target, catalog = step.target, self.runtime.catalog.id
+        login = Login(role=target.database, password=self.runtime.new_password())
+        isolation = isolated_columns(template, target.variables)
+        record = DatabaseRecord(
+            tenant=target.tenant,
+            database=target.database,
+            server=target.server,
+            group=target.group,
+            template=target.template,
+            state="pending",
+            role=login.role,
+            url=self.server.url(target.database, login),
+            golden=golden.digest,
+            fingerprint=golden.fingerprint,
+            source=self.source,
+            name=target.database,
+            config={
+                "isolation": [[i.table, i.column, i.value] for i in isolation],
+                **bind_cell(dict(template.config), target.variables),
+            },
+            variables=target.variables,
+        )
+        marker = Marker(
+            catalog=catalog,
+            kind="building",
+            tenant=str(target.tenant),
+            template=target.template,
+            digest=golden.digest,
+            operation=self.runtime.operation,
+        )
+        return _Build(
+            step=step,
+            template=template,
+            golden=golden,
+            login=login,
+            marker=marker,
+            building=provisional_name(catalog, target.tenant),
+            record=record,
+        )
+
+    async def _take_from_pool(self, builds: Sequence[_Build]) -> None:
+        for build in builds:
+            taken = await until_recorded(lambda b=build: self.runtime.catalog.pool_take(self.server.name, b.golden.digest))  # type: ignore[misc]
+            if taken is None:
+                return
+            build.building, build.copied = taken, True
+
+    async def _copy(self, build: _Build) -> None:
+        if build.copied:
+            return
+        if self.runtime.stop.requested:
+            return
+        await self.server.clone(build.golden.database, build.building)
+        build.copied = True
+        self._tell("cloned", [build])
+
+    def _give_up_unstarted(self, builds: Sequence[_Build]) -> None:
+        if self.runtime.stop.requested:
+            for build in builds:
+                if not build.copied and build.error is None:
+                    build.error = EngineError("stopped before it was begun", code=Code.INTERRUPTED)
+
+    async def _restrict(self, builds: Sequence[_Build]) -> None:
+        await self.server.restrict({b.building: b.marker for b in builds})
+
+    async def _fill(self, build: _Build) -> None:
+        if not build.copied:
+            return
+        template, variables = build.template, build.step.target.variables
+        rows = tuple(bind_dataset(dataset, variables) for dataset in template.tenant_rows)
+        fill = Fill(schema=template.schema, isolation=isolated_columns(template, variables), rows=rows)
+        await self.server.fill(build.building, fill)
+        build.filled = True
+        self._tell("filled", [build])
+
+    async def _again(self, build: _Build) -> None:
+        """Everything once more from the start: a copy or a fill whose end is unknown is not built upon."""
+
+        async def once() -> None:
+            build.attempts += 1
+            build.copied = build.filled = False
+            await self.server.drop_database(build.building)
+            await self.server.create_roles([build.login])
+            await self._copy(build)
+            if not build.copied:
+                raise EngineError("stopped before it was begun", code=Code.INTERRUPTED)
+            await self._restrict([build])
+            await self._fill(build)
+
+        build.error = None
+        await retrying(once, attempts=self.limits.attempts - 1)
+
+    async def _publish(self, builds: Sequence[_Build]) -> None:
+        names = [
+            Publication(
+                building=b.building,
+                database=b.step.target.database,
+                role=b.login.role,
+                marker=Marker(
+                    catalog=b.marker.catalog,
+                    kind="tenant",
+                    tenant=b.marker.tenant,
+                    template=b.marker.template,
+                    digest=b.marker.digest,
+                    operation=b.marker.operation,
+                ),
+            )
+            for b in builds
+        ]
+        await self.server.publish(names)
+        for build in builds:
+            build.published = True
+        self._tell("published", builds)
+
+    async def _sweep(self, build: _Build) -> None:
+        """Leave nothing of a failed build; what cannot be dropped now is found by the next operation."""
+        failed = build.error
+        with contextlib.suppress(ManorError):
+            await self.server.drop_database(build.building)
+            await self.server.drop_role(build.login.role)
+        build.error = failed
+
+    async def _each(self, builds: Sequence[_Build], work: Callable[[_Build], Awaitable[None]]) -> None:
+        """Run ``work`` for each build, ``limits.parallel`` at a time, each within the time limit; errors stay with their build."""
+
+        async def one(build: _Build) -> None:
+            async with self._slots:
+                began = time.monotonic()
+                try:
+                    async with asyncio.timeout(self.limits.timeout_seconds):
+                        await work(build)
+                except TimeoutError:
+                    build.error = EngineError(
+                        f"not done within {self.limits.timeout_seconds:g} s",
+                        hint="raise operations.batch_settings.timeout_seconds",
+                        code=Code.TIMEOUT,
+                    )
+                except ManorError as error:
+                    build.error = error
+                build.seconds += time.monotonic() - began
+
+        await asyncio.gather(*(one(build) for build in builds))
+
+    async def _together(self, builds: Sequence[_Build], work: Callable[[Sequence[_Build]], Awaitable[None]]) -> None:
+        """Run ``work`` for all in one transaction; where that fails, one by one, so that only the culprit is out."""
+        if not builds:
+            return
+        try:
+            await retrying(lambda: work(builds), attempts=self.limits.attempts)
+        except ManorError as error:
+            if len(builds) == 1:
+                builds[0].error = error
+                return
+            for build in builds:
+                await self._together([build], work)
+
+    @staticmethod
+    def _alive(builds: Sequence[_Build]) -> list[_Build]:
+        return [b for b in builds if b.error is None]
+
+    def _tell(self, step: str, builds: Sequence[_Build]) -> None:
+        for build in builds:
+            self.runtime.telemetry.emit(f"target.{step}", self.runtime.operation, str(build.step.target.tenant))
+
+    async def _record(self, builds: Sequence[_Build]) -> list[Outcome]:
+        outcomes = [_outcome(build) for build in builds]
+        ready = [b.record for b in builds if b.published]
+        audit = [
+            AuditEvent(
+                actor=self.runtime.actor,
+                action="database.create" if outcome.status is Status.SUCCESS else "database.create_failed",
+                subject=str(outcome.target.tenant),
+                details={"database": outcome.target.database, "server": outcome.target.server}
+                | ({"error": str(outcome.failure.code)} if outcome.failure else {}),
+            )
+            for outcome in outcomes
+            if outcome.status is not Status.NOT_STARTED
+        ]
+        await until_recorded(
+            lambda: self.runtime.catalog.record_results(self.runtime.operation, outcomes, ready=ready, audit=audit)
+        )
+        self._tell("recorded", [b for b in builds if b.published])
+        for outcome in outcomes:
+            self.runtime.telemetry.emit(
+                "target.ended", self.runtime.operation, str(outcome.target.tenant), status=str(outcome.status)
+            )
+        return outcomes
+
+
+def is_transient_error(error: BaseException) -> bool:
+    """``is_transient`` for what a build carries."""
+    return isinstance(error, Exception) and is_transient(error)
+
+
+def _outcome(build: _Build) -> Outcome:
+    target = build.step.target
+    if build.error is None:
+        tries = f"after {build.attempts} tries" if build.attempts > 1 else ""
+        return Outcome(target=target, status=Status.SUCCESS, duration_seconds=build.seconds, detail=tries)
+    if isinstance(build.error, ManorError) and build.error.code is Code.INTERRUPTED:
+        return Outcome(target=target, status=Status.NOT_STARTED, detail=build.error.message)
+    failure = Failure.of(build.error)
+    return Outcome(target=target, status=Status.ERROR, duration_seconds=build.seconds, failure=failure, detail=failure.message)

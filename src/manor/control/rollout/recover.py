@@ -1,0 +1,53 @@
+"""What an operation does first, under the lock: finish off what a dead one left behind.
+
+The lock proves that no other operation of this catalog lives, so an operation that the journal calls running is dead; its sessions may
+not be: a killed client does not stop the server's work. They are ended first, and only then is anything looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from manor.control.catalog.records import AuditEvent
+from manor.control.engines.driver import FoundDatabase, ServerDriver
+from manor.control.runtime import Runtime
+
+
+async def recover(runtime: Runtime) -> int:
+    """End dead operations' sessions and drop unfinished databases; returns the number of databases dropped."""
+    dead = [o for o in await runtime.catalog.interrupted_operations() if o.id != runtime.operation]
+    for operation in dead:
+        for server in runtime.servers.values():
+            await server.end_sessions(operation.id)
+        event = AuditEvent(
+            actor=runtime.actor, action="operation.interrupted", subject=operation.source, details={"verb": operation.verb}
+        )
+        await runtime.catalog.mark_interrupted(operation.id)
+        await runtime.catalog.append_audit(runtime.operation, [event])
+    dropped = 0
+    for server in runtime.servers.values():
+        dropped += await _sweep(runtime, server)
+    return dropped
+
+
+async def _sweep(runtime: Runtime, server: ServerDriver) -> int:
+    present = await server.databases()
+    pooled = {warm.database for warm in await runtime.catalog.pool_list(server.name)}
+    leftovers = [d.name for d in present.values() if _is_leftover(d, runtime.catalog.id, pooled)]
+    for name in leftovers:
+        await server.drop_database(name)
+    gone = [name for name in pooled if name not in present]
+    if gone:
+        await runtime.catalog.pool_forget(server.name, gone)
+    return len(leftovers)
+
+
+def _is_leftover(found: FoundDatabase, catalog: str, pooled: set[str]) -> bool:
+    if found.name.startswith(f"manor_new_{catalog}_"):
+        return True
+    return found.name.startswith(f"manor_warm_{catalog}_") and (found.broken or found.name not in pooled)
+
+
+def leftovers(present: Mapping[str, FoundDatabase], catalog: str, pooled: set[str]) -> list[str]:
+    """Names that ``recover`` would drop; for ``doctor``, which only looks."""
+    return sorted(d.name for d in present.values() if _is_leftover(d, catalog, pooled))

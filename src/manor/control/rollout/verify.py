@@ -1,0 +1,85 @@
+"""Proves that databases which exist are what their goldens were: one connection and one query each, nothing changed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from manor.control.catalog.records import DatabaseRecord
+from manor.control.engines.driver import IsolatedColumn, ServerDriver
+from manor.control.rollout.retry import retrying
+from manor.control.runtime import Runtime
+from manor.control.steps import Failure, Outcome, Status, Step
+from manor.errors import Code, EngineError, ManorError
+
+
+def recorded_isolation(config: Mapping[str, Any]) -> tuple[IsolatedColumn, ...]:
+    """The isolated columns as they were when the database was made."""
+    return tuple(IsolatedColumn(table=t, column=c, value=v) for t, c, v in config.get("isolation", ()))
+
+
+async def verify_all(
+    runtime: Runtime,
+    servers: Mapping[str, ServerDriver],
+    steps: Sequence[Step],
+    records: Mapping[str, DatabaseRecord],
+    *,
+    parallel: int,
+    digests: Mapping[str, str],
+) -> list[Outcome]:
+    """One outcome per step, in order: skipped with proof, or an error that says what is wrong.
+
+    ``digests`` holds the current digest of each template, to tell an old schema from a drifted one.
+    """
+    slots = asyncio.Semaphore(parallel)
+
+    async def one(step: Step) -> Outcome:
+        async with slots:
+            if runtime.stop.requested:
+                return Outcome(target=step.target, status=Status.NOT_STARTED, detail="stopped before it was begun")
+            record = records[str(step.target.tenant)]
+            outcome = await _verify(servers[record.server], step, record, digests.get(step.target.template, ""))
+        runtime.telemetry.emit("target.ended", runtime.operation, str(step.target.tenant), status=str(outcome.status))
+        return outcome
+
+    return list(await asyncio.gather(*(one(step) for step in steps)))
+
+
+async def _verify(server: ServerDriver, step: Step, record: DatabaseRecord, digest: str) -> Outcome:
+    began = time.monotonic()
+    isolation = recorded_isolation(record.config)
+    try:
+        fingerprint, isolated = await retrying(lambda: server.fingerprint(record.database, isolation), attempts=2)
+        problem = drift_problem(record, fingerprint, isolated)
+        if problem is not None:
+            raise problem
+    except ManorError as error:
+        failure = Failure.of(error)
+        seconds = time.monotonic() - began
+        return Outcome(
+            target=step.target, status=Status.ERROR, failure=failure, detail=failure.message, duration_seconds=seconds
+        )
+    remark = "exists, fingerprint verified"
+    if digest and record.golden != digest:
+        remark = "exists, verified against the earlier schema it was made from; the template has changed since"
+    return Outcome(
+        target=step.target,
+        status=Status.SKIPPED,
+        detail=remark,
+        duration_seconds=time.monotonic() - began,
+        facts={"fingerprint": fingerprint},
+    )
+
+
+def drift_problem(record: DatabaseRecord, fingerprint: str, isolated: bool) -> EngineError | None:
+    """What is wrong with a database whose fingerprint was just taken, or None."""
+    hint = "`manor tenant show --drift` lists the differences" if record.tenant else ""
+    if not isolated:
+        message = f"database {record.database}: the default or check of an isolated column no longer holds this tenant's value"
+        return EngineError(message, hint=hint, code=Code.DRIFT)
+    if fingerprint != record.fingerprint:
+        message = f"database {record.database}: its schema is not the one it was made with"
+        return EngineError(message, hint=hint, code=Code.DRIFT)
+    return None

@@ -1,0 +1,27 @@
+"""Copies made ahead of time, so that a sign-up is a rename."""
+
+from __future__ import annotations
+
+from manor.control.engines.driver import Marker, ServerDriver
+from manor.control.rollout.provision import Golden
+from manor.control.runtime import Runtime
+
+
+async def fill_pool(runtime: Runtime, server: ServerDriver, template: str, golden: Golden, size: int) -> int:
+    """Bring the pool of one golden up to ``size`` databases; returns how many were made. Stops when asked to."""
+    waiting = [warm for warm in await runtime.catalog.pool_list(server.name) if warm.digest == golden.digest]
+    made = 0
+    for _ in range(size - len(waiting)):
+        if runtime.stop.requested:
+            break
+        name = f"manor_warm_{runtime.catalog.id}_{golden.digest[:8]}_{runtime.new_token()}"
+        marker = Marker(
+            catalog=runtime.catalog.id, kind="warm", template=template, digest=golden.digest, operation=runtime.operation
+        )
+        await server.clone(golden.database, name)
+        await server.restrict({name: marker})
+        # Recorded last: a copy that the catalog does not know is swept by the next operation.
+        await runtime.catalog.pool_add(server.name, golden.digest, [name])
+        made += 1
+        runtime.telemetry.emit("pool.filled", runtime.operation, name, template=template)
+    return made

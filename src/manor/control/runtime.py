@@ -1,0 +1,53 @@
+"""Everything a verb needs from outside, in one frozen bundle; ``wiring`` fills it."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from manor.control.audit import AnchorFile
+from manor.control.catalog.catalog import Catalog
+from manor.control.engines.driver import ServerDriver
+from manor.telemetry import Telemetry
+
+
+def new_password() -> str:
+    """192 random bits, in characters that need no quoting in URLs."""
+    return secrets.token_urlsafe(24)
+
+
+class StopSignal:
+    """Set once by Ctrl-C or SIGTERM: no new step begins, those under way finish and are recorded."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def set(self) -> None:
+        """Ask for a clean stop."""
+        self._event.set()
+
+    @property
+    def requested(self) -> bool:
+        """Whether somebody asked."""
+        return self._event.is_set()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """Ports and ambient values of one command."""
+
+    operation: str
+    """Id of the operation under way: time-ordered, unique; also the application name of every session."""
+    actor: str
+    servers: Mapping[str, ServerDriver]
+    catalog: Catalog
+    anchor: AnchorFile
+    telemetry: Telemetry
+    stop: StopSignal = field(default_factory=StopSignal)
+    now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)
+    new_password: Callable[[], str] = new_password
+    new_token: Callable[[], str] = lambda: secrets.token_hex(4)
+    """Short random text for names that must not collide."""

@@ -1,0 +1,309 @@
+"""Reads template folders: the only module of templates that touches files.
+
+``TemplateLoader`` reads a file when the first template asks for it, keeps what it made of it, and reports what is wrong
+with it once, so that one template serves thousands of targets and one ``schema.yaml`` serves all templates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from manor.control.templates import data_settings, mapping, rows, schema_yaml
+from manor.control.templates.assemble import DataFile, Parts, assemble
+from manor.control.templates.data_settings import DataSettings
+from manor.control.templates.folders import OUTSIDE, Folders, read_bytes
+from manor.control.templates.mapping import TemplateMapping
+from manor.control.templates.model import Template
+from manor.control.templates.rows import DataName, RawRows
+from manor.control.templates.schema_layer import SchemaLayer
+from manor.control.templates.schema_merge import merge_layers
+from manor.errors import Finding, InputError, Place
+from manor.scan import suggest
+from manor.yaml_reader import MAX_FILE_BYTES, read_yaml
+
+Result = TypeVar("Result")
+MIGRATIONS = "migrations"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Source:
+    """One template folder and its mapping."""
+
+    name: str
+    folder: Path
+    mapping: TemplateMapping
+
+
+class TemplateLoader:
+    """Turns template folders into ``Template`` values; ``findings`` grows as they are loaded."""
+
+    def __init__(self, *, project: Path, environment: Path, foreign_keys: bool = True) -> None:
+        """``environment`` is the registry's folder; ``foreign_keys=False`` is ``create_foreign_key_constraints: false``."""
+        self.folders = Folders.at(project, environment)
+        self.foreign_keys = foreign_keys
+        self.findings: list[Finding] = []
+        self._reported: set[tuple[Place, str]] = set()
+        self._templates: dict[str, Template | None] = {}
+        self._sources: dict[str, _Source | None] = {}
+        self._absent: dict[str, InputError] = {}
+        self._layers: dict[Path, tuple[SchemaLayer, ...]] = {}
+        self._rows: dict[Path, RawRows | None] = {}
+        self._settings: dict[Path, DataSettings | None] = {}
+
+    def load(self, name: str, *, used_at: Place | None = None) -> Template | None:
+        """The template ``name``, or None where it cannot be made out; what is wrong is in ``findings``.
+
+        A template is returned even if its rows or its isolation have findings, so that more can be checked in the same pass: use
+        it for a database only while no finding is an error. ``used_at`` is where the name was written.
+        """
+        if name not in self._templates:
+            self._templates[name] = self._load(name, used_at)
+        elif name in self._absent:
+            self._source(name, used_at)
+        return self._templates[name]
+
+    def _report(self, findings: Sequence[Finding]) -> None:
+        for finding in findings:
+            mark = (finding.place, finding.message)
+            if mark not in self._reported:
+                self._reported.add(mark)
+                self.findings.append(finding)
+
+    def _report_error(self, error: InputError, place: Place) -> None:
+        self._report([Finding(message=error.message, place=error.place or place, hint=error.hint)])
+
+    def _load(self, name: str, used_at: Place | None) -> Template | None:
+        chain = self._chain(name, used_at)
+        if chain is None:
+            return None
+        own = chain[0]
+        layers = [layer for folder in self._schema_folders(chain) for layer in self._folder_layers(folder, chain)]
+        if any(layer.broken for layer in layers):
+            return None
+        merged, findings = merge_layers(layers, own.mapping.instances)
+        self._report(findings)
+        self._check_instances(own, layers)
+        data, unloaded = self._data_files(chain)
+        parts = Parts(
+            name=name,
+            folder=self.folders.show(own.folder),
+            mappings=[source.mapping for source in chain],
+            merged=merged,
+            data=data,
+            settings=self._data_settings(chain),
+            not_acted_on=(*unloaded, *self._migrations(chain)),
+        )
+        template, findings = assemble(parts, foreign_keys=self.foreign_keys)
+        self._report(findings)
+        return template
+
+    # Mappings and bases
+
+    def _chain(self, name: str, used_at: Place | None) -> list[_Source] | None:
+        """The template and its bases, nearest first."""
+        chain: list[_Source] = []
+        while True:
+            source = self._source(name, used_at)
+            if source is None:
+                return None
+            chain.append(source)
+            if source.mapping.base is None:
+                return chain
+            name, used_at = source.mapping.base, source.mapping.base_place
+            names = [link.name for link in chain]
+            if name in names:
+                circle = " -> ".join((*names[names.index(name) :], name))
+                self._report([Finding(message=f"templates inherit from each other in a circle: {circle}", place=used_at)])
+                return None
+
+    def _source(self, name: str, used_at: Place | None) -> _Source | None:
+        if name not in self._sources and name not in self._absent:
+            try:
+                folder = self.folders.template(name)
+            except InputError as error:
+                self._absent[name] = error
+            else:
+                parsed = self._read_mapping(folder / mapping.FILE_NAME)
+                self._sources[name] = _Source(name=name, folder=folder, mapping=parsed) if parsed else None
+        if name in self._absent:
+            self._report_error(self._absent[name], used_at or Place(self.folders.show(self.folders.environment)))
+            return None
+        return self._sources[name]
+
+    def _read_mapping(self, path: Path) -> TemplateMapping | None:
+        if not path.exists():
+            other = path.with_suffix(".yml")
+            hint = f"rename {other.name}" if other.exists() else "it names at least the schemas: instances: [main]"
+            self._report([Finding(message=f"{path.name} is missing", place=Place(self.folders.show(path)), hint=hint)])
+            return None
+
+        def read(shown: str) -> tuple[TemplateMapping | None, list[Finding]]:
+            return mapping.parse_mapping(read_yaml(path, shown_as=shown))
+
+        return self._read(path, read)
+
+    def _read(self, path: Path, read: Callable[[str], tuple[Result, list[Finding]]]) -> Result | None:
+        """What ``read`` makes of one file, given its shown path; None where it cannot be read at all."""
+        place = Place(self.folders.show(path))
+        if not self.folders.contains(path):
+            self._report([Finding(message=f"the file {OUTSIDE}", place=place, hint="it is a symbolic link that leads out")])
+            return None
+        try:
+            result, findings = read(place.file)
+        except InputError as error:
+            self._report_error(error, place)
+            return None
+        self._report(findings)
+        return result
+
+    # Schemas
+
+    def _schema_folders(self, chain: Sequence[_Source]) -> list[Path]:
+        """Farthest first."""
+        return [*self.folders.roots, *(source.folder for source in reversed(chain))]
+
+    def _folder_layers(self, folder: Path, chain: Sequence[_Source]) -> tuple[SchemaLayer, ...]:
+        if folder not in self._layers:
+            folders = self._schema_folders(chain)
+            farther = [self._folder_layers(f, chain) for f in folders[: folders.index(folder)]]
+            types = {name: kind for layers in farther for layer in layers for name, kind in layer.types.items()}
+            self._layers[folder] = tuple(self._read_layers(folder, types))
+        return self._layers[folder]
+
+    def _read_layers(self, folder: Path, types: schema_yaml.Types) -> list[SchemaLayer]:
+        def read_yaml_layer(shown: str) -> tuple[SchemaLayer, list[Finding]]:
+            return schema_yaml.parse_schema(read_yaml(folder / schema_yaml.FILE_NAME, shown_as=shown), types)
+
+        def read_sql_layer(shown: str) -> tuple[SchemaLayer, list[Finding]]:
+            from manor.control.templates.schema_sql import parse_schema_sql  # imports sqlglot, which few projects need
+
+            return parse_schema_sql(_decode(read_bytes(folder / "schema.sql", MAX_FILE_BYTES)), shown)
+
+        layers = []
+        for file, read in ((schema_yaml.FILE_NAME, read_yaml_layer), ("schema.sql", read_sql_layer)):
+            path = folder / file
+            if path.exists() or path.is_symlink():
+                layers.append(self._read(path, read) or SchemaLayer(file=file, broken=True))
+        return layers
+
+    def _check_instances(self, own: _Source, layers: Sequence[SchemaLayer]) -> None:
+        known = {name for layer in layers for name in layer.schemas}
+        if any(layer.sql is not None for layer in layers) or (own.folder / MIGRATIONS).is_dir():
+            return
+        shown = self.folders.show(own.folder / mapping.FILE_NAME)
+        for name, place in zip(own.mapping.instances, own.mapping.instance_places, strict=True):
+            if name not in known:
+                hint = suggest(name, known) or f"define it in schema.yaml beside {shown}, in the environment or in the project"
+                self._report([Finding(message=f"no schema.yaml defines the schema {name!r}", place=place, hint=hint)])
+
+    def _migrations(self, chain: Sequence[_Source]) -> list[str]:
+        """A template's ``migrations`` folder belongs to releases; until they exist, a deploy says that it passes over it."""
+        found = [source.folder / MIGRATIONS for source in chain if (source.folder / MIGRATIONS).is_dir()]
+        for folder in found:
+            message = "accepted, not acted on yet: migrations"
+            hint = "tables come from schema.yaml or schema.sql"
+            place = Place(self.folders.show(folder))
+            self._report([Finding(message=message, place=place, hint=hint, severity="notice")])
+        return [f"{self.folders.show(folder)}/" for folder in found]
+
+    # Rows
+
+    def _listing(self, source: _Source) -> list[Path]:
+        try:
+            return self.folders.files(source.folder)
+        except InputError as error:
+            self._report_error(error, Place(self.folders.show(source.folder)))
+            return []
+
+    def _data_files(self, chain: Sequence[_Source]) -> tuple[list[DataFile], list[str]]:
+        """The data files of the template and, for its schemas, of its bases; and the names of those that are passed over."""
+        found: dict[DataName, Path] = {}
+        unloaded: list[str] = []
+        for index, source in enumerate(chain):
+            for name, path in self._named_files(source, rows.ENDINGS, own=index == 0):
+                if name.schema.startswith("_"):
+                    unloaded.append(self.folders.show(path))  # DBGear keeps choices of its editor in such files
+                elif self._belongs(name, path, chain, own=index == 0):
+                    self._take(found, name, path, source)
+        files = []
+        for name in sorted(found):
+            raw = self._read_rows(found[name])
+            if raw is not None:
+                files.append(DataFile(name=name, rows=raw))
+        return files, unloaded
+
+    def _named_files(self, source: _Source, endings: Sequence[str], *, own: bool) -> list[tuple[DataName, Path]]:
+        named = []
+        for path in self._listing(source):
+            if path.suffix not in endings:
+                continue
+            name = DataName.parse(path.stem)
+            if name is not None:
+                named.append((name, path))
+            elif own and path.suffix == ".dat":
+                message = f"{path.name} is not the name of a data file"
+                hint = "name it <schema>@<table>.dat or <schema>@<table>#<segment>.dat"
+                self._report([Finding(message=message, place=Place(self.folders.show(path)), hint=hint)])
+        return named
+
+    def _belongs(self, name: DataName, path: Path, chain: Sequence[_Source], *, own: bool) -> bool:
+        instances = chain[0].mapping.instances
+        if name.schema in instances:
+            return True
+        if own:
+            message = f"the schema {name.schema!r} is not one of this template's instances"
+            hint = suggest(name.schema, instances)
+            self._report([Finding(message=message, place=Place(self.folders.show(path)), hint=hint)])
+        return False
+
+    def _take(self, found: dict[DataName, Path], name: DataName, path: Path, source: _Source) -> None:
+        before = found.setdefault(name, path)
+        if before != path and before.parent == source.folder:
+            message = f"{before.name} holds the same segment of the same table"
+            hint = "tell them apart: <schema>@<table>#<segment>"
+            self._report([Finding(message=message, place=Place(self.folders.show(path)), hint=hint)])
+
+    def _read_rows(self, path: Path) -> RawRows | None:
+        if path not in self._rows:
+            self._rows[path] = self._read(path, lambda shown: _parse_rows(path, shown))
+        return self._rows[path]
+
+    def _data_settings(self, chain: Sequence[_Source]) -> dict[DataName, tuple[DataSettings, Place]]:
+        found: dict[DataName, tuple[DataSettings, Place]] = {}
+        for source in chain:
+            for name, path in self._named_files(source, (".yaml",), own=False):
+                if name.schema not in chain[0].mapping.instances or name in found:
+                    continue
+                if path not in self._settings:
+                    self._settings[path] = self._read(path, _settings_reader(path, name))
+                settings = self._settings[path]
+                if settings is not None:
+                    found[name] = (settings, Place(self.folders.show(path), 1, 1))
+        return found
+
+
+def _settings_reader(path: Path, name: DataName) -> Callable[[str], tuple[DataSettings, list[Finding]]]:
+    return lambda shown: data_settings.parse_settings(read_yaml(path, shown_as=shown), name.subject)
+
+
+def _parse_rows(path: Path, shown: str) -> tuple[RawRows, list[Finding]]:
+    if path.suffix == ".dat":
+        return rows.parse_dat(read_yaml(path, shown_as=shown, tags=rows.TAGS))
+    if path.suffix == ".csv":
+        return rows.parse_csv(read_bytes(path, rows.MAX_TABULAR_BYTES), shown)
+    from manor.control.templates.spreadsheets import read_sheet
+
+    try:
+        return rows.parse_xlsx(read_sheet(path), shown)
+    except OSError as error:
+        raise InputError(f"cannot read the file: {error.strerror}") from error
+
+
+def _decode(content: bytes) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"the file is not UTF-8 (byte {error.start})", hint="save it as UTF-8") from error

@@ -1,0 +1,297 @@
+"""Settings of a project and of one environment: found, read once, checked, and frozen.
+
+Assumes one folder per environment below the project's root. Without a ``project.yaml`` the folder itself is the project;
+without an ``environ.yaml``, or without a deployment in it, the embedded PostgreSQL is the only server. Passwords never reach a
+message or a ``repr``. pydantic is imported only when a file is read.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+from manor.errors import Finding, InputError, InvalidInput, NotFoundError, Place, UnsupportedError
+from manor.scan import expand_environment
+from manor.yaml_reader import YamlDocument, parse_yaml, read_yaml
+
+if TYPE_CHECKING:
+    from manor.settings_shapes import EmbeddedBlock, EnvironFile, ProjectFile
+
+PROJECT_FILE = "project.yaml"
+ENVIRON_FILE = "environ.yaml"
+EMBEDDED = "embedded"
+"""Name of the deployment that is there when none is declared."""
+
+_POSTGRES_SCHEMES = frozenset({"postgresql", "postgres"})
+_LATER_SCHEMES = ("mysql", "mariadb")
+_SECRET_PARAMETER = re.compile(r"([?&;](?:password|sslpassword|passwd|pwd)=)[^&;#]*", re.IGNORECASE)
+_KEYWORD_PASSWORD = re.compile(r"\b((?:ssl)?password\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)", re.IGNORECASE)
+
+Shape = TypeVar("Shape")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddedSettings:
+    """The PostgreSQL that Manor brings along. Memory sizes are PostgreSQL's spellings, such as ``128MB``."""
+
+    archive: bool = False
+    shared_buffers: str = "128MB"
+    max_connections: int = 200
+    max_prepared_transactions: int = 200
+    max_wal_size: str = "2GB"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The block ``settings`` of an environment; times in seconds."""
+
+    embedded: EmbeddedSettings = field(default_factory=EmbeddedSettings)
+    lock_wait_seconds: int = 30
+    connect_timeout_seconds: int = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """DBGear's options."""
+
+    create_foreign_key_constraints: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """One server that holds tenant databases: a URL, or the embedded PostgreSQL (``url`` is None)."""
+
+    name: str
+    url: str | None = field(default=None, repr=False)
+    embedded: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.name} ({redact_url(self.url) if self.url else EMBEDDED})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """The root folder and what its ``project.yaml`` says."""
+
+    folder: Path
+    name: str
+    description: str = ""
+    options: Options = field(default_factory=Options)
+    declared: bool = False
+    """Whether there is a ``project.yaml``."""
+    not_acted_on: tuple[str, ...] = ()
+    """Keys that were accepted and that nothing acts on yet, dotted."""
+
+    def shown(self, path: Path) -> str:
+        """How messages name a path: relative to the project where it lies inside, with ``/``."""
+        absolute = _absolute(path)
+        inside = absolute.is_relative_to(self.folder)
+        return (absolute.relative_to(self.folder) if inside else absolute).as_posix()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """One environment: its servers and settings."""
+
+    folder: Path
+    name: str
+    description: str = ""
+    deployments: tuple[Deployment, ...] = (Deployment(name=EMBEDDED, embedded=True),)
+    """At least one."""
+    catalog_url: str | None = field(default=None, repr=False)
+    """Server of the catalog; None means the first deployment."""
+    settings: Settings = field(default_factory=Settings)
+    options: Options = field(default_factory=Options)
+    """The project's, overridden by the environment's."""
+
+    def deployment(self, name: str) -> Deployment:
+        """Raises ``NotFoundError`` for a name that is not among the deployments."""
+        for deployment in self.deployments:
+            if deployment.name == name:
+                return deployment
+        names = ", ".join(deployment.name for deployment in self.deployments)
+        raise NotFoundError(f"there is no deployment {name!r}", hint=f"known here: {names}")
+
+
+def _absolute(path: Path) -> Path:
+    """Absolute and without ``..``; symbolic links stay, because people know their folders by those names."""
+    return Path(os.path.normpath(path.absolute()))
+
+
+def redact_url(url: str) -> str:
+    """The URL (or libpq keyword string) without a password. What looks malformed loses rather more than less."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return _KEYWORD_PASSWORD.sub(r"\1***", url)
+    login, at, place = rest.rpartition("@")
+    if at and ":" in login:
+        rest = f"{login.partition(':')[0]}:***@{place}"
+    return f"{scheme}://" + _SECRET_PARAMETER.sub(r"\1***", rest)
+
+
+def find_project(
+    start: Path,
+    explicit: Path | None = None,
+    registry: Path | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+) -> Project:
+    """The project: ``explicit``, else the nearest folder upwards with a ``project.yaml``, else the registry's own folder.
+
+    The search begins at the registry's folder where there is one, otherwise at ``start``. ``environment`` holds the variables
+    that ``${NAME}`` means (default: the process's). Raises ``InputError``/``InvalidInput`` for a folder or file that cannot be
+    used.
+    """
+    if explicit is not None:
+        if not explicit.is_dir():
+            raise InputError(f"the project folder {str(explicit)!r} does not exist or is not a folder")
+        return load_project(_absolute(explicit), environment=environment)
+    first = _absolute(registry).parent if registry is not None else _absolute(start)
+    folder = next((folder for folder in (first, *first.parents) if (folder / PROJECT_FILE).is_file()), first)
+    return load_project(folder, environment=environment)
+
+
+def load_project(folder: Path, *, environment: Mapping[str, str] | None = None) -> Project:
+    """Read ``project.yaml`` of ``folder``, if it has one. Raises ``InputError``/``InvalidInput`` with places."""
+    from manor.settings_shapes import ProjectFile
+
+    path = folder / PROJECT_FILE
+    if not path.exists():
+        return Project(folder=folder, name=folder.name)
+    read = _read(path, PROJECT_FILE, ProjectFile, environment)
+    return Project(
+        folder=folder,
+        name=read.project_name or folder.name,
+        description=read.description,
+        options=Options(create_foreign_key_constraints=read.options.create_foreign_key_constraints),
+        declared=True,
+        not_acted_on=_not_acted_on(read),
+    )
+
+
+def _not_acted_on(read: ProjectFile) -> tuple[str, ...]:
+    block = read.multi_tenant
+    return tuple(sorted(f"multi_tenant.{key}" for key in block.model_fields_set)) if block is not None else ()
+
+
+def load_environment(project: Project, folder: Path, *, environment: Mapping[str, str] | None = None) -> Environment:
+    """Read ``environ.yaml`` of one environment's folder, if it has one.
+
+    Raises ``InputError``/``InvalidInput`` with places, ``UnsupportedError`` for a URL of an engine that comes later.
+    """
+    from manor.settings_shapes import EnvironFile
+
+    folder = _absolute(folder)
+    path = folder / ENVIRON_FILE
+    if not path.exists():
+        return Environment(folder=folder, name=folder.name, options=project.options)
+    document = _document(path, project.shown(path), environment)
+    read = _checked(document, EnvironFile)
+    declared = _deployments(read, document)
+    if read.catalog_url is not None:
+        check_url(read.catalog_url, place=document.place(("catalog_url",)))
+    foreign_keys = read.options.create_foreign_key_constraints
+    return Environment(
+        folder=folder,
+        name=folder.name,
+        description=read.description,
+        deployments=declared or (Deployment(name=EMBEDDED, embedded=True),),
+        catalog_url=read.catalog_url,
+        settings=_settings(read),
+        options=project.options if foreign_keys is None else Options(create_foreign_key_constraints=foreign_keys),
+    )
+
+
+def _settings(read: EnvironFile) -> Settings:
+    block: EmbeddedBlock = read.settings.embedded
+    return Settings(
+        embedded=EmbeddedSettings(**block.model_dump()),
+        lock_wait_seconds=read.settings.lock_wait_seconds,
+        connect_timeout_seconds=read.settings.connect_timeout_seconds,
+    )
+
+
+def _deployments(read: EnvironFile, document: YamlDocument) -> tuple[Deployment, ...]:
+    if read.deployments and read.deployment:
+        raise InputError(
+            "deployments and deployment, its older spelling, stand both",
+            place=document.place(("deployment",), key=True),
+            hint="keep deployments",
+        )
+    key, urls = ("deployments", read.deployments) if read.deployments else ("deployment", read.deployment)
+    for name, url in urls.items():
+        check_url(url, place=document.place((key, name)))
+    return tuple(Deployment(name=name, url=url) for name, url in urls.items())
+
+
+def check_url(url: str, *, place: Place | None = None) -> None:
+    """Raises ``InputError`` unless ``url`` is a connection URL of PostgreSQL, ``UnsupportedError`` if it is one of MySQL."""
+    scheme = url.partition("://")[0].lower() if "://" in url else ""
+    if scheme.startswith(_LATER_SCHEMES):
+        raise UnsupportedError(
+            f"{scheme}:// servers come later, only postgresql:// works now", place=place, hint="use a PostgreSQL server"
+        )
+    hint = "write postgresql://user:password@host:5432/, special characters in the password percent-encoded"
+    if scheme not in _POSTGRES_SCHEMES:
+        found = f"found {scheme}://" if re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme) else "found something else"
+        raise InputError(f"the connection URL must begin with postgresql://, {found}", place=place, hint=hint)
+    try:
+        parts = urlsplit(url)
+        usable = parts.port is None or parts.port > 0
+    except ValueError:
+        usable = False
+    if not usable or "@" in parts.path or parts.fragment:
+        raise InputError("the connection URL cannot be taken apart", place=place, hint=hint)
+
+
+def _read(path: Path, shown: str, shape: type[Shape], environment: Mapping[str, str] | None) -> Shape:
+    return _checked(_document(path, shown, environment), shape)
+
+
+def _document(path: Path, shown: str, environment: Mapping[str, str] | None) -> YamlDocument:
+    """The file with ``${NAME}`` expanded in every value. Raises ``InvalidInput`` naming each variable that is not set."""
+    document = read_yaml(path, shown_as=shown)
+    if document.value is None:
+        document = parse_yaml("{}", shown)
+    findings: list[Finding] = []
+    value = _expanded(document.value, (), _expander(document, os.environ if environment is None else environment, findings))
+    if findings:
+        raise InvalidInput(findings)
+    return YamlDocument(document.file, value, document._root)
+
+
+def _expander(
+    document: YamlDocument, environment: Mapping[str, str], findings: list[Finding]
+) -> Callable[[str, tuple[str | int, ...]], str]:
+    def expand(text: str, path: tuple[str | int, ...]) -> str:
+        try:
+            return expand_environment(text, environment)
+        except InputError as error:
+            missing = error.message.startswith("environment variable")
+            message = error.message if missing else "a '${' here is neither a variable nor escaped"
+            findings.append(Finding(message=message, place=document.place(path), hint=error.hint))
+            return text
+
+    return expand
+
+
+def _expanded(value: Any, path: tuple[str | int, ...], expand: Callable[[str, tuple[str | int, ...]], str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _expanded(item, (*path, key), expand) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_expanded(item, (*path, index), expand) for index, item in enumerate(value)]
+    return expand(value, path) if isinstance(value, str) and "$" in value else value
+
+
+def _checked(document: YamlDocument, shape: type[Shape]) -> Shape:
+    from manor.typed_input import check
+
+    model, problems = check(shape, document.value, document, show=False)  # type: ignore[type-var]
+    if model is None:
+        raise InvalidInput([problem.finding for problem in problems])
+    return model

@@ -1,0 +1,200 @@
+"""The shapes of ``project.yaml`` and ``environ.yaml`` as pydantic models: what may stand there, of which type, in which bounds.
+
+Imported by ``settings`` only when a file is read. The docstrings are the settings' documentation.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from manor.typed_input import StrictModel
+
+Text = Annotated[str, Field(max_length=10_000)]
+Name = Annotated[str, Field(min_length=1, max_length=256)]
+DeploymentName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=64)]
+MemorySize = Annotated[str, Field(pattern=r"^[1-9][0-9]*(kB|MB|GB)$")]
+Seconds = Annotated[int, Field(ge=1, le=86_400)]
+
+
+class Options(StrictModel):
+    """DBGear's options."""
+
+    create_foreign_key_constraints: bool = True
+    """Whether the relations of `schema.yaml` become foreign keys."""
+
+
+class DatabaseSource(StrictModel):
+    """Tenants in a SQL table."""
+
+    url: Name
+    """Connection URL of the database that holds the table."""
+    tenant_table: Name = "tenants"
+    """Name of the table of tenants."""
+    config_table: Name = "tenant_configs"
+    """Name of the table of their settings."""
+    cache_ttl: Annotated[int, Field(ge=0, le=86_400)] = 300
+    """Seconds that what was read stays good."""
+
+
+class ApiSource(StrictModel):
+    """Tenants behind a REST or GraphQL API."""
+
+    api_base_url: Name
+    """Where the API is."""
+    auth_token: Name
+    """Bearer token."""
+    timeout: Seconds = 30
+    """Seconds that one request may take."""
+    retry_attempts: Annotated[int, Field(ge=0, le=20)] = 3
+    """Further tries after a transient error."""
+
+
+class CsvSource(StrictModel):
+    """Tenants in a CSV or Excel file."""
+
+    csv_path: Name
+    """Path of the file, relative to the project."""
+    config_dir: Name | None = None
+    """Folder of the tenants' settings, relative to the project."""
+    watch_changes: bool = True
+    """Whether the file is read again when it changes."""
+
+
+class SourceConfig(StrictModel):
+    """Settings per provider; the one named by `provider` counts."""
+
+    database: DatabaseSource | None = None
+    """Settings of `provider: database`."""
+    api: ApiSource | None = None
+    """Settings of `provider: api`."""
+    csv: CsvSource | None = None
+    """Settings of `provider: csv`."""
+
+
+class TenantSource(StrictModel):
+    """Where tenants are declared, other than in a registry file."""
+
+    provider: Literal["database", "api", "csv"]
+    """Kind of source."""
+    config: SourceConfig = Field(default_factory=SourceConfig)
+    """Its settings."""
+
+
+class SchemaTemplate(StrictModel):
+    """A schema template."""
+
+    name: Name
+    """What it is called."""
+    file: Name
+    """Its file, relative to `base_dir`."""
+
+
+class TemplatesBlock(StrictModel):
+    """Schema templates of the project."""
+
+    base_dir: Name = "./templates"
+    """Their folder, relative to the project."""
+    schema_templates: list[SchemaTemplate] = Field(default_factory=list)
+    """The templates."""
+
+
+class Automation(StrictModel):
+    """Bounds of fleet operations."""
+
+    max_parallel_operations: Annotated[int, Field(ge=1, le=256)] = 20
+    """Tenants worked on at the same time."""
+    operation_timeout: Seconds = 300
+    """Seconds that one tenant may take."""
+
+
+class MonitoringBlock(StrictModel):
+    """How Manor itself is watched."""
+
+    enabled: bool = True
+    """Whether it is."""
+    metrics_endpoint: Name = "/metrics"
+    """Path that metrics are served under."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+    """Least severe level that is logged."""
+
+
+class MultiTenant(StrictModel):
+    """The block `multi_tenant` of `project.yaml`."""
+
+    enabled: bool = True
+    """Whether the project has tenants."""
+    scale: Name = "enterprise"
+    """How large the fleet is, in a word."""
+    tenant_registry: TenantSource | None = None
+    """Where tenants are declared."""
+    templates: TemplatesBlock | None = None
+    """Schema templates of the project."""
+    automation: Automation | None = None
+    """Bounds of fleet operations."""
+    monitoring: MonitoringBlock | None = None
+    """How Manor itself is watched."""
+
+
+class ProjectFile(StrictModel):
+    """One `project.yaml`."""
+
+    project_name: Name | None = None
+    """Name of the project; its folder's name where it is absent."""
+    description: Text = ""
+    """What the project is."""
+    options: Options = Field(default_factory=Options)
+    """DBGear's options."""
+    multi_tenant: MultiTenant | None = None
+    """The fleet's settings."""
+
+
+class EmbeddedBlock(StrictModel):
+    """Settings of the PostgreSQL that Manor brings along."""
+
+    archive: bool = False
+    """Whether its WAL is archived, which restoring to a point in time needs."""
+    shared_buffers: MemorySize = "128MB"
+    """Memory for shared buffers, such as `128MB`."""
+    max_connections: Annotated[int, Field(ge=10, le=5_000)] = 200
+    """Connections at the same time."""
+    max_prepared_transactions: Annotated[int, Field(ge=0, le=5_000)] = 200
+    """Slots for two-phase commit."""
+    max_wal_size: MemorySize = "2GB"
+    """How much WAL may gather between two checkpoints."""
+
+
+class SettingsBlock(StrictModel):
+    """Settings of an environment."""
+
+    embedded: EmbeddedBlock = Field(default_factory=EmbeddedBlock)
+    """Settings of the PostgreSQL that Manor brings along."""
+    lock_wait_seconds: Annotated[int, Field(ge=0, le=86_400)] = 30
+    """Seconds that a command waits for another one that works on the same fleet."""
+    connect_timeout_seconds: Annotated[int, Field(ge=1, le=600)] = 10
+    """Seconds that connecting to a server may take."""
+
+
+class EnvironmentOptions(StrictModel):
+    """DBGear's options, where this environment differs from the project."""
+
+    create_foreign_key_constraints: bool | None = None
+    """Whether the relations of `schema.yaml` become foreign keys."""
+
+
+class EnvironFile(StrictModel):
+    """One `environ.yaml`."""
+
+    description: Text = ""
+    """What the environment is."""
+    deployments: dict[DeploymentName, Name] = Field(default_factory=dict)
+    """Servers by name: connection URLs such as `postgresql://user:password@host/`."""
+    deployment: dict[DeploymentName, Name] = Field(default_factory=dict)
+    """DBGear's older spelling of `deployments`."""
+    catalog_url: Name | None = None
+    """Connection URL of the server that holds the catalog; the first deployment where it is absent."""
+    settings: SettingsBlock = Field(default_factory=SettingsBlock)
+    """Settings of the environment."""
+    options: EnvironmentOptions = Field(default_factory=EnvironmentOptions)
+    """DBGear's options."""

@@ -1,0 +1,38 @@
+"""What happens is told as frozen events to hooks; logs, progress bars, metrics and traces subscribe. The core calls no library."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One thing that happened.
+
+    ``kind`` is ``operation.started|planned|ended``, ``golden.built``, ``wave.started``, ``target.<step>`` with the steps ``intent``,
+    ``cloned``, ``restricted``, ``filled``, ``published``, ``recorded``, ``verified``, ``ended``, or ``pool.filled``.
+    """
+
+    kind: str
+    operation: str
+    subject: str = ""
+    """The tenant, server or file that it is about."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+Hook = Callable[[Event], None]
+
+
+class Telemetry:
+    """Passes events on. A hook that raises stops the operation: a broken progress bar should not go unnoticed in tests."""
+
+    def __init__(self, *hooks: Hook) -> None:
+        self._hooks = hooks
+
+    def emit(self, kind: str, operation: str, subject: str = "", **details: Any) -> None:
+        """Tell every hook, in order, on the caller's thread."""
+        event = Event(kind=kind, operation=operation, subject=subject, details=details)
+        for hook in self._hooks:
+            hook(event)

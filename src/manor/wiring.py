@@ -1,0 +1,186 @@
+"""Puts concrete drivers behind the ports: the only module that knows them all.
+
+Nothing is opened at import; vendors' libraries are imported when a command needs them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import datetime as dt
+import getpass
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from manor.errors import UnreachableError
+from manor.settings import Deployment, Environment, Project
+from manor.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from manor.control.catalog.secrets import KeyRing, SecretBox
+    from manor.control.engines.embedded.server import EmbeddedServer
+    from manor.control.engines.postgres.driver import PostgresServer
+    from manor.control.runtime import Runtime, StopSignal
+
+STATE_FOLDER = ".manor"
+ANCHOR_FILE = "audit.anchor"
+
+
+def new_operation_id(now: dt.datetime) -> str:
+    """Sorts by time; short enough for PostgreSQL's application_name."""
+    return f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+
+
+def current_actor() -> str:
+    """Who runs this: user, host and process."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a user id without an account, as containers have
+        user = f"uid {os.getuid()}"
+    return f"{user}@{socket.gethostname()}:{os.getpid()}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workplace:
+    """One environment of one project, and how this command wants to be run."""
+
+    project: Project
+    environment: Environment
+    telemetry: Telemetry
+    sessions: int = 20
+    """Most connections per server."""
+
+    @property
+    def state(self) -> Path:
+        """The folder of everything that Manor keeps beside the project's own files."""
+        return self.project.folder / STATE_FOLDER
+
+
+def embedded_server(project: Project, environment: Environment) -> EmbeddedServer:
+    """The embedded PostgreSQL of the project, not started."""
+    from manor.control.engines.embedded.server import EmbeddedServer, EmbeddedSettings
+
+    chosen = dataclasses.asdict(environment.settings.embedded)
+    return EmbeddedServer(project.folder, EmbeddedSettings(**chosen))
+
+
+def open_key_ring(project: Project, *, create: bool = True) -> KeyRing:
+    """The keys of the catalog (``MANOR_KEY``, ``MANOR_KEY_FILE``, or the project's own key file)."""
+    from manor.control.catalog.secrets import KeyRing
+
+    return KeyRing.load(project.folder, os.environ, create=create)
+
+
+def open_secrets(project: Project, *, create: bool = True) -> SecretBox:
+    """The keys, ready to encrypt."""
+    from manor.control.catalog.secrets import SecretBox
+
+    return SecretBox(open_key_ring(project, create=create))
+
+
+@contextlib.asynccontextmanager
+async def open_runtime(workplace: Workplace, *, stop: StopSignal | None = None) -> AsyncIterator[Runtime]:
+    """Servers and catalog, started, made and migrated where needed.
+
+    Raises ``UnreachableError`` or ``EngineError`` (denied) naming the deployment, ``CatalogError`` for a catalog of a newer Manor.
+    """
+    from manor.control.catalog.catalog import Catalog
+
+    operation = new_operation_id(dt.datetime.now(dt.UTC))
+    urls = {d.name: await _reach(workplace, d) for d in workplace.environment.deployments}
+    secret_box = open_secrets(workplace.project)
+    async with contextlib.AsyncExitStack() as stack:
+        servers = await _open_servers(workplace, urls, operation, stack)
+        catalog = await Catalog.open(_catalog_url(workplace, urls), secret_box, application=operation)
+        await stack.enter_async_context(catalog)
+        yield _runtime(workplace, operation, servers, catalog, stop)
+
+
+@contextlib.asynccontextmanager
+async def look_runtime(workplace: Workplace) -> AsyncIterator[Runtime | None]:
+    """The same for commands that only look: nothing is made. None where there is no catalog yet."""
+    from manor.control.catalog.catalog import Catalog
+
+    if _is_untouched(workplace):
+        yield None
+        return
+    operation = new_operation_id(dt.datetime.now(dt.UTC))
+    urls = {d.name: await _reach(workplace, d) for d in workplace.environment.deployments}
+    async with contextlib.AsyncExitStack() as stack:
+        servers = await _open_servers(workplace, urls, operation, stack)
+        catalog = await Catalog.peek(
+            _catalog_url(workplace, urls), open_secrets(workplace.project, create=False), application=operation
+        )
+        if catalog is None:
+            yield None
+            return
+        await stack.enter_async_context(catalog)
+        yield _runtime(workplace, operation, servers, catalog, None)
+
+
+def _is_untouched(workplace: Workplace) -> bool:
+    """No embedded server was ever made, and nothing else is there to look at."""
+    deployments = workplace.environment.deployments
+    return all(d.embedded for d in deployments) and not embedded_server(workplace.project, workplace.environment).exists
+
+
+def _runtime(
+    workplace: Workplace,
+    operation: str,
+    servers: Mapping[str, PostgresServer],
+    catalog: object,
+    stop: StopSignal | None,
+) -> Runtime:
+    from manor.control.audit import AnchorFile
+    from manor.control.runtime import Runtime, StopSignal
+
+    return Runtime(
+        operation=operation,
+        actor=current_actor(),
+        servers=servers,
+        catalog=catalog,  # type: ignore[arg-type]
+        anchor=AnchorFile(workplace.state / ANCHOR_FILE),
+        telemetry=workplace.telemetry,
+        stop=stop or StopSignal(),
+    )
+
+
+async def _reach(workplace: Workplace, deployment: Deployment) -> str:
+    if deployment.url is not None:
+        return deployment.url
+    server = embedded_server(workplace.project, workplace.environment)
+    return await asyncio.to_thread(server.ensure_running)
+
+
+def _catalog_url(workplace: Workplace, urls: Mapping[str, str]) -> str:
+    first = workplace.environment.deployments[0].name
+    return workplace.environment.catalog_url or urls[first]
+
+
+async def _open_servers(
+    workplace: Workplace, urls: Mapping[str, str], operation: str, stack: contextlib.AsyncExitStack
+) -> dict[str, PostgresServer]:
+    from manor.control.engines.postgres.driver import PostgresServer
+
+    servers: dict[str, PostgresServer] = {}
+    for name, url in urls.items():
+        server = PostgresServer(
+            name,
+            url,
+            operation=operation,
+            sessions=workplace.sessions,
+            connect_timeout=workplace.environment.settings.connect_timeout_seconds,
+        )
+        stack.push_async_callback(server.close)
+        try:
+            await server.facts()
+        except UnreachableError as error:
+            raise UnreachableError(error.message, hint=f"deployment {name}: {error.hint}") from error
+        servers[name] = server
+    return servers
