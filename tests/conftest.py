@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
+from psycopg import sql
 
 MISSING = "missing part: "
 
@@ -75,3 +80,96 @@ def _missing_parts(terminalreporter: pytest.TerminalReporter) -> Iterator[str]:
         match = re.search(rf"{MISSING}([\w-]+)", str(report.longrepr))
         if match and match[1] in PARTS:
             yield match[1]
+
+
+@pytest.fixture(scope="session")
+def embedded_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """One embedded PostgreSQL for the tests of this process; destroyed at the end."""
+    from manor.control.engines.embedded.server import EmbeddedServer
+
+    server = EmbeddedServer(tmp_path_factory.mktemp("embedded server"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.destroy()
+
+
+@pytest.fixture
+def server_url(embedded_server: Any) -> str:
+    """The administrator's URL of a running server without any tenant, golden or catalog on it."""
+    url: str = embedded_server.ensure_running()
+    wipe(url)
+    return url
+
+
+def wipe(url: str) -> None:
+    """Drop every database and role that a test can have made; prepared transactions and sessions do not stop it."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        names = "SELECT datname FROM pg_database WHERE datname NOT IN ('postgres', 'template0', 'template1')"
+        for (name,) in connection.execute(names).fetchall():
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        roles = "SELECT rolname FROM pg_roles WHERE rolname NOT LIKE 'pg\\_%' AND rolname <> current_user"
+        for (name,) in connection.execute(roles).fetchall():
+            connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
+
+
+SMALL_REGISTRY = """\
+registry_version: "2.0"
+customer_info:
+  customer_code: "acme"
+  customer_name: "Acme"
+  region: "japan"
+  environment: "production"
+database_groups:
+  tenants:
+    type: "tenant_group"
+    template: "tenant_type1"
+    tenant_count: 4
+    naming_pattern: "{customer_code}_t_{tenant_id}"
+    variables:
+      TENANT_PREFIX: "{customer_code}_t_{tenant_id}"
+      CUSTOMER_CODE: "{customer_code}"
+      TENANT_TYPE: "standard"
+      DATABASE_NAME: "{customer_code}_t_{tenant_id}"
+  fixed:
+    type: "fixed_group"
+    databases:
+      - name: "acme_common"
+        template: "common"
+        variables:
+          CUSTOMER_CODE: "{customer_code}"
+operations:
+  batch_settings:
+    max_parallel: 4
+    timeout_seconds: 60
+    retry_attempts: 3
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, server_url: str) -> Path:
+    """A project with the saas blueprint's templates and a registry of four tenants and one fixed database.
+
+    Its environment ``customer_a`` has one deployment, ``main``: the clean server. The registry is
+    ``customer_a/tenant_registry.yaml``.
+    """
+    from manor.control.operations.scaffold import scaffold
+
+    folder = tmp_path / "a project"
+    scaffold("saas", folder)
+    environment = folder / "customer_a"
+    (environment / "environ.yaml").write_text(f"description: test\ndeployments:\n  main: {server_url!r}\n", encoding="utf-8")
+    (environment / "tenant_registry.yaml").write_text(SMALL_REGISTRY, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def manor(project: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the ``manor`` command in the project, as a user would: ``manor("multi-tenant", "deploy", ...)``; output is captured."""
+
+    def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "manor.cli.main", *map(str, arguments)]
+        return subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=240, check=False, **options)
+
+    return run

@@ -56,6 +56,8 @@ class Problem(typing.NamedTuple):
     path: Path
     kind: str
     finding: Finding
+    of_key: bool = False
+    """It is about the name of the key, not about the value."""
 
 
 def check(model: type[ModelType], value: Any, places: Places, *, show: bool = True) -> tuple[ModelType | None, list[Problem]]:
@@ -80,7 +82,8 @@ def _problem(model: type[BaseModel], detail: Any, places: Places, show: bool) ->
         place = places.place((*path, KIND))
     else:
         place = places.place(path, key=kind == "extra_forbidden" or kind in _UNKNOWN_TAG or "[key]" in location)
-    return Problem(path, kind, Finding(message=f"{_dotted(path[:-1])}{message}", place=place, hint=hint))
+    finding = Finding(message=f"{_dotted(path[:-1])}{message}", place=place, hint=hint)
+    return Problem(path, kind, finding, of_key="[key]" in location)
 
 
 def _dotted(path: Path) -> str:

@@ -300,3 +300,51 @@ async def test_text_that_the_database_cannot_hold_is_an_error_and_not_a_tracebac
         with pytest.raises(CatalogError):
             await begun.record_intent([record(1, name=name)], "op1")
     assert await begun.databases() == []
+
+
+class Wire:
+    """Stands between client and server and counts how often the client speaks after the server did."""
+
+    def __init__(self, server_socket: str) -> None:
+        self._server_socket = server_socket
+        self._server_spoke_last = True
+        self.turns = 0
+        self.ended = asyncio.Event()
+
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server_reader, server_writer = await asyncio.open_unix_connection(self._server_socket)
+        await asyncio.gather(self._pump(reader, server_writer, True), self._pump(server_reader, writer, False))
+        self.ended.set()
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, from_client: bool) -> None:
+        while data := await reader.read(65536):
+            self.turns += from_client and self._server_spoke_last
+            self._server_spoke_last = not from_client
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_the_result_of_one_tenant_takes_two_round_trips_and_taking_a_warm_one_takes_one(
+    server, begun, open_catalog, record, outcome, tmp_path_factory
+):
+    folder = tmp_path_factory.mktemp("w")
+    wire = Wire(f"{server.folder}/.s.PGSQL.5432")
+    listening = await asyncio.start_unix_server(wire.accept, f"{folder}/.s.PGSQL.5432")
+    catalog = await open_catalog(url=server.url().replace(str(server.folder), str(folder)))
+    event = AuditEvent(actor="a", action="create", subject="x")
+    turns = []
+    for call in (
+        lambda: catalog.pool_take("local", "d1"),
+        lambda: catalog.record_intent([record(1)], "op1"),
+        lambda: catalog.record_results("op1", [outcome(record(1))], [record(1)], [event]),
+    ):
+        wire.turns = 0
+        await call()
+        turns.append(wire.turns)
+    await catalog.close()
+    await wire.ended.wait()
+    listening.close()
+    await listening.wait_closed()
+    assert turns == [1, 2, 2]

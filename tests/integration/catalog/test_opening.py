@@ -256,3 +256,13 @@ async def test_no_password_of_an_operations_arguments_is_stored(catalog, direct,
     await catalog.begin_operation(operation("op1", arguments=arguments))
     (found,) = await catalog.operations()
     assert found.arguments == {"server": "postgresql://u:***@host/x", "password": "***", "limit": 5}
+
+
+async def test_a_catalog_url_may_name_the_catalog_itself(server, admin_url, open_catalog):
+    assert (await open_catalog(url=server.url(database="manor_catalog"))).id
+
+
+async def test_a_login_that_does_not_exist_is_denied_and_not_worth_a_retry(server, admin_url, box):
+    with pytest.raises(CatalogError, match="refuses us") as caught:
+        await Catalog.open(server.url("stranger"), box, application="test")
+    assert (caught.value.code, caught.value.transient) == (Code.DENIED, False)

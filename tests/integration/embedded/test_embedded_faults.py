@@ -17,7 +17,11 @@ from manor.control.engines.embedded.server import EmbeddedServer, EmbeddedSettin
 from manor.errors import Code, ConflictError, EngineError, NotFoundError, UnsupportedError
 
 pytestmark = pytest.mark.server
-START = "import sys, pathlib; from manor.control.engines.embedded.server import EmbeddedServer; EmbeddedServer(pathlib.Path(sys.argv[1])).start()"
+START = """
+import sys, pathlib
+from manor.control.engines.embedded.server import EmbeddedServer
+print(EmbeddedServer(pathlib.Path(sys.argv[1])).start().pid)
+"""
 
 
 @pytest.fixture
@@ -34,12 +38,12 @@ def small_disk(folder: Path) -> Iterator[Path]:
     project = folder / "small"
     project.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=96m,mode=755", "tmpfs", project], capture_output=True, check=False
+        ["/bin/mount", "-t", "tmpfs", "-o", "size=96m,mode=755", "tmpfs", project], capture_output=True, check=False
     )
     if mounted.returncode:
         pytest.skip("needs the right to mount a small tmpfs")
     yield project
-    subprocess.run(["umount", project], check=True)
+    subprocess.run(["/bin/umount", project], check=True)
 
 
 def fill(folder: Path) -> Path:
@@ -100,6 +104,14 @@ def test_a_zombie_is_not_a_server(stopped: EmbeddedServer, until: Callable[..., 
         until(lambda: not processes.is_alive(process.pid), "the child has ended and is not yet reaped")
         leave_pid_file(stopped, process.pid)
         assert stopped.start().state is ServerState.RUNNING
+
+
+@pytest.mark.parametrize("taken_by", ["a stranger", "another server"])
+def test_a_stale_lock_of_the_socket_is_passed_over(stopped: EmbeddedServer, running: EmbeddedServer, taken_by: str) -> None:
+    directory = stopped.status().socket_directory
+    pid = os.getpid() if taken_by == "a stranger" else pid_of(running)
+    (directory / ".s.PGSQL.5432.lock").write_text(f"{pid}\n/elsewhere\n1700000000\n5432\n{directory}\n")
+    assert stopped.start().state is ServerState.RUNNING
 
 
 def test_a_killed_postmaster_is_started_again_and_loses_nothing(server: EmbeddedServer) -> None:

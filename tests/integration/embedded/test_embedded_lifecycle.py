@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,11 @@ from manor.control.engines.embedded.server import EmbeddedServer, ServerState
 from manor.errors import InputError, NotFoundError
 
 pytestmark = pytest.mark.server
-START = "import sys, pathlib; from manor.control.engines.embedded.server import EmbeddedServer; print(EmbeddedServer(pathlib.Path(sys.argv[1])).start().pid)"
+START = """
+import sys, pathlib
+from manor.control.engines.embedded.server import EmbeddedServer
+print(EmbeddedServer(pathlib.Path(sys.argv[1])).start().pid)
+"""
 
 
 def ask(server: EmbeddedServer, query: str) -> object:
@@ -131,11 +136,23 @@ def test_any_project_path_will_do(make: Callable[..., EmbeddedServer], name: str
 
 def test_a_project_can_be_moved_while_its_server_is_stopped(make: Callable[..., EmbeddedServer], folder: Path) -> None:
     server = make("before")
-    server.start()
+    first = server.start().socket_directory
     write(server, "CREATE TABLE kept AS SELECT 7 AS value")
     server.stop()
     (folder / "before").rename(folder / "after")
     assert ask_after(make("after").ensure_running()) == 7
+    assert not first.exists()
+
+
+def test_a_copied_project_leaves_the_original_s_running_server_alone(make: Callable[..., EmbeddedServer], folder: Path) -> None:
+    original = make("original")
+    original.start()
+    without_data = shutil.ignore_patterns("pgdata", "pglog", "archive")
+    shutil.copytree(folder / "original", folder / "copy", symlinks=True, ignore=without_data)
+    copy = make("copy")
+    assert copy.start().pid != original.status().pid
+    copy.destroy()
+    assert original.status().state is ServerState.RUNNING
 
 
 def test_logs_are_the_last_lines_that_the_server_wrote(running: EmbeddedServer) -> None:

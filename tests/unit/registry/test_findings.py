@@ -455,7 +455,9 @@ def test_empty_provision_hooks_are_no_refusal(resolved, templates) -> None:
 @pytest.mark.parametrize(
     ("section", "named"),
     [
-        ("environment_config: {database_defaults: {charset: utf8mb4, collation: C.UTF-8}}", ()),
+        ("environment_config: {database_defaults: {charset: utf8mb4}}", ()),
+        ("environment_config: {database_defaults: {collation: C.UTF-8}}", ("environment_config.database_defaults.collation",)),
+        ("operations: {max_change_percent: 50}", ()),
         ("environment_config: {database_defaults: {charset: latin1}}", ("environment_config.database_defaults.charset",)),
         ("operations: {provisioning: {validate_before_create: true}}", ()),
         ("operations: {provisioning: {validate_before_create: false}}", ("operations.provisioning.validate_before_create",)),

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 
 from manor.control.templates.model import Isolation, bind_dataset
@@ -123,8 +120,8 @@ USERS = """
 
 
 @pytest.fixture
-def reference(write: Callable[..., None], loader: Callable[..., object]) -> object:
-    write(
+def reference(project):
+    project.write(
         {
             "schema.yaml": SCHEMA,
             "customer_a/common/_mapping.yaml": COMMON,
@@ -135,7 +132,7 @@ def reference(write: Callable[..., None], loader: Callable[..., object]) -> obje
             "customer_a/tenant_type2/main@users.dat": USERS,
         }
     )
-    return loader()
+    return project.loader
 
 
 def test_the_standard_template_is_understood_key_by_key(reference) -> None:
@@ -195,7 +192,7 @@ def test_rows_that_are_the_same_for_all_go_into_the_golden_database(reference) -
     assert template.tenant_rows == ()
 
 
-def test_a_template_is_parsed_once(reference, tmp_path: Path) -> None:
+def test_a_template_is_parsed_once(reference, project) -> None:
     template = reference.load("tenant_type1")
-    (tmp_path / "project/customer_a/tenant_type1/_mapping.yaml").unlink()
+    (project.root / "customer_a/tenant_type1/_mapping.yaml").unlink()
     assert reference.load("tenant_type1") is template

@@ -194,7 +194,7 @@ class ChainCheck:
         key = self._key_of(entry.key_id)
         if key is None:
             self.report(f"entry {entry.sequence} is signed with key {entry.key_id!r}, which is not in the key ring")
-        elif self._previous is not None and not hmac.compare_digest(entry.expected_mac(key, self._previous), entry.mac):
+        elif self._previous is not None and entry.expected_mac(key, self._previous) != entry.mac:
             self.report(f"entry {entry.sequence} was changed: its MAC does not fit it and its predecessor")
 
     def _check_anchors(self, sequence: int, mac: str) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+import functools
+import gc
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from psycopg.rows import TupleRow
@@ -18,8 +22,10 @@ from manor.errors import ConflictError, InputError, NotFoundError
 from manor.scan import suggest
 from manor.tenancy import TenantId
 
-_BATCH = 5_000
-"""Rows per statement: large enough to make round trips cheap, small enough for the server's memory."""
+_BATCH = 2_000
+"""Rows per statement: large enough to make round trips cheap, small enough not to hold up the event loop while encrypting."""
+_MANY = 500
+"""From here on the planner must learn of new rows at once; autovacuum would tell it a minute later."""
 
 
 class FleetStore(LedgerStore):
@@ -30,7 +36,11 @@ class FleetStore(LedgerStore):
     ) -> list[DatabaseRecord]:
         """All recorded databases by tenant id, those of one source, server, group or state if given; without URLs."""
         parameters = {"source": source, "server": server, "group": group, "state": state}
-        return [_record(row) for row in await self._link.rows(query("databases"), parameters)]
+        async with self._link.use() as connection:
+            cursor = await connection.execute(query("databases"), parameters)
+            with _paused_collector():
+                parse = functools.cache(json.loads)
+                return [_record(row, parse) for row in await cursor.fetchall()]
 
     async def database_by_tenant(self, text: str) -> DatabaseRecord:
         """The database of one tenant, with its URL. ``text``: full tenant id, or a short id or database name that is unique.
@@ -44,7 +54,7 @@ class FleetStore(LedgerStore):
         if len(rows) > 1 and str(found) != text:
             candidates = ", ".join(str(_tenant(row)) for row in rows)
             raise InputError(f"{text!r} is the name of several tenants", hint=f"name one of them: {candidates}")
-        return _record(rows[0], url=self._secrets.decrypt(str(found), rows[0][-1]))
+        return _record(rows[0], json.loads, url=self._secrets.decrypt(str(found), rows[0][-1]))
 
     async def record_intent(self, batch: Sequence[DatabaseRecord], operation_id: str) -> None:
         """Record tenants and databases that are about to be made, as ``pending``; all or none. Safe to repeat.
@@ -57,6 +67,8 @@ class FleetStore(LedgerStore):
             for part in _parts(rows):
                 await self._refuse_conflicts(connection, part)
                 await self._record(connection, [{**row, "state": "pending"} for row in part], operation_id)
+        if len(rows) >= _MANY:
+            await self._link.run(query("analyze_fleet"))
 
     async def record_results(
         self,
@@ -101,11 +113,24 @@ class FleetStore(LedgerStore):
         return near or "manor tenant list shows all tenants"
 
 
+@contextlib.contextmanager
+def _paused_collector() -> Iterator[None]:
+    """Making 100,000 records takes three times as long while the collector walks over those that are there. Nothing may await
+    for long inside."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 def _tenant(row: TupleRow) -> TenantId:
     return TenantId(row[0], row[1], row[2])
 
 
-def _record(row: TupleRow, url: str = "") -> DatabaseRecord:
+def _record(row: TupleRow, parse: Callable[[str], Any], url: str = "") -> DatabaseRecord:
     return DatabaseRecord(
         tenant=TenantId(row[0], row[1], row[2]),
         database=row[3],
@@ -119,8 +144,8 @@ def _record(row: TupleRow, url: str = "") -> DatabaseRecord:
         source=row[11],
         name=row[12],
         is_active=row[13],
-        config=row[14] or {},
-        variables=row[15] or {},
+        config=parse(row[14]),
+        variables=parse(row[15]),
         created_at=row[16],
         updated_at=row[17],
         url=url,

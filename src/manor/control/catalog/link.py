@@ -35,11 +35,18 @@ _KINDS: dict[str, tuple[Code, bool, str]] = {
     "40": (Code.CONFLICT, True, ""),
     "55P03": (Code.CONFLICT, True, "another Manor holds it for long: manor doctor"),
 }
-_DENIED_AT_CONNECT = ("authentication failed", "no pg_hba.conf entry", "no password supplied", "permission denied")
+_DENIED_AT_CONNECT = (
+    "authentication failed",
+    "no pg_hba.conf entry",
+    "no password supplied",
+    "permission denied",
+    "does not exist",
+)
 
 
 def catalog_conninfo(admin_url: str, *, database: str | None = CATALOG_DATABASE) -> str:
-    """Connection string of ``database`` on the admin URL's server; with None the URL's own, else ``postgres``.
+    """Connection string of ``database`` on the admin URL's server; with None the URL's own, where that is another one, else
+    ``postgres``: the place to make the catalog from.
 
     Raises ``InputError`` without the URL in it, because it may hold a password.
     """
@@ -51,7 +58,8 @@ def catalog_conninfo(admin_url: str, *, database: str | None = CATALOG_DATABASE)
             hint="write postgresql://user:password@host:port/database, with %XX for special characters in the password",
         ) from None
     values.setdefault("connect_timeout", str(CONNECT_TIMEOUT_SECONDS))
-    values["dbname"] = database or values.get("dbname") or "postgres"
+    elsewhere = values.get("dbname") if values.get("dbname") != CATALOG_DATABASE else None
+    values["dbname"] = database or elsewhere or "postgres"
     values.pop("application_name", None)
     return conninfo.make_conninfo("", **values)
 
@@ -117,9 +125,20 @@ class Link:
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        """The same inside a transaction in pipeline mode: statements wait for the first ``fetch`` or the end."""
-        async with self.use() as connection, connection.pipeline(), connection.transaction():
-            yield connection
+        """The same inside a transaction in pipeline mode: statements are sent at once and answered at the first ``fetch`` or the end.
+
+        psycopg's own ``transaction()`` would cost three more round trips here: it synchronises the pipeline at each of its edges.
+        """
+        async with self.use() as connection:
+            try:
+                async with connection.pipeline():
+                    await connection.execute("BEGIN")
+                    yield connection
+                    await connection.execute("COMMIT")
+            except BaseException:  # cancellation too; where even this fails, ``use`` closes the connection
+                with contextlib.suppress(psycopg.Error):
+                    await connection.execute("ROLLBACK")
+                raise
 
     async def rows(self, statement: bytes, parameters: dict[str, Any] | None = None) -> list[TupleRow]:
         """All rows of one statement."""

@@ -51,16 +51,19 @@ async def hold(info: str, name: str, *, wait_seconds: float, holder: str) -> Asy
     """
     with translated():
         connection = await connect(info, application=holder)
+    acquired = False
     try:
         with translated():
             await connection.execute(_NOTICE_DEAD_PEERS)
-            if not await _acquire(connection, lock_key(name), wait_seconds):
+            acquired = await _acquire(connection, lock_key(name), wait_seconds)
+            if not acquired:
                 raise await _refusal(connection, name)
         yield HeldLock(name, connection)
     finally:
         # Unlocking first: the server frees the locks of a closed session only a moment later.
         with contextlib.suppress(psycopg.Error):
-            await connection.execute(query("unlock"), {"key": lock_key(name)})
+            if acquired:
+                await connection.execute(query("unlock"), {"key": lock_key(name)})
         await connection.close()
 
 

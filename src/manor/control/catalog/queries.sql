@@ -126,7 +126,7 @@ WHERE databases.state = 'ready' AND (databases.server, databases.database) <> (b
 UNION ALL
 SELECT 'role', batch.tenant, batch.server, batch.role, databases.tenant, databases.server, databases.database
 FROM batch JOIN manor.databases AS databases USING (server, role)
-WHERE databases.tenant <> batch.tenant AND role <> ''
+WHERE databases.tenant <> batch.tenant AND databases.role <> ''
 LIMIT 20;
 
 -- record_tenants --
@@ -151,10 +151,13 @@ SET server = excluded.server, database = excluded.database, grp = excluded.grp, 
     role = excluded.role, state = excluded.state, golden = excluded.golden, fingerprint = excluded.fingerprint,
     operation = excluded.operation, updated_at = now();
 
+-- analyze_fleet --
+ANALYZE manor.tenants, manor.databases;
+
 -- databases --
 SELECT tenants.customer_code, tenants.grp, tenants.short_id, databases.database, databases.server, databases.grp,
     databases.template, databases.state, databases.role, databases.golden, databases.fingerprint, tenants.source, tenants.name,
-    tenants.is_active, nullif(tenants.config, '{}'), nullif(tenants.variables, '{}'), databases.created_at, databases.updated_at
+    tenants.is_active, tenants.config::text, tenants.variables::text, databases.created_at, databases.updated_at
 FROM manor.databases AS databases
 JOIN manor.tenants AS tenants ON tenants.id = databases.tenant
 WHERE (%(source)s::text IS NULL OR tenants.source = %(source)s)
@@ -166,7 +169,7 @@ ORDER BY databases.tenant;
 -- database_by_tenant --
 SELECT tenants.customer_code, tenants.grp, tenants.short_id, databases.database, databases.server, databases.grp,
     databases.template, databases.state, databases.role, databases.golden, databases.fingerprint, tenants.source, tenants.name,
-    tenants.is_active, nullif(tenants.config, '{}'), nullif(tenants.variables, '{}'), databases.created_at, databases.updated_at,
+    tenants.is_active, tenants.config::text, tenants.variables::text, databases.created_at, databases.updated_at,
     tenants.database_url
 FROM (
     SELECT id FROM manor.tenants WHERE id = %(text)s OR short_id = %(text)s

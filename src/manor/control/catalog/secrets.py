@@ -128,7 +128,11 @@ class KeyRing:
         return self._rewritten(lambda ring: [Fernet.generate_key().decode(), *(key.text for key in ring._keys)])
 
     def retire(self) -> KeyRing:
-        """Leave only the audit keys of all but the primary; for when every URL is re-encrypted. Raises like ``rotate``."""
+        """Leave only the audit keys of all but the primary. Raises like ``rotate``.
+
+        Only after ``Catalog.reencrypt`` has ended for *every* catalog that uses this ring (each environment has its own): what
+        is still encrypted with an old key is lost then.
+        """
         return self._rewritten(lambda ring: [ring._primary().text, *(key.retired().text for key in ring._keys[1:])])
 
     def _primary(self) -> _Key:

@@ -11,18 +11,18 @@ from typing import Protocol
 
 from pydantic import BaseModel
 
-from manor.control.registry.model import DatabaseDefaults, FixedGroup, Registry
+from manor.control.registry.model import FixedGroup, Registry
 from manor.errors import Finding
 from manor.typed_input import Places
 
 WAITING = (
     ("deployment_strategy",),
+    ("environment_config", "database_defaults", "collation"),
     ("environment_config", "database_defaults", "connection_pool_size"),
     ("environment_config", "database_defaults", "connection_timeout"),
     ("hooks", "post_update"),
     ("hooks", "pre_update"),
     ("migration_config",),
-    ("operations", "max_change_percent"),
     ("operations", "monitoring"),
     ("operations", "provisioning", "backup_before_update"),
 )
@@ -32,7 +32,7 @@ WAITING_OF_GROUPS = ("backup_enabled", "monitoring_enabled")
 """The same for keys of groups and of their databases."""
 
 UTF8_CHARSETS = frozenset({"utf8", "utf-8", "utf8mb3", "utf8mb4"})
-_MYSQL_COLLATIONS = ("utf8_", "utf8mb3_", "utf8mb4_", "latin1_", "ascii_", "cp932_", "sjis_", "ujis_", "binary")
+"""Spellings of the one character set that every database gets."""
 
 
 class Declared(Places, Protocol):
@@ -55,8 +55,9 @@ def not_acted_on(registry: Registry) -> tuple[str, ...]:
     names.update(f"database_groups.*.{key}" for key in WAITING_OF_GROUPS if any(_group_names(registry, key)))
     if not registry.operations.provisioning.validate_before_create:
         names.add("operations.provisioning.validate_before_create")
-    defaults = registry.environment_config.database_defaults
-    names.update(f"environment_config.database_defaults.{key}" for key in _foreign_defaults(defaults))
+    charset = registry.environment_config.database_defaults.charset
+    if charset is not None and charset.lower() not in UTF8_CHARSETS:
+        names.add("environment_config.database_defaults.charset")
     return tuple(sorted(names))
 
 
@@ -72,19 +73,6 @@ def _group_names(registry: Registry, key: str) -> Iterator[bool]:
         yield key in group.model_fields_set
         if isinstance(group, FixedGroup):
             yield from (key in database.model_fields_set for database in group.databases)
-
-
-def _foreign_defaults(defaults: DatabaseDefaults) -> Iterator[str]:
-    if defaults.charset is not None and defaults.charset.lower() not in UTF8_CHARSETS:
-        yield "charset"
-    if defaults.collation is not None and postgres_collation(registry_defaults=defaults) is None:
-        yield "collation"
-
-
-def postgres_collation(*, registry_defaults: DatabaseDefaults) -> str | None:
-    """The collation that a PostgreSQL database gets, or None where the registry names none or one of MySQL's."""
-    collation = registry_defaults.collation
-    return None if collation is None or collation.lower().startswith(_MYSQL_COLLATIONS) else collation
 
 
 def refusals(registry: Registry, places: Places) -> Iterator[Finding]:

@@ -29,7 +29,7 @@ class TemplateSource(Protocol):
         ...
 
     def load(self, name: str, *, used_at: Place | None) -> Template | None:
-        """A template by name; None where it is missing or unusable."""
+        """A template by name; None where it is missing or unusable, which ``findings`` then explains."""
         ...
 
 
@@ -177,13 +177,12 @@ class GroupPass:
     def load_template(self, name: str, used_at: Path, templates: TemplateSource) -> Template | None:
         if name in self.missing:
             return None
-        before = len(templates.findings)
         template = templates.load(name, used_at=self.registry.place(used_at))
         if template is not None:
             self.loaded[name] = template
             return template
         self.missing.add(name)
-        if len(templates.findings) == before:
+        if not templates.findings:
             self.find(f"there is no template {name!r}", used_at, f"make the folder {name}/ with a _mapping.yaml")
         return None
 

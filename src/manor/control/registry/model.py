@@ -186,7 +186,7 @@ class DatabaseDefaults(StrictModel):
     charset: Name | None = None
     """Character set; `utf8mb4` and `utf8` mean UTF8 on PostgreSQL."""
     collation: Name | None = None
-    """Collation; MySQL's (`utf8mb4_…`) have no meaning on PostgreSQL."""
+    """Collation; MySQL's (`utf8mb4_…`) have no meaning on PostgreSQL, which takes that of the server."""
     connection_pool_size: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """Connections of the application's pool per database."""
     connection_timeout: Seconds | None = None

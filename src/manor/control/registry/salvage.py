@@ -14,6 +14,10 @@ from manor.control.registry.model import Registry
 from manor.errors import Place
 from manor.typed_input import Path, Problem, check
 
+_NOT_DATA = ("string_type", "string_pattern_mismatch")
+_DATA = (("variables",), ("customer_info",))
+"""Whose values are variables: an empty one in place of a faulty one keeps those who refer to it from being blamed."""
+
 Kept = Mapping[str, tuple[int, ...]]
 
 
@@ -50,7 +54,7 @@ def _mend(root: dict[str, Any], problem: Problem) -> None:
     found = parent[path[-1]]
     if problem.kind == "string_type" and isinstance(found, (int, Decimal)):
         parent[path[-1]] = str(found)
-    elif problem.kind == "string_type" and path[-2] == "variables":
+    elif problem.kind in _NOT_DATA and path[-2:-1] in _DATA and not problem.of_key:
         parent[path[-1]] = ""
     else:
         del parent[path[-1]]

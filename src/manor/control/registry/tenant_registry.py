@@ -65,8 +65,9 @@ class DatabaseDefinitionGenerator:
         self.resolution: Resolution = resolve(
             registry.loaded, templates, deployments, source=registry.registry_path.name, deployment=deployment
         )
-        if self.resolution.findings:
-            raise InvalidInput(self.resolution.findings)
+        errors = [finding for finding in self.resolution.findings if finding.severity == "error"]
+        if errors:
+            raise InvalidInput(errors)
 
     def generate_tenant_definitions(self, group_name: str) -> tuple[Target, ...]:
         """The targets of a group of numbered tenants. Raises ``NotFoundError`` if there is no such group."""

@@ -56,7 +56,7 @@ class TemplateLoader:
     def load(self, name: str, *, used_at: Place | None = None) -> Template | None:
         """The template ``name``, or None where it cannot be made out; what is wrong is in ``findings``.
 
-        A template is returned even if its rows or its isolation have findings, so that more can be checked in the same pass: use
+        A template is returned even if its rows or its isolation have findings, so that more is checked in the same pass: use
         it for a database only while no finding is an error. ``used_at`` is where the name was written.
         """
         if name not in self._templates:

@@ -196,7 +196,7 @@ class _Reader:
             not_acted_on=tuple(f"data_models.{key}.{name}" for name in ignored),
             place=self.document.place(path, key=True),
             column_place=self.document.place((*path, "tenant_isolation_column")),
-            table_place=self.document.place((*path, "table_name"), key=model.table_name is None),
+            table_place=self.document.place((*path, "table_name") if model.table_name else path, key=not model.table_name),
         )
 
     def tree(self, value: Any, *path: str | int) -> Any:

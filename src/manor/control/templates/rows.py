@@ -223,7 +223,8 @@ class _Tabular:
         if self.header is None:
             self.begin(cells, line)
         elif len(cells) != len(self.header):
-            self.report(f"the row has {len(cells)} cells, the header has {len(self.header)}", line, 1)
+            count = f"{len(cells)} cell{'s' * (len(cells) != 1)}"
+            self.report(f"the row has {count}, the header has {len(self.header)}", line, 1)
         else:
             self.rows.append(
                 {name: self.scan(cell, line, n) for n, (name, cell) in enumerate(zip(self.header, cells, strict=True), 1)}

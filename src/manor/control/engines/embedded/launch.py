@@ -37,6 +37,7 @@ def bring_up(site: Site) -> None:
     if not site.layout.exists:
         cluster.create_cluster(site, account, binaries, socket_directory)
     _forget_stranger(site)
+    sockets.clear_stale_lock(socket_directory)
     cluster.write_configuration(site, site.layout.real_data, account, socket_directory)
     _launch(site, account, binaries)
 

@@ -146,7 +146,8 @@ def open_lock(layout: Layout) -> int:
 def prepare_home(layout: Layout, account: Account, environment: Mapping[str, str]) -> None:
     """Decide (once) where data, logs and archive live, and make what is missing but the data directory itself."""
     if layout.data.is_symlink():
-        _check_home(layout)
+        _require_home(layout)
+        check_home(layout)
     elif not layout.exists and not _admit(layout, account, environment):
         _make_state_home(layout, state_directory(environment) / layout.digest)
     if not can_enter(account, layout.home, environment):
@@ -166,7 +167,7 @@ def _admit(layout: Layout, account: Account, environment: Mapping[str, str]) -> 
     if not can_enter(account, layout.project, environment):
         return False
     mode = stat.S_IMODE(layout.folder.stat().st_mode)
-    if mode & 0o077:
+    if mode & 0o067:
         return False
     os.chown(layout.folder, -1, account.gid)
     layout.folder.chmod(mode | stat.S_IXGRP)
@@ -205,14 +206,17 @@ def _link(link: Path, target: Path) -> None:
     link.symlink_to(target)
 
 
-def _check_home(layout: Layout) -> None:
-    """A linked home must still be there and be this project's; one whose project was moved is taken along."""
+def _require_home(layout: Layout) -> None:
     if not layout.home.is_dir():
         raise NotFoundError(
             f"the data of this project was kept in {layout.home}, which is gone",
             hint="bring it back; or give the data up with manor server destroy, and start with an empty server",
         )
-    if layout.home == layout.folder or not is_state_home(layout.home):
+
+
+def check_home(layout: Layout) -> None:
+    """A home that Manor made must be this project's; one whose project was moved is taken along. Raises ``ConflictError``."""
+    if not is_state_home(layout.home):
         return
     recorded = _recorded_project(layout.home)
     if recorded == layout.project:

@@ -31,6 +31,7 @@ class PidFile:
 
     pid: int
     ready: bool
+    socket_directory: str
 
 
 def read_pid_file(data: Path) -> PidFile | None:
@@ -41,7 +42,8 @@ def read_pid_file(data: Path) -> PidFile | None:
         return None
     if not lines or not lines[0].strip().lstrip("-").isdigit():
         return None
-    return PidFile(pid=abs(int(lines[0])), ready=len(lines) > 7 and lines[7].strip() == "ready")
+    lines += [""] * 8
+    return PidFile(pid=abs(int(lines[0])), socket_directory=lines[4], ready=lines[7].strip() == "ready")
 
 
 def running_postmaster(data: Path) -> PidFile | None:
@@ -70,6 +72,20 @@ def is_stranger(pid: int, data: Path) -> bool:
     if not _is_postgres(_command_line(pid)):
         return True
     return _working_directory(pid) not in ("", str(data))
+
+
+def holds_socket(pid: int, directory: Path) -> bool:
+    """Whether this process may be a server that listens in ``directory``: what the lock file of its socket claims.
+
+    Where we cannot see whose data directory it works on, another PostgreSQL server is believed.
+    """
+    if not _is_postgres(_command_line(pid)):
+        return False
+    folder = _working_directory(pid)
+    if not folder:
+        return True
+    found = read_pid_file(Path(folder))
+    return found is not None and found.pid == pid and found.socket_directory == str(directory)
 
 
 def _is_postgres(line: str) -> bool:

@@ -126,7 +126,9 @@ class EmbeddedServer:
             raise RefusedError(
                 f"{names.data} is a link to {home}, which Manor did not make", hint="stop the server and remove it by hand"
             )
+        layout.check_home(names)
         if names.exists:
+            cluster.version_of(names.real_data)  # never remove a folder that is no data directory
             launch.take_down(self._site, "immediate")
             processes.end_orphans(names.real_data, names.cluster_name)
             cluster.remove_data(names.real_data)

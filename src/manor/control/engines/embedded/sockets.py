@@ -16,11 +16,13 @@ from urllib.parse import quote
 
 from manor.control.engines.embedded.account import Account
 from manor.control.engines.embedded.layout import Layout
+from manor.control.engines.embedded.processes import holds_socket
 from manor.control.engines.embedded.settings import ADMIN
 from manor.errors import RefusedError
 
 _SOCKET_ROOT = Path("/tmp")  # noqa: S108 - the directory below it is created exclusively and its owner checked
 _SOCKET_FILE = ".s.PGSQL.5432"
+_LOCK_FILE = f"{_SOCKET_FILE}.lock"
 
 
 def expected_directory(layout: Layout, uid: int) -> Path:
@@ -55,6 +57,8 @@ def has_socket(directory: Path) -> bool:
 def prepare_directory(layout: Layout, account: Account) -> Path:
     """Make the directory and record it. Raises ``RefusedError`` where somebody else has taken the name."""
     directory = expected_directory(layout, account.uid)
+    if recorded_directory(layout) not in (None, directory):
+        remove_directory(layout)
     if not os.path.lexists(directory):
         directory.mkdir(mode=0o755)
         directory.chmod(0o755)
@@ -63,17 +67,34 @@ def prepare_directory(layout: Layout, account: Account) -> Path:
         raise RefusedError(
             f"{directory} is not a directory that belongs to {account.name!r} alone", hint="find out who made it, and remove it"
         )
-    if recorded_directory(layout) != directory:
-        layout.socket_link.unlink(missing_ok=True)
+    if recorded_directory(layout) is None:
         layout.socket_link.symlink_to(directory)
     return directory
 
 
+def clear_stale_lock(directory: Path) -> None:
+    """Remove a lock whose process is no server (any more): PostgreSQL asks only whether the number is taken."""
+    if not _is_held(directory):
+        (directory / _LOCK_FILE).unlink(missing_ok=True)
+
+
+def _is_held(directory: Path) -> bool:
+    try:
+        pid = int((directory / _LOCK_FILE).read_text(encoding="ascii").split("\n", 1)[0])
+    except (FileNotFoundError, ValueError):
+        return False
+    return holds_socket(pid, directory)
+
+
 def remove_directory(layout: Layout) -> None:
-    """Remove the recorded directory, if it is one of ours, and its record."""
+    """Remove the recorded directory, if it is one of ours that no server uses, and its record.
+
+    A project that was copied records the original's directory, whose server may be running.
+    """
     directory = recorded_directory(layout)
     if directory is None:
         return
-    if directory.parent == _SOCKET_ROOT and directory.name.startswith("manor-") and not directory.is_symlink():
+    ours = directory.parent == _SOCKET_ROOT and directory.name.startswith("manor-") and not directory.is_symlink()
+    if ours and not _is_held(directory):
         shutil.rmtree(directory, ignore_errors=True)
     layout.socket_link.unlink()

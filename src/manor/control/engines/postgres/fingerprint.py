@@ -11,7 +11,6 @@ its own (search path, time zone, date style), which it puts back. Reading defini
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Sequence
 
 from manor.control.engines.driver import IsolatedColumn
@@ -22,6 +21,9 @@ from manor.control.engines.postgres.quoting import quote_literal
 MANOR_TABLES = ("schema_migrations",)
 MANOR_TABLE_PREFIX = "manor_"
 """Tables, views and sequences of schema ``public`` that belong to Manor and may differ from tenant to tenant."""
+
+FIRST_NORMAL_OID = 16384
+"""Below it OIDs are given by initdb (PostgreSQL source, access/transam.h: FirstNormalObjectId)."""
 
 _SETTINGS = {
     "search_path": "",
@@ -34,9 +36,6 @@ _SETTINGS = {
     "standard_conforming_strings": "on",
 }
 """All that changes how a definition is printed."""
-
-_GRANTS = re.compile(r":grants\((\w+)\):")
-_LIST_OF_GRANTS = r"""'grants=' || (SELECT string_agg(i::text, ',' ORDER BY i::text COLLATE "C") FROM unnest(\1) AS i)"""
 
 
 @functools.cache
@@ -110,8 +109,7 @@ def _facts() -> str:
     hidden = f"relname IN ({names}) OR starts_with(relname::text, {quote_literal(MANOR_TABLE_PREFIX)})"
     current = ", ".join(f"current_setting('{name}')" for name in _SETTINGS)
     changed = " || ".join(f"set_config('{name}', '{value}', true)" for name, value in _SETTINGS.items())
-    facts = _GRANTS.sub(_LIST_OF_GRANTS, FACTS)
-    return facts.replace(":hidden:", hidden).replace(":current:", current).replace(":changed:", changed)
+    return FACTS.replace(":hidden:", hidden).replace(":current:", current).replace(":changed:", changed).replace(":first:", str(FIRST_NORMAL_OID))
 
 
 def _restore() -> str:
