@@ -106,8 +106,8 @@ def suggest(name: str, known: Iterable[str]) -> str:
 def order_variables(definitions: Mapping[str, Text], given: Iterable[str]) -> list[str]:
     """The order in which ``definitions`` can be filled; they may refer to each other in any order.
 
-    A definition that refers to its own name means the given value of that name. Raises ``InputError`` for an unknown name (with a
-    suggestion) and for a cycle (showing it).
+    A definition that refers to its own name means the given value of that name. Raises ``InputError`` for an unknown name
+    (with a suggestion) and for a cycle (showing it).
     """
     given_names = set(given)
     order: list[str] = []
@@ -152,5 +152,3 @@ def expand_environment(text: str, environment: Mapping[str, str], *, place: Plac
                 f"environment variable {name} is not set", place=place, hint=f"export {name}=… before running manor"
             )
     return scanned.fill(environment)
-
-

@@ -6,16 +6,25 @@ Assumes plain values from ``yaml_reader`` (so ``no`` is text and a fraction is a
 
 from __future__ import annotations
 
+import ast
+import inspect
+import itertools
+import textwrap
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Tag, ValidationError, WithJsonSchema
 
 from manor.errors import Finding, Place
 from manor.scan import suggest
+
+if TYPE_CHECKING:
+    from pydantic import GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
+    from pydantic_core import CoreSchema
 
 TAG = "<"
 """First character of the tags of a union's members; no mapping key of ours begins with it."""
@@ -27,7 +36,41 @@ KIND = "type"
 class StrictModel(BaseModel):
     """A mapping with known keys only, no conversion of types, and values that do not change."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+    # Built on first use: a command reads one or two kinds of files, and building all of them takes longer than reading those.
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The fields' docstrings are their descriptions (pydantic's own way reads the sources at every import)."""
+        shape = handler(core_schema)
+        properties = handler.resolve_ref_schema(shape).get("properties", {})
+        for name, text in attribute_docstrings(cls).items():
+            if name in properties:
+                properties[name]["description"] = text
+        return shape
+
+
+def attribute_docstrings(model: type[BaseModel]) -> dict[str, str]:
+    """The text below each attribute, by attribute; a nearer class wins over its bases."""
+    found: dict[str, str] = {}
+    for owner in reversed(model.__mro__):
+        if issubclass(owner, StrictModel):
+            found |= _docstrings_in(owner)
+    return found
+
+
+def _docstrings_in(owner: type) -> dict[str, str]:
+    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
+    body = tree.body if isinstance(tree, ast.ClassDef) else []
+    return {
+        above.target.id: inspect.cleandoc(below.value.value)
+        for above, below in itertools.pairwise(body)
+        if isinstance(above, ast.AnnAssign)
+        and isinstance(above.target, ast.Name)
+        and isinstance(below, ast.Expr)
+        and isinstance(below.value, ast.Constant)
+        and isinstance(below.value.value, str)
+    }
 
 
 def _to_decimal(value: Any) -> Any:

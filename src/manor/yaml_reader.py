@@ -9,10 +9,8 @@ keys first.
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -20,13 +18,14 @@ from typing import Any
 
 import yaml
 
+from manor.collector import paused_collector
 from manor.errors import InputError, Place
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 MAX_DEPTH = 100
 MAX_NODES = 1_000_000
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 _HEX = re.compile(r"0x[0-9a-fA-F]+")
 _DECIMAL = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?")
@@ -37,6 +36,22 @@ _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 
 TagConstructor = Callable[[str, Place], Any]
+
+
+class _Loader(_SafeLoader):  # type: ignore[misc]
+    """The safe loader without its search for tags by path, which nobody uses and every node pays for."""
+
+    def descend_resolver(self, current_node: Any, current_index: Any) -> None:
+        """Nothing to search."""
+
+    def ascend_resolver(self) -> None:
+        """Nothing to search."""
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
+        """Quoted text, and text that begins as no number, truth value or null can begin, is text."""
+        if kind is yaml.ScalarNode and (not implicit[0] or (value and value[0] not in self.yaml_implicit_resolvers)):
+            return "tag:yaml.org,2002:str"
+        return super().resolve(kind, value, implicit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +129,7 @@ def parse_yaml(text: str, file: str, *, tags: Mapping[str, TagConstructor] | Non
     try:
         if _may_be_deep(text):
             _measure_depth(text, file)
-        with _without_collector():
+        with paused_collector():  # all nodes live on
             root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -124,18 +139,6 @@ def parse_yaml(text: str, file: str, *, tags: Mapping[str, TagConstructor] | Non
         first_line = str(error).splitlines()[0]
         raise InputError(f"this is not YAML: {first_line}", place=Place(file)) from error
     return YamlDocument(file, _Constructor(file, tags or {}).value(root, 0), root)
-
-
-@contextlib.contextmanager
-def _without_collector() -> Iterator[None]:
-    """Composing makes nothing but nodes that live on; walking them again and again takes as long as the composing itself."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _may_be_deep(text: str) -> bool:

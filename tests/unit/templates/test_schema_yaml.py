@@ -45,6 +45,7 @@ schemas:
           - {column_name: body, column_type: {column_type: JSON, json_schema: {type: object}}}
         indexes:
           - columns: [user_id]
+          - {index_name: lower, columns: [user_id DESC, "lower(state)"]}
           - {index_name: orders_state, columns: [state, id], unique: true, partial_condition: total > 0,
              include_columns: [total], index_type: btree, tablespace: fast, storage_parameters: {fillfactor: 70}}
         relations:
@@ -84,6 +85,7 @@ def test_every_key_of_a_schema_finds_its_place() -> None:
     )
     assert orders.indexes == (
         Index(name="idx_orders_user_id", columns=("user_id",)),
+        Index(name="lower", columns=("user_id DESC", "lower(state)")),
         Index(name="orders_state", columns=("state", "id"), unique=True, condition="total > 0", include=("total",)),
     )
     key = ForeignKey(
@@ -198,12 +200,11 @@ schemas:
     _, merged_findings = merge_layers([layer], ["main"])
     assert findings == [
         "schema.yaml:7:30: table 'a' has no column 'bb' (did you mean 'b'?)",
-        "schema.yaml:10:13: table 'a' has two constraints 'fk_a_b' (give constraint_name)",
         "schema.yaml:17:48: 'SELECT' is not a trigger event (INSERT, UPDATE or DELETE, joined by OR)",
     ]
     assert [str(f) for f in merged_findings] == [
-        "schema.yaml:9:13: fk_a_b: there is no table main@bs (known here: a, b)",
-        "schema.yaml:10:13: fk_a_b: the schema 'other' is not part of this target (instances of _mapping.yaml takes main)",
+        "schema.yaml:9:13: fk_a_b: there is no table main@bs (did you mean 'b'?)",
+        "schema.yaml:10:13: fk_a_b_2: the schema 'other' is not part of this target (instances of _mapping.yaml takes main)",
         "schema.yaml:11:13: table 'a' has no column 'x' (known here: b, id)",
         "schema.yaml:11:13: table 'b' has no column 'y' (known here: id, v)",
         "schema.yaml:12:13: fk_a_id: v is no key of table 'b' (a foreign key points to the primary key or to the columns "

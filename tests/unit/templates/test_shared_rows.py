@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from manor.control.templates.ordering import in_order, reachable, shared_tables
 
 ID = "- {column_name: id, column_type: INT, primary_key: 1}"
+LABEL = "- {column_name: label, column_type: TEXT}"
 
 
 def schema(**references: str) -> str:

@@ -42,6 +42,10 @@ class Misfit(ValueError):
         self.hint = hint
 
 
+_TAKES_LIST = (Family.JSON, Family.ARRAY, Family.SET, Family.OTHER)
+"""``OTHER`` may be a vector or a domain over an array: the server decides."""
+
+
 def fit_cell(cell: Any, kind: ColumnKind) -> Cell:
     """``cell`` as it goes into a column of ``kind``. Raises ``Misfit``. NULL and ``!sql`` fit every kind."""
     if cell is None or isinstance(cell, Sql):
@@ -50,24 +54,32 @@ def fit_cell(cell: Any, kind: ColumnKind) -> Cell:
         return _fit_variable(cell, kind)
     if isinstance(cell, dict) and kind.family is not Family.JSON:
         raise Misfit("a mapping fits only into a JSON column")
-    if isinstance(cell, list) and kind.family not in (Family.JSON, Family.ARRAY, Family.SET):
+    if isinstance(cell, list) and kind.family not in _TAKES_LIST:
         raise Misfit("a list fits only into a JSON or array column")
     return _FITS[kind.family](cell, kind)
 
 
 def _fit_variable(cell: Text, kind: ColumnKind) -> Text:
     """Inside JSON or array text a value could end the string it stands in; it must stay one value."""
-    if kind.family in (Family.JSON, Family.ARRAY) and len(cell.parts) > 1:
+    structured = kind.family is Family.ARRAY or (kind.family is Family.JSON and _may_become_json(cell))
+    if structured and len(cell.parts) > 1:
         raise Misfit(
-            f"a variable cannot stand inside {kind.family.value} text",
+            f"a variable cannot stand inside the text of {kind.family.value}",
             "write the value as a YAML mapping or list: there the variable stays one value",
         )
     return cell
 
 
+def _may_become_json(cell: Text) -> bool:
+    first = cell.parts[0]
+    return not isinstance(first, str) or first.lstrip()[:1] in ("", "{", "[")
+
+
 def _text(cell: Any, kind: ColumnKind) -> str:
     if isinstance(cell, bool):
         raise Misfit("true or false for a text column", "put it in quotes")
+    if isinstance(cell, bytes):
+        raise Misfit("bytes for a text column")
     text = cell if isinstance(cell, str) else str(cell)
     if "\x00" in text:
         raise Misfit("the text holds a NUL character", "PostgreSQL cannot store it")
@@ -79,11 +91,11 @@ def _text(cell: Any, kind: ColumnKind) -> str:
 def _number(cell: Any, what: str) -> Decimal:
     if isinstance(cell, bool):
         raise Misfit(f"true or false for a column that takes {what}", "write 1 or 0")
-    if isinstance(cell, str):
-        if not _NUMBER.fullmatch(cell.strip()):
-            raise Misfit(f"{describe(cell)} is not {what}")
-        return Decimal(cell.strip())
-    return Decimal(cell)
+    if isinstance(cell, int) or (isinstance(cell, Decimal) and cell.is_finite()):
+        return Decimal(cell)
+    if not isinstance(cell, str) or not _NUMBER.fullmatch(cell.strip()):
+        raise Misfit(f"{describe(cell)} is not {what}")
+    return Decimal(cell.strip())
 
 
 def _integer(cell: Any, kind: ColumnKind) -> int:
@@ -178,17 +190,15 @@ def _time(cell: Any, kind: ColumnKind) -> str:
 
 
 def _json(cell: Any, _kind: ColumnKind) -> Cell:
-    """A mapping, a list, or the JSON text of a scalar."""
-    if isinstance(cell, (dict, list)):
-        return cell
-    text = cell if isinstance(cell, str) else str(cell).lower()
+    """Text that begins like a JSON object or array is one (CSV has no other way to write them); other text is a JSON string."""
+    if isinstance(cell, bytes):
+        raise Misfit("bytes for a JSON column")
+    if not isinstance(cell, str) or cell.lstrip()[:1] not in ("{", "["):
+        return cell  # type: ignore[no-any-return]
     try:
-        value = json.loads(text, parse_float=Decimal)
+        return json.loads(cell, parse_float=Decimal)  # type: ignore[no-any-return]
     except (ValueError, RecursionError):
-        raise Misfit(
-            f"{describe(cell)} is not JSON", "write a YAML mapping or list; text needs a second pair of quotes"
-        ) from None
-    return value if isinstance(value, (dict, list)) else text
+        raise Misfit(f"{describe(cell)} begins like JSON and is not", "write a YAML mapping or list") from None
 
 
 def _array(cell: Any, kind: ColumnKind) -> Cell:

@@ -6,7 +6,7 @@ default.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -79,9 +79,10 @@ class TableRows:
                 return
         if column.expression is not None:
             raise Misfit("the database computes this column", "leave it out")
+        if cell is None and column.auto_increment:
+            return  # NULL asks for the next number, as in MySQL
         if cell is None and not column.nullable:
-            hint = "leave it out so that the database numbers the row" if column.auto_increment else ""
-            raise Misfit("NULL in a column that is not nullable", hint)
+            raise Misfit("NULL in a column that is not nullable")
         fitted = fit_cell(cell, kind)
         if self.isolation is not None and self._is_isolated(column.name):
             self._check_tenant(fitted, self.isolation)
@@ -145,22 +146,16 @@ def differs_per_tenant(rows: Iterable[TypedRow]) -> bool:
     return any(isinstance(cell, Sql) or cell_names(cell) for row in rows for cell in row.values())
 
 
-def check_bound(dataset: BoundDataset, table: Table, *, columns: Collection[str] | None = None) -> list[str]:
-    """What is wrong with the values of one target, one line each; ``columns`` limits the check to those."""
-    kinds = {name: _kind(table, name) for name in dataset.columns if columns is None or name in columns}
-    checked = [(index, name, kind) for index, name in enumerate(dataset.columns) if (kind := kinds.get(name)) is not None]
+def check_bound(dataset: BoundDataset, table: Table) -> list[str]:
+    """What is wrong with the values of one target, one line each; the same problem of the same column once."""
+    kinds = [kind_of(c.type, c.items) if (c := table.column(name)) else None for name in dataset.columns]
     problems: dict[str, None] = {}
     for row in dataset.rows:
-        for index, name, kind in checked:
-            problem = _problem(row[index], kind)
+        for name, kind, value in zip(dataset.columns, kinds, row, strict=True):
+            problem = _problem(value, kind) if kind else None
             if problem:
                 problems[f"{table.name}.{name}: {problem}"] = None
     return list(problems)
-
-
-def _kind(table: Table, name: str) -> ColumnKind | None:
-    column = table.column(name)
-    return kind_of(column.type, column.items) if column else None
 
 
 def _problem(value: Any, kind: ColumnKind) -> str | None:

@@ -81,7 +81,7 @@ class Folders:
             found = sorted(folder.iterdir())
         except OSError as error:
             raise InputError(f"cannot read the folder: {error.strerror}") from error
-        return [path for path in found if not path.name.startswith((".", "~$")) and not path.is_dir()]
+        return [path for path in found if not path.name.startswith((".", "~$")) and (path.is_file() or path.is_symlink())]
 
 
 def read_bytes(path: Path, limit: int) -> bytes:

@@ -7,7 +7,7 @@ target.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -196,6 +196,17 @@ class Template:
     """SHA-256 (hex) over schema, shared rows and isolation columns: the identity of the golden database."""
     content_digest: str
     """``digest`` and, beyond it, the tenant rows: what a plan's digest covers."""
+
+
+def varying_columns(datasets: Iterable[Dataset]) -> frozenset[tuple[str, str]]:
+    """(table, column) pairs whose values are not known before a target is: some cell is a variable or an expression."""
+    return frozenset(
+        (dataset.table, column)
+        for dataset in datasets
+        for row in dataset.rows
+        for column, cell in zip(dataset.columns, row, strict=True)
+        if isinstance(cell, Sql) or cell_names(cell)
+    )
 
 
 def cell_names(cell: Any) -> frozenset[str]:

@@ -245,6 +245,7 @@ def _foreign_key(name: str, columns: tuple[str, ...], reference: Any) -> Foreign
 def _explain(error: ParseError, statement: _Statement, file: str) -> tuple[str, Place]:
     detail = error.errors[0] if error.errors else {}
     line, column = int(detail.get("line") or 1), int(detail.get("col") or 1)
+    column -= max(0, len(detail.get("highlight") or "") - 1)  # sqlglot names the end of the word
     offset = statement.column - 1 if line == 1 else 0
     near = f" near {detail['highlight']!r}" if detail.get("highlight") else ""
     message = f"this CREATE TABLE cannot be read: {detail.get('description', 'syntax error')}{near}"

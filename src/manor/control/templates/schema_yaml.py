@@ -8,7 +8,7 @@ signs included.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -36,6 +36,7 @@ from manor.yaml_reader import YamlDocument
 FILE_NAME = "schema.yaml"
 
 _EVENT = re.compile(r"(?:INSERT|UPDATE|DELETE|TRUNCATE)(?: OR (?:INSERT|UPDATE|DELETE|TRUNCATE))*")
+_DIRECTION = re.compile(r"\s+(?:asc|desc)(?:\s+nulls\s+(?:first|last))?$", re.IGNORECASE)
 _INDEX_TYPE = re.compile(r"[A-Z_]+")
 Types = Mapping[str, ColumnTypeFormat]
 
@@ -62,6 +63,12 @@ def _once_per_place(findings: Iterable[Finding]) -> list[Finding]:
 def made_name(prefix: str, table: str, columns: Iterable[str]) -> str:
     """The name of an index or constraint that has none, cut to what PostgreSQL allows."""
     return f"{prefix}_{table}_{'_'.join(columns)}".encode()[:POSTGRES_MAX_BYTES].decode(errors="ignore")
+
+
+def _unused(name: str, taken: Sequence[str]) -> str:
+    """``name``, numbered where it is taken."""
+    numbered = (name, *(f"{name[: POSTGRES_MAX_BYTES - 4]}_{number}" for number in range(2, len(taken) + 2)))
+    return next(candidate for candidate in numbered if candidate not in taken)
 
 
 class _Builder:
@@ -222,7 +229,7 @@ class _Builder:
         known = [column.name for column in columns]
         indexes: list[Index] = []
         for position, index in enumerate(format_.indexes):
-            name = index.index_name or made_name("idx", table, index.columns)
+            name = index.index_name or _unused(made_name("idx", table, index.columns), [other.name for other in indexes])
             self.name(name, "index", *path, position, "index_name")
             if any(name == other.name for other in indexes):
                 self.report(f"table {table!r} has two indexes {name!r}", *path, position, "index_name")
@@ -246,14 +253,15 @@ class _Builder:
     def check_index_columns(self, table: str, index: IndexFormat, known: list[str], path: tuple[str | int, ...]) -> None:
         for key, names in (("columns", index.columns), ("include_columns", index.include_columns or [])):
             for number, name in enumerate(names):
-                if name not in known:
+                plain = _DIRECTION.sub("", name.strip())
+                if plain not in known and "(" not in plain:
                     self.report(f"table {table!r} has no column {name!r}", *path, key, number, hint=suggest(name, known))
 
     def relations(self, schema: str, table: str, format_: TableFormat) -> tuple[Relation, ...]:
         path = ("schemas", schema, "tables", table, "relations")
         relations: list[Relation] = []
         for position, relation in enumerate(format_.relations):
-            made = self.relation(table, relation, (*path, position))
+            made = self.relation(table, relation, [other.key.name for other in relations], (*path, position))
             if any(made.key.name == other.key.name for other in relations):
                 self.report(
                     f"table {table!r} has two constraints {made.key.name!r}", *path, position, hint="give constraint_name"
@@ -261,9 +269,9 @@ class _Builder:
             relations.append(made)
         return tuple(relations)
 
-    def relation(self, table: str, relation: RelationFormat, path: tuple[str | int, ...]) -> Relation:
+    def relation(self, table: str, relation: RelationFormat, taken: list[str], path: tuple[str | int, ...]) -> Relation:
         sources = tuple(bind.source_column for bind in relation.bind_columns)
-        name = relation.constraint_name or made_name("fk", table, sources)
+        name = relation.constraint_name or _unused(made_name("fk", table, sources), taken)
         self.name(name, "constraint", *path, "constraint_name")
         if relation.initially_deferred and not relation.deferrable:
             self.report("initially_deferred needs deferrable: true", *path, "initially_deferred")
