@@ -1,9 +1,9 @@
 """The engine port: what Manor asks of one database server.
 
-To add an engine, implement ``ServerDriver``, translate the vendor's exceptions into ``EngineError``/``UnreachableError`` in one place
-(``transient=True`` only where trying again can help), quote every identifier with the vendor's library, and run
-``manor.testing.engines.ServerDriverSuite`` against a real server. Drivers decide nothing: which database to make, whose it is and whether
-to try again is decided above. Every method is safe to repeat unless its docstring says otherwise.
+To add an engine, implement ``ServerDriver``, translate the vendor's exceptions into ``EngineError``/``UnreachableError`` in one
+place (``transient=True`` only where trying again can help), quote every identifier with the vendor's library, and run
+``manor.testing.engines.ServerDriverSuite`` against a real server. Drivers decide nothing: which database to make, whose
+it is and whether to try again is decided above. Every method is safe to repeat unless its docstring says otherwise.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from manor.control.templates.model import BoundDataset, Schema
+from manor.control.templates.model import BoundDataset, Dataset, Schema
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +79,8 @@ class GoldenSpec:
     """Provisional name; renamed to ``database`` last."""
     schema: Schema
     rows: tuple[BoundDataset, ...]
+    tenant_rows: tuple[Dataset, ...]
+    """What tenants will load: not loaded here, but sequences already stand behind the numbers that these rows bring along."""
     isolation: tuple[IsolatedColumn, ...]
     marker: Marker
     encoding: str = "UTF8"
@@ -92,6 +94,8 @@ class Fill:
     schema: Schema
     isolation: tuple[IsolatedColumn, ...] = ()
     rows: tuple[BoundDataset, ...] = ()
+    varying: frozenset[tuple[str, str]] = frozenset()
+    """(table, column) pairs whose values the golden database could not foresee: their sequences are moved here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,9 +194,9 @@ class ServerDriver(Protocol):
         ...
 
     async def fingerprint(self, database: str, isolation: Sequence[IsolatedColumn]) -> tuple[str, bool]:
-        """(fingerprint, isolation values are right). Hex SHA-256 over tables, columns, constraints, indexes, views, triggers, functions,
-        types, extensions, grants and owners; without OIDs, database names and Manor's own tables. The given columns' values are
-        replaced by a placeholder, so that tenants of one template have one fingerprint."""
+        """(fingerprint, isolation values are right). Hex SHA-256 over tables, columns, constraints, indexes, views, triggers,
+        functions, types, extensions, grants and owners; without OIDs, database names and Manor's own tables. The given columns'
+        values are replaced by a placeholder, so that tenants of one template have one fingerprint."""
         ...
 
     async def describe(self, database: str, isolation: Sequence[IsolatedColumn]) -> list[str]:

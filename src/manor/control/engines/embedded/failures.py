@@ -52,6 +52,6 @@ def _translate(doing: str, where: Path, error: OSError) -> EngineError:
         hint = f"free some space on the file system of {where}, then run the command again"
         return EngineError(f"{doing}: the disk is full ({named}: {cause})", code=Code.EXHAUSTED, hint=hint)
     if error.errno in _DENIED:
-        hint = "run the command as the owner of the project, or as root"
+        hint = "run the command as the account that made it, or as root"
         return EngineError(f"{doing}: not allowed ({named}: {cause})", code=Code.DENIED, hint=hint)
     return EngineError(f"{doing}: {named}: {cause}")

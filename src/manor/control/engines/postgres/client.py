@@ -1,4 +1,4 @@
-"""What PostgreSQL's own programs need to connect, as environment variables: a password on a command line would be seen by all."""
+"""What PostgreSQL's own programs need to connect, as environment variables: all would see a password on a command line."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from manor.control.engines.postgres.tables import (
 )
 from manor.control.engines.postgres.triggers import compile_touch, compile_trigger
 from manor.control.engines.postgres.types import translate_type
-from manor.control.templates.model import BoundDataset, Column, Schema, Sql, View
+from manor.control.templates.model import BoundDataset, Column, Dataset, Schema, Sql, View
 from manor.errors import InputError
 from manor.scan import suggest
 
@@ -158,13 +158,44 @@ def grants(group_role: str) -> list[str]:
     ]
 
 
-def sequence_resets(schema: Schema, datasets: Sequence[BoundDataset]) -> list[str]:
-    """Statements that move identity sequences behind the values which the loaded rows brought along."""
+def sequence_starts(schema: Schema, datasets: Sequence[Dataset]) -> list[str]:
+    """Statements that put identity sequences behind the numbers which rows to be loaded later bring along, as far as these are
+    known now: every copy then starts right, and no copy has to touch its sequences."""
+    highest: dict[tuple[str, str], int] = {}
+    for dataset in datasets:
+        table = schema.table(dataset.table)
+        for position, name in enumerate(dataset.columns):
+            column = table.column(name) if table else None
+            numbers = [number for row in dataset.rows if (number := _as_number(row[position])) is not None]
+            if column and counts_itself(column) and numbers:
+                key = (dataset.table, name)
+                highest[key] = max(highest.get(key, 1), *numbers)
+    return [_start(table, column, number) for (table, column), number in highest.items()]
+
+
+def _start(table: str, column: str, number: int) -> str:
+    # Rows that are there already may bring higher numbers along.
+    highest = f"SELECT max({quote_identifier(column)}) FROM {quote_identifier(table)}"  # noqa: S608 - quoted
+    return f"SELECT setval({_sequence(table, column)}, greatest({number}, ({highest})))"
+
+
+def _as_number(cell: object) -> int | None:
+    if isinstance(cell, str) and cell.isdecimal():
+        return int(cell)
+    return cell if isinstance(cell, int) and not isinstance(cell, bool) else None
+
+
+def sequence_resets(
+    schema: Schema, datasets: Sequence[BoundDataset], only: frozenset[tuple[str, str]] | None = None
+) -> list[str]:
+    """Statements that move identity sequences behind the values which the loaded rows brought along; ``only`` these columns."""
     explicit = {}
     for dataset in datasets:
         table = schema.table(dataset.table)
         for position, name in enumerate(dataset.columns):
             column = table.column(name) if table else None
+            if only is not None and (dataset.table, name) not in only:
+                continue
             if column and counts_itself(column) and _gives_values(dataset, position):
                 explicit[dataset.table, name] = _reset(dataset.table, name)
     return list(explicit.values())
@@ -190,6 +221,9 @@ def counts_itself(column: Column) -> bool:
 
 def _reset(table: str, column: str) -> str:
     name = quote_identifier(column)
-    sequence = f"pg_get_serial_sequence({quote_literal(quote_identifier(table))}, {quote_literal(column)})"
     position = f"greatest(max({name}), 1), max({name}) IS NOT NULL"
-    return f"SELECT setval({sequence}, {position}) FROM {quote_identifier(table)}"  # noqa: S608 - quoted just above
+    return f"SELECT setval({_sequence(table, column)}, {position}) FROM {quote_identifier(table)}"  # noqa: S608 - quoted
+
+
+def _sequence(table: str, column: str) -> str:
+    return f"pg_get_serial_sequence({quote_literal(quote_identifier(table))}, {quote_literal(column)})"

@@ -1,11 +1,13 @@
 """PostgreSQL 14 and later as a ``ServerDriver``.
 
-Copies are made with ``STRATEGY FILE_COPY``: slower per byte written than it looks, but it leaves nothing behind for the next checkpoint
-(docs/decisions/0006). Passwords reach the server as SCRAM verifiers, so that they stand in no server log.
+Copies are made with ``STRATEGY FILE_COPY``: slower per byte written than it looks, but it leaves nothing behind for the next
+checkpoint (docs/decisions/0006). Passwords reach the server as SCRAM verifiers, so that they stand in no server log.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -31,6 +33,7 @@ from manor.control.engines.postgres.isolation import placeholder
 from manor.control.engines.postgres.marker import read_marker, write_marker
 from manor.control.engines.postgres.scram import scram_verifier
 from manor.control.engines.postgres.session import APPLICATION_PREFIX, Sessions, tenant_url
+from manor.control.templates.model import BoundDataset
 from manor.errors import Code, EngineError, ManorError, UnsupportedError
 
 GROUP_ROLE = "manor_tenant"
@@ -38,11 +41,13 @@ GROUP_ROLE = "manor_tenant"
 
 OLDEST = 140000
 
+# An ordinary login does not see what kind of session another role's is (NULL), but it does see the database.
 _FACTS = """
 SELECT current_setting('server_version'), current_setting('server_version_num')::int, current_user,
        r.rolsuper, r.rolcreatedb OR r.rolsuper, r.rolcreaterole OR r.rolsuper,
        coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false),
-       current_setting('max_connections')::int, (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
+       current_setting('max_connections')::int,
+       (SELECT count(*) FROM pg_stat_activity WHERE coalesce(backend_type, 'client backend') = 'client backend' AND datid > 0),
        current_setting('max_prepared_transactions')::int, pg_backend_pid(),
        CASE WHEN r.rolsuper THEN current_setting('data_directory') END
 FROM pg_roles r WHERE r.rolname = current_user
@@ -54,7 +59,8 @@ FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba
 """
 
 _SIZE_AND_SESSIONS = """
-SELECT pg_database_size(current_database()), greatest(numbackends - 1, 0) FROM pg_stat_database WHERE datname = current_database()
+SELECT pg_database_size(current_database()), greatest(numbackends - 1, 0)
+FROM pg_stat_database WHERE datname = current_database()
 """
 
 
@@ -131,17 +137,29 @@ class PostgresServer:
                 return  # another Manor on the same server made it just now
 
     async def build_golden(self, spec: GoldenSpec) -> str:
-        isolation = _placeholders(spec)
+        version = await self._version_number()
         await self.drop_database(spec.building)
+        try:
+            return await self._build_golden(spec, version)
+        except BaseException:  # cancellation too: nothing or the finished database is left
+            with contextlib.suppress(ManorError):  # where even this fails, the next operation finds it
+                await self.drop_database(spec.building)
+            raise
+
+    async def _build_golden(self, spec: GoldenSpec, version: int) -> str:
+        isolation = _placeholders(spec)
         await self._create_empty(spec)
         async with self._sessions.inside(spec.building) as connection, connection.transaction():
-            for statement in ddl.compile_schema(spec.schema, isolation, version_number=await self._version_number()):
+            for statement in ddl.compile_schema(spec.schema, isolation, version_number=version):
                 await connection.execute(statement.encode())
-            await fill_database(connection, spec.schema, (), spec.rows)
-            for statement in ddl.grants(GROUP_ROLE):
+            await fill_database(connection, Fill(schema=spec.schema, rows=spec.rows, varying=_all_columns(spec.rows)))
+            for statement in (*ddl.sequence_starts(spec.schema, spec.tenant_rows), *ddl.grants(GROUP_ROLE)):
                 await connection.execute(statement.encode())
         async with self._sessions.inside(spec.building) as connection:
             await connection.execute("VACUUM (ANALYZE)")
+        # A new session, because the first one after a change writes pg_internal.init: copied along, it spares every
+        # copy's first sessions from reading the system catalogs anew.
+        async with self._sessions.inside(spec.building) as connection:
             fingerprint, isolated = await self._fingerprint(connection, isolation)
         if not isolated:
             raise EngineError(
@@ -178,20 +196,13 @@ class PostgresServer:
             await connection.execute(statement)
 
     async def create_roles(self, logins: Sequence[Login]) -> None:
+        verifiers = await asyncio.to_thread(lambda: [scram_verifier(login.password) for login in logins])
+        query = "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)"
         async with self._sessions.maintenance() as connection, connection.transaction():
-            present = await (
-                await connection.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)", [[x.role for x in logins]])
-            ).fetchall()
+            present = await (await connection.execute(query, [[login.role for login in logins]])).fetchall()
             existing = {row[0] for row in present}
-            for login in logins:
-                verb = sql.SQL("ALTER ROLE {} WITH LOGIN" if login.role in existing else "CREATE ROLE {} WITH LOGIN")
-                statement = sql.SQL("{} PASSWORD {}").format(
-                    verb.format(sql.Identifier(login.role)), sql.Literal(scram_verifier(login.password))
-                )
-                await connection.execute(statement)
-                if login.role not in existing:
-                    grant = sql.SQL("GRANT {} TO {}").format(sql.Identifier(GROUP_ROLE), sql.Identifier(login.role))
-                    await connection.execute(grant)
+            pairs = zip(logins, verifiers, strict=True)
+            await connection.execute(_joined([_role_statement(x.role, v, x.role in existing) for x, v in pairs]))
 
     async def restrict(self, databases: Mapping[str, Marker]) -> None:
         statements = []
@@ -204,8 +215,8 @@ class PostgresServer:
             await connection.execute(_joined(statements))
 
     async def fill(self, database: str, fill: Fill) -> None:
-        async with self._sessions.inside(database) as connection, connection.transaction():
-            await fill_database(connection, fill.schema, fill.isolation, fill.rows)
+        async with self._sessions.inside(database) as connection:
+            await fill_database(connection, fill)
 
     async def publish(self, names: Sequence[Publication]) -> None:
         statements = []
@@ -216,15 +227,50 @@ class PostgresServer:
             statements.append(sql.SQL("COMMENT ON DATABASE {} IS {}").format(target, comment))
             role = sql.Identifier(name.role)
             statements.append(sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}").format(target, role))
-        async with self._sessions.maintenance() as connection, connection.transaction():
-            await connection.execute(_joined(statements))
+        try:
+            async with self._sessions.maintenance() as connection, connection.transaction():
+                await connection.execute(_joined(statements))
+        except EngineError as error:
+            if error.code is not Code.NOT_FOUND or not await self._are_published(names):
+                raise  # otherwise it was done before, and the answer was lost
+
+    async def _are_published(self, names: Sequence[Publication]) -> bool:
+        present = await self.databases()
+        return all(name.database in present and present[name.database].marker == name.marker for name in names)
 
     async def set_password(self, login: Login) -> None:
         await self.create_roles([login])
 
     async def drop_database(self, database: str) -> None:
-        async with self._sessions.maintenance() as connection:
-            await connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
+        statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database))
+        for last in (False, False, True):  # its tenant may connect anew between two statements
+            try:
+                async with self._sessions.maintenance() as connection:
+                    await connection.execute(statement)
+                return
+            except EngineError as error:
+                if last or error.code is not Code.DENIED or not await self._empty(database):
+                    raise
+
+    async def _empty(self, database: str) -> bool:
+        """End other roles' sessions in a database, which FORCE does for a superuser only; whether this login may.
+
+        Who made a role may become a member of it, and a member may end its sessions: in a transaction that is rolled back.
+        """
+        query = "SELECT DISTINCT usename FROM pg_stat_activity WHERE datname = %s AND usename <> current_user"
+        grant = sql.SQL("GRANT {} TO CURRENT_USER")
+        try:
+            async with self._sessions.maintenance() as connection, connection.transaction(force_rollback=True):
+                roles = await (await connection.execute(query, [database])).fetchall()
+                for (role,) in roles:
+                    await connection.execute(grant.format(sql.Identifier(role)))
+                end = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s"
+                await connection.execute(end, [database])
+        except EngineError as error:
+            if error.code is Code.DENIED:
+                return False
+            raise
+        return True
 
     async def drop_role(self, role: str) -> None:
         async with self._sessions.maintenance() as connection:
@@ -242,8 +288,8 @@ class PostgresServer:
 
     async def describe(self, database: str, isolation: Sequence[IsolatedColumn]) -> list[str]:
         async with self._sessions.inside(database) as connection:
-            rows = await (await connection.execute(describe_query().encode(), fingerprint_parameters(isolation))).fetchall()
-        return [str(row[0]) for row in rows]
+            row = await _one(connection, describe_query(), fingerprint_parameters(isolation))
+        return [str(line) for line in row[0]]
 
     def explain_drift(self, expected: Sequence[str], found: Sequence[str]) -> list[str]:
         return explain_drift(expected, found)
@@ -296,6 +342,15 @@ async def _one(connection: psycopg.AsyncConnection[Any], query: str, parameters:
     if row is None:
         raise EngineError("the server returned no row where one is certain", code=Code.INTERNAL)
     return tuple(row)
+
+
+def _role_statement(role: str, verifier: str, exists: bool) -> sql.Composed:
+    text = "ALTER ROLE {} WITH LOGIN PASSWORD {}" if exists else "CREATE ROLE {} WITH LOGIN PASSWORD {} IN ROLE {}"
+    return sql.SQL(text).format(sql.Identifier(role), sql.Literal(verifier), *([] if exists else [sql.Identifier(GROUP_ROLE)]))
+
+
+def _all_columns(rows: Sequence[BoundDataset]) -> frozenset[tuple[str, str]]:
+    return frozenset((dataset.table, column) for dataset in rows for column in dataset.columns)
 
 
 def _placeholders(spec: GoldenSpec) -> list[IsolatedColumn]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -114,7 +114,7 @@ def translate_expression(text: str, *, names: Collection[str] = (), place: Place
     Raises ``InputError`` where a quote or a parenthesis is not closed; what else may be wrong, the server says.
     """
     text = _strings_to_literals(text.strip(), names, place)
-    translated = _translate(text, lambda code: f"SELECT ({code}\n)")
+    translated = _translate(f"SELECT ({text}\n)", f"SELECT ({_quotes_to_backticks(text)}\n)")
     if translated is not None:
         return translated.removeprefix("SELECT ")
     if not _is_closed(text):
@@ -127,7 +127,7 @@ def translate_query(text: str, *, name: str) -> str:
     code = text.strip().rstrip(";").strip()
     if not re.match(r"(?:SELECT|WITH|VALUES|TABLE)\b|\(", code_only(code).lstrip(), re.I):
         raise InputError(f"view {name!r}: the statement is not a query", hint="select_statement begins with SELECT or WITH")
-    translated = _translate(code, lambda query: query)
+    translated = _translate(code, code)
     if translated is None and not _is_closed(code):
         raise InputError(f"view {name!r}: the query cannot be read", hint="check parentheses and quotes")
     return translated or code
@@ -204,17 +204,29 @@ def _touches_dot(text: str, match: re.Match[str]) -> bool:
 
 
 def _is_closed(text: str) -> bool:
-    code = _TOKEN.sub(" ", text)
-    return not re.search("['\"`]", code) and code.count("(") == code.count(")")
+    """Whether all quotes and parentheses are closed and no second statement follows."""
+    code = _TOKEN.sub(" ", text).rstrip().rstrip(";")
+    return not re.search("['\"`;]", code) and code.count("(") == code.count(")")
 
 
-def _translate(text: str, wrap: Callable[[str], str]) -> str | None:
-    """The text in PostgreSQL's dialect, or None where it stands in it already or neither dialect can read it."""
+def _quotes_to_backticks(text: str) -> str:
+    """What is double-quoted (only names, by now) as MySQL quotes names."""
+
+    def token(match: re.Match[str]) -> str:
+        if match["double"] is None:
+            return match[0]
+        return "`" + match[0][1:-1].replace('""', '"').replace("`", "``") + "`"
+
+    return _TOKEN.sub(token, text)
+
+
+def _translate(text: str, mysql_text: str) -> str | None:
+    """The query in PostgreSQL's dialect, or None where it stands in it already or neither dialect can read it."""
     code = code_only(text)
     foreign = "`" in code or _MYSQL_ONLY.search(code)
-    if not foreign and _parse(wrap(text), "postgres") is not None:
+    if not foreign and _parse(text, "postgres") is not None:
         return None
-    tree = _parse(wrap(text), "mysql")
+    tree = _parse(mysql_text, "mysql")
     if tree is None:
         return None
     from sqlglot.errors import ErrorLevel

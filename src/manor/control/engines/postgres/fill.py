@@ -1,13 +1,17 @@
-"""Puts isolation values and rows into one open database; the caller holds the transaction."""
+"""Puts isolation values and rows into one open database, all or nothing.
+
+What fits is sent as one text of several statements: one round trip, and PostgreSQL makes one transaction of it. Only large
+sets of rows go by COPY, inside an explicit transaction.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import psycopg
 
-from manor.control.engines.driver import IsolatedColumn
+from manor.control.engines.driver import Fill
 from manor.control.engines.postgres import compile as ddl
 from manor.control.engines.postgres import values
 from manor.control.templates.model import BoundDataset, Schema, Table
@@ -15,47 +19,56 @@ from manor.errors import Code, EngineError
 
 COPY_FROM_ROWS = 500
 
+Connection = psycopg.AsyncConnection[Any]
 
-async def fill_database(
-    connection: psycopg.AsyncConnection[Any],
-    schema: Schema,
-    isolation: Sequence[IsolatedColumn],
-    rows: Sequence[BoundDataset],
-) -> None:
+
+async def fill_database(connection: Connection, fill: Fill) -> None:
     """Isolation first, while the tables are still empty and a check costs nothing; then rows in the given order."""
-    if any(_by_copy(dataset) for dataset in rows):
-        await _fill(connection, schema, isolation, rows)
+    if not any(_by_copy(dataset) for dataset in fill.rows):
+        await _send(connection, [*_isolation(fill), *_inserts(connection, fill.schema, fill.rows), *_resets(fill)])
         return
-    async with connection.pipeline():  # one round trip for everything; COPY cannot take part
-        await _fill(connection, schema, isolation, rows)
+    async with connection.transaction():
+        await _send(connection, _isolation(fill))
+        for dataset in fill.rows:
+            if _by_copy(dataset):
+                await _copy(connection, _table(fill.schema, dataset), dataset)
+            else:
+                await _send(connection, list(_inserts(connection, fill.schema, [dataset])))
+        await _send(connection, _resets(fill))
 
 
-async def _fill(
-    connection: psycopg.AsyncConnection[Any],
-    schema: Schema,
-    isolation: Sequence[IsolatedColumn],
-    rows: Sequence[BoundDataset],
-) -> None:
-    for column in isolation:
-        await connection.execute(ddl.compile_isolation(column).encode())
+async def _send(connection: Connection, statements: Sequence[str]) -> None:
+    if statements:
+        await connection.execute("; ".join(statements).encode())
+
+
+def _isolation(fill: Fill) -> list[str]:
+    return [ddl.compile_isolation(column) for column in fill.isolation]
+
+
+def _resets(fill: Fill) -> list[str]:
+    return ddl.sequence_resets(fill.schema, fill.rows, fill.varying)
+
+
+def _inserts(connection: Connection, schema: Schema, rows: Sequence[BoundDataset]) -> Iterator[str]:
+    cursor = psycopg.AsyncClientCursor(connection)
     for dataset in rows:
-        table = schema.table(dataset.table)
-        if table is None:
-            raise EngineError(f"table {dataset.table} is not in the schema", code=Code.INTERNAL)
-        if _by_copy(dataset):
-            await _copy(connection, table, dataset)
-            continue
-        for statement, parameters in values.insert_statement(table, dataset):
-            await connection.execute(statement.encode(), parameters)
-    for statement in ddl.sequence_resets(schema, rows):
-        await connection.execute(statement.encode())
+        for statement, parameters in values.insert_statement(_table(schema, dataset), dataset):
+            yield cursor.mogrify(statement.encode(), parameters)
 
 
 def _by_copy(dataset: BoundDataset) -> bool:
     return len(dataset.rows) >= COPY_FROM_ROWS and values.can_copy(dataset)
 
 
-async def _copy(connection: psycopg.AsyncConnection[Any], table: Table, dataset: BoundDataset) -> None:
+def _table(schema: Schema, dataset: BoundDataset) -> Table:
+    table = schema.table(dataset.table)
+    if table is None:
+        raise EngineError(f"table {dataset.table} is not in the schema", code=Code.INTERNAL)
+    return table
+
+
+async def _copy(connection: Connection, table: Table, dataset: BoundDataset) -> None:
     async with connection.cursor() as cursor, cursor.copy(values.copy_statement(table, dataset).encode()) as copy:
         for line in values.copy_lines(table, dataset):
             await copy.write_row(line)

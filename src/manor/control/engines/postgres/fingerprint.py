@@ -1,8 +1,9 @@
 """What a database is made of, as one line per object and as one hash over them.
 
 Two databases of one template have the same lines, whatever their names, OIDs, rows and sequence positions. The values of
-isolated columns are checked and then shown as a placeholder; Manor's own tables are left out. Comments, large objects, event
-triggers, publications and settings of the database as a whole are not part of it.
+isolated columns are checked and then shown as a placeholder; Manor's own tables are left out. Who may enter the database beside
+its owner and the role of its own name is part of it. Comments, large objects, event triggers, publications and settings of the
+database as a whole are not.
 
 The query is one round trip and works on PostgreSQL 14 to 18 for any role. Names and constants are printed under settings of
 its own (search path, time zone, date style), which it puts back. Reading definitions takes ACCESS SHARE locks for its length.
@@ -109,7 +110,12 @@ def _facts() -> str:
     hidden = f"relname IN ({names}) OR starts_with(relname::text, {quote_literal(MANOR_TABLE_PREFIX)})"
     current = ", ".join(f"current_setting('{name}')" for name in _SETTINGS)
     changed = " || ".join(f"set_config('{name}', '{value}', true)" for name, value in _SETTINGS.items())
-    return FACTS.replace(":hidden:", hidden).replace(":current:", current).replace(":changed:", changed).replace(":first:", str(FIRST_NORMAL_OID))
+    return (
+        FACTS.replace(":hidden:", hidden)
+        .replace(":current:", current)
+        .replace(":changed:", changed)
+        .replace(":first:", str(FIRST_NORMAL_OID))
+    )
 
 
 def _restore() -> str:

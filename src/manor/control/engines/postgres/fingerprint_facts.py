@@ -139,7 +139,7 @@ WITH settings AS MATERIALIZED (
                'owner=' || typowner::regrole,
                CASE typtype
                    WHEN 'e' THEN 'labels=' || (SELECT string_agg(quote_literal(enumlabel), ',' ORDER BY enumsortorder)
-                                              FROM pg_enum WHERE enumtypid = oid)
+                                              FROM pg_enum WHERE enumtypid = types.oid)
                    WHEN 'd' THEN 'base=' || format_type(typbasetype, typtypmod)
                                  || CASE WHEN typnotnull THEN ' not null' ELSE '' END
                    ELSE 'kind=' || typtype::text END,
@@ -149,6 +149,12 @@ WITH settings AS MATERIALIZED (
     SELECT 'default grants', concat_ws(' ', defaclrole::regrole, defaclobjtype, nullif(defaclnamespace, 0)::regnamespace), NULL,
            defaclacl, NULL
     FROM pg_default_acl
+    UNION ALL
+    SELECT 'door', CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END, NULL, NULL, ARRAY[
+               'may=' || string_agg(lower(privilege_type), ',' ORDER BY privilege_type)]
+    FROM pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba)))
+    WHERE datname = current_database() AND grantee <> datdba AND (grantee = 0 OR grantee::regrole::text <> quote_ident(datname))
+    GROUP BY grantee
 ), lines AS (
     SELECT replace(replace(replace(replace(concat_ws(E'\x1f', kind || ' ' || name, nullif(array_to_string(facts, E'\x1f'), ''),
                        CASE WHEN grants IS NOT NULL THEN 'grants=' || array_to_string(

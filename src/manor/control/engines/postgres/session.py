@@ -1,8 +1,8 @@
 """Connections to one PostgreSQL server, within a budget, and the one place where psycopg's errors become ours.
 
-Assumes a login that may be an ordinary role with CREATEDB and CREATEROLE. Statements that make databases run on maintenance
-connections (database ``postgres``), which are kept open; a tenant's database is entered for one transaction and left at once, because it
-cannot be renamed or copied while anybody is in it.
+Assumes a login that may be an ordinary role with CREATEDB and CREATEROLE. Statements that make databases run on
+maintenance connections (database ``postgres``), which are kept open; a tenant's database is entered for one transaction and
+left at once, because it cannot be renamed or copied while anybody is in it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from manor.errors import Code, EngineError, ManorError, UnreachableError
+from manor.errors import Code, EngineError, InputError, ManorError, UnreachableError
 
 APPLICATION_PREFIX = "manor "
 _TRANSIENT_STATES = {"55006", "55P03", "40001", "40P01", "53300", "53400"}
@@ -85,7 +85,7 @@ def translated(where: str) -> Iterator[None]:
 
 
 def tenant_url(admin_url: str, database: str, role: str, password: str) -> str:
-    """The URL of one tenant: the administrator's address with other credentials. Password and socket folder are percent-encoded."""
+    """The administrator's address with a tenant's credentials; password and socket folder are percent-encoded."""
     parameters = conninfo_to_dict(admin_url)
     host, port = str(parameters.get("host") or ""), parameters.get("port")
     query = {
@@ -107,15 +107,27 @@ def tenant_url(admin_url: str, database: str, role: str, password: str) -> str:
     return f"postgresql://{login}@{address}/{quote(database, safe='')}{tail}"
 
 
+def _readable(name: str, url: str) -> str:
+    """``url`` itself. Raises ``InputError`` where libpq cannot read it; what libpq says is left out, it quotes passwords."""
+    try:
+        conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        hint = "write postgresql://user:password@host:5432/, special characters in the password percent-encoded"
+        raise InputError(f"the connection URL of server {name} cannot be read", hint=hint) from None
+    return url
+
+
 class Sessions:
     """Opens connections to one server, never more than ``budget`` at a time, and keeps maintenance connections for reuse."""
 
     def __init__(self, name: str, admin_url: str, *, application: str, budget: int, connect_timeout: int) -> None:
         self.name = name
-        self.admin_url = admin_url
+        self.admin_url = _readable(name, admin_url)
         self.application = application
         self._connect_timeout = connect_timeout
+        self._budget = budget
         self._slots = asyncio.Semaphore(budget)
+        self._in_use = 0
         self._idle: list[psycopg.AsyncConnection[Any]] = []
 
     async def _connect(self, **overrides: Any) -> psycopg.AsyncConnection[Any]:
@@ -124,6 +136,8 @@ class Sessions:
             "application_name": APPLICATION_PREFIX + self.application,
             "connect_timeout": self._connect_timeout,
         }
+        if not conninfo_to_dict(self.admin_url).get("dbname"):
+            defaults["dbname"] = "postgres"  # libpq would take the user's name
         info = make_conninfo(self.admin_url, **(defaults | overrides))
         with translated(where):
             connection = await psycopg.AsyncConnection.connect(info, autocommit=True)
@@ -133,7 +147,7 @@ class Sessions:
     @contextlib.asynccontextmanager
     async def maintenance(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
         """A connection to the maintenance database; goes back to the idle ones unless it broke."""
-        async with self._slots:
+        async with self._slot():
             connection = self._take_idle() or await self._connect()
             try:
                 with translated(f"server {self.name}"):
@@ -145,8 +159,8 @@ class Sessions:
 
     @contextlib.asynccontextmanager
     async def inside(self, database: str, **login: str) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
-        """A connection to one database, closed at the end; ``login`` (user, password) for another role than the administrator's."""
-        async with self._slots:
+        """A connection to one database, closed at the end; ``login`` (user, password) for another role."""
+        async with self._slot():
             await self._make_room()
             connection = await self._connect(dbname=database, **login)
             try:
@@ -162,9 +176,18 @@ class Sessions:
                 return connection
         return None
 
+    @contextlib.asynccontextmanager
+    async def _slot(self) -> AsyncIterator[None]:
+        async with self._slots:
+            self._in_use += 1
+            try:
+                yield
+            finally:
+                self._in_use -= 1
+
     async def _make_room(self) -> None:
-        # An idle maintenance connection counts against the budget too: all but one give way to work inside tenants.
-        while len(self._idle) > 1:
+        # Idle maintenance connections count against the budget too: they give way to work inside tenants.
+        while self._idle and len(self._idle) + self._in_use > self._budget:
             await self._idle.pop().close()
 
     async def close(self) -> None:

@@ -83,8 +83,8 @@ def _block(trigger: Trigger) -> str:
     complete = _BLOCK.fullmatch(code) is not None
     if complete and _RETURN.search(code):
         return body.rstrip(";").rstrip() + ";"
-    if not body.endswith(";"):
-        body += "\n;"  # on a line of its own, so that a comment at the end does not swallow it
+    if not code.rstrip().endswith(";"):
+        body += ";" if code[-1:].strip() else "\n;"  # a comment at the end would swallow it
     returning = "" if _RETURN.search(code) else "\n" + _return(trigger.event)
     return f"BEGIN\n{body}{returning}\nEND;"
 

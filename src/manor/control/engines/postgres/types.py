@@ -15,6 +15,7 @@ Where one spelling means two things, the reading that loses nothing wins:
 from __future__ import annotations
 
 import enum
+import functools
 import re
 from dataclasses import dataclass, replace
 
@@ -159,6 +160,7 @@ _SUFFIXES = {
 }
 
 
+@functools.lru_cache(maxsize=4096)
 def translate_type(column: Column) -> PostgresType:
     """The PostgreSQL type of a column. Raises ``InputError`` (with the column's place) for a type that means nothing here."""
     text = column.type.strip()
