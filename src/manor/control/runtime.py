@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from manor.control.audit import AnchorFile
@@ -17,6 +17,10 @@ from manor.telemetry import Telemetry
 def new_password() -> str:
     """192 random bits, in characters that need no quoting in URLs."""
     return secrets.token_urlsafe(24)
+
+
+async def _unasked() -> None:
+    """Nobody else can be at work."""
 
 
 class StopSignal:
@@ -47,6 +51,8 @@ class Runtime:
     anchor: AnchorFile
     telemetry: Telemetry
     stop: StopSignal = field(default_factory=StopSignal)
+    still_alone: Callable[[], Awaitable[None]] = _unasked
+    """Raises ``ConflictError`` where another operation has taken over (``rollout.alone``)."""
     now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)
     new_password: Callable[[], str] = new_password
     new_token: Callable[[], str] = lambda: secrets.token_hex(4)

@@ -138,7 +138,9 @@ class Failure:
         """Any exception as a failure; those that Manor did not raise itself are ``internal``."""
         if isinstance(error, ManorError):
             return cls(code=error.code, message=str(error), hint=error.hint)
-        return cls(code=Code.INTERNAL, message=f"{type(error).__name__}: {error}", hint="this is a bug in Manor: please report it")
+        return cls(
+            code=Code.INTERNAL, message=f"{type(error).__name__}: {error}", hint="this is a bug in Manor: please report it"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

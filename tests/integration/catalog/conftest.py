@@ -73,10 +73,12 @@ def server() -> Iterator[Server]:
     if os.geteuid() == 0:
         account = pwd.getpwnam("postgres")
         os.chown(folder, account.pw_uid, account.pw_gid)
-    running = Server(folder)
-    yield running
-    running.stop()
-    shutil.rmtree(folder)
+    try:
+        running = Server(folder)
+        yield running
+        running.stop()
+    finally:
+        shutil.rmtree(folder)
 
 
 @pytest.fixture

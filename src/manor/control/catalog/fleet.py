@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import gc
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from psycopg.rows import TupleRow
 
+from manor.collector import paused_collector
 from manor.control.catalog.chain import safe_json
 from manor.control.catalog.ledger import LedgerStore
 from manor.control.catalog.link import Connection
@@ -38,7 +37,7 @@ class FleetStore(LedgerStore):
         parameters = {"source": source, "server": server, "group": group, "state": state}
         async with self._link.use() as connection:
             cursor = await connection.execute(query("databases"), parameters)
-            with _paused_collector():
+            with paused_collector():  # 100,000 records take a third of the time
                 parse = functools.cache(json.loads)
                 return [_record(row, parse) for row in await cursor.fetchall()]
 
@@ -111,19 +110,6 @@ class FleetStore(LedgerStore):
         rows = await self._link.rows(query("similar_tenants"), {"short_id": short_id})
         near = suggest(text, {row[0] for row in rows}) if "/" in text else suggest(text, {row[1] for row in rows})
         return near or "manor tenant list shows all tenants"
-
-
-@contextlib.contextmanager
-def _paused_collector() -> Iterator[None]:
-    """Making 100,000 records takes three times as long while the collector walks over those that are there. Nothing may await
-    for long inside."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _tenant(row: TupleRow) -> TenantId:

@@ -48,6 +48,11 @@ class JournalStore(LedgerStore):
         """Operations that are recorded as running. Call it only while holding the lock: then nobody runs them any more."""
         return [_operation(row) for row in await self._link.rows(query("interrupted_operations"))]
 
+    async def end_sessions(self, operation_id: str) -> int:
+        """End what a dead operation left running here and wait until it is gone: its last commit must not come after our look.
+        Returns how many sessions there were."""
+        return int((await self._link.rows(query("end_sessions"), {"application": operation_id}))[0][0])
+
     async def mark_interrupted(self, operation_id: str) -> None:
         """Record that a running operation died. Safe to repeat; a finished one stays as it is."""
         await self._link.run(query("mark_interrupted"), {"id": operation_id})

@@ -125,9 +125,9 @@ class Link:
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        """The same inside a transaction in pipeline mode: statements are sent at once and answered at the first ``fetch`` or the end.
+        """The same inside a transaction in pipeline mode: statements are answered only at the first ``fetch`` or the end.
 
-        psycopg's own ``transaction()`` would cost three more round trips here: it synchronises the pipeline at each of its edges.
+        psycopg's own ``transaction()`` would cost three more round trips: it synchronises the pipeline at each of its edges.
         """
         async with self.use() as connection:
             try:

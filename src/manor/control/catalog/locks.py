@@ -6,6 +6,7 @@ whoever is refused learns whom to wait for.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 from collections.abc import AsyncIterator
@@ -24,9 +25,12 @@ _NOTICE_DEAD_PEERS = "SET tcp_keepalives_idle TO 30; SET tcp_keepalives_interval
 class HeldLock:
     """A lock that is held, as far as its holder knows."""
 
-    def __init__(self, name: str, connection: Connection) -> None:
+    def __init__(self, name: str, connection: Connection, *, info: str, holder: str) -> None:
         self.name = name
         self._connection = connection
+        self._info = info
+        self._holder = holder
+        self._turn = asyncio.Lock()
 
     async def confirm(self) -> None:
         """Raises ``ConflictError`` where the connection, and with it the lock, was lost: somebody else may hold it now."""
@@ -36,6 +40,35 @@ class HeldLock:
             raise ConflictError(
                 f"the lock {self.name!r} was lost with its connection", hint="run the command again", transient=True
             ) from error
+
+    async def regain(self) -> None:
+        """Take the lock again where its connection was lost; does nothing where it was not.
+
+        Raises ``ConflictError`` (not transient) that names the new holder, and ``UnreachableError``. Who regains a lock does
+        not know what others did in between: ask the journal.
+        """
+        async with self._turn:
+            try:
+                await self.confirm()
+            except ConflictError:
+                with translated():
+                    await self._reconnect()
+
+    async def _reconnect(self) -> None:
+        await self._connection.close()
+        self._connection = await connect(self._info, application=self._holder)
+        await self._connection.execute(_NOTICE_DEAD_PEERS)
+        if not await _acquire(self._connection, lock_key(self.name), 0):
+            refusal = await _refusal(self._connection, self.name)
+            await self._connection.close()
+            raise ConflictError(f"lost: {refusal.message}", hint=refusal.hint)
+
+    async def release(self) -> None:
+        """Unlock and end the session."""
+        # Unlocking first: the server frees the locks of a closed session only a moment later.
+        with contextlib.suppress(psycopg.Error):
+            await self._connection.execute(query("unlock"), {"key": lock_key(self.name)})
+        await self._connection.close()
 
 
 def lock_key(name: str) -> int:
@@ -51,20 +84,19 @@ async def hold(info: str, name: str, *, wait_seconds: float, holder: str) -> Asy
     """
     with translated():
         connection = await connect(info, application=holder)
-    acquired = False
     try:
         with translated():
             await connection.execute(_NOTICE_DEAD_PEERS)
-            acquired = await _acquire(connection, lock_key(name), wait_seconds)
-            if not acquired:
+            if not await _acquire(connection, lock_key(name), wait_seconds):
                 raise await _refusal(connection, name)
-        yield HeldLock(name, connection)
-    finally:
-        # Unlocking first: the server frees the locks of a closed session only a moment later.
-        with contextlib.suppress(psycopg.Error):
-            if acquired:
-                await connection.execute(query("unlock"), {"key": lock_key(name)})
+    except BaseException:  # cancellation too: a session that waits for the lock would get it some day
         await connection.close()
+        raise
+    held = HeldLock(name, connection, info=info, holder=holder)
+    try:
+        yield held
+    finally:
+        await held.release()
 
 
 async def _acquire(connection: Connection, key: int, wait_seconds: float) -> bool:

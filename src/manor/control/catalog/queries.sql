@@ -84,6 +84,10 @@ UPDATE manor.operations SET state = %(state)s, summary = %(summary)s::jsonb, fin
 WHERE id = %(id)s
 RETURNING id;
 
+-- end_sessions --
+SELECT count(*) FILTER (WHERE pg_terminate_backend(pid, 60000)) FROM pg_stat_activity
+WHERE application_name = %(application)s AND datname = current_database() AND usename = current_user AND pid <> pg_backend_pid();
+
 -- mark_interrupted --
 UPDATE manor.operations SET state = 'interrupted', finished_at = clock_timestamp()
 WHERE id = %(id)s AND state = 'running';

@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from manor.control.audit import anchor_head
 from manor.control.catalog.records import AuditEvent, OperationRecord
 from manor.control.operations.fleet import Fleet, refuse_unsafe
 from manor.control.operations.survey import take_survey
 from manor.control.provision.plan import Rules, ServerLook, Survey, large_change, plan_provision
+from manor.control.rollout.alone import still_alone
 from manor.control.rollout.finish import finish
 from manor.control.rollout.goldens import ensure_goldens
 from manor.control.rollout.provision import Golden, Limits, WaveBuilder
@@ -46,7 +47,9 @@ async def deploy(runtime: Runtime, fleet: Fleet, request: DeployRequest) -> Repo
     """Act. Raises ``RefusedError`` before anything is changed; afterwards every target has its outcome in the report."""
     refuse_unsafe(fleet)
     began, started_at = time.monotonic(), runtime.now()
-    async with runtime.catalog.lock(FLEET_LOCK, wait_seconds=request.lock_wait_seconds, holder=runtime.operation):
+    wait_seconds = request.lock_wait_seconds
+    async with runtime.catalog.lock(FLEET_LOCK, wait_seconds=wait_seconds, holder=runtime.operation) as lock:
+        runtime = replace(runtime, still_alone=still_alone(runtime, lock))
         await recover(runtime)
         survey = await take_survey(runtime)
         plan = make_plan(fleet, survey, request)
@@ -66,6 +69,7 @@ async def deploy(runtime: Runtime, fleet: Fleet, request: DeployRequest) -> Repo
             orphans=plan.orphans,
             notices=(*notices_of(fleet), *notices),
         )
+        await runtime.still_alone()
         await _end(runtime, report)
     return report
 
@@ -164,7 +168,9 @@ async def _end(runtime: Runtime, report: Report) -> None:
     await until_recorded(
         lambda: runtime.catalog.finish_operation(runtime.operation, state=state, summary=report.summary, audit=[event])
     )
+    runtime.telemetry.emit("operation.recorded", runtime.operation, report.source, state=state)
     await until_recorded(lambda: anchor_head(runtime.catalog, runtime.anchor, operation_id=runtime.operation))
+    runtime.telemetry.emit("audit.anchored", runtime.operation, report.source)
     runtime.telemetry.emit("operation.ended", runtime.operation, report.source, state=state)
 
 

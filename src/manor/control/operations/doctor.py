@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from manor.control.catalog.catalog import Catalog
 from manor.control.engines.driver import ServerDriver, ServerFacts
+from manor.control.operations.rights import missing_rights, rights_hint
 from manor.control.operations.survey import look
 from manor.control.provision.plan import ServerLook
 from manor.control.rollout.recover import leftovers
-from manor.control.runtime import Runtime
 from manor.errors import ManorError
 
 BYTES_PER_DATABASE = 9_000_000
@@ -39,11 +41,18 @@ class Examination:
         }
 
 
-async def examine(runtime: Runtime, *, planned: int, parallel: int) -> list[Examination]:
-    """Every server in turn. ``planned``: databases that a deploy would add at most; ``parallel``: its connections."""
+async def examine(
+    servers: Iterable[ServerDriver], catalog: Catalog | ManorError | None, *, planned: int, parallel: int
+) -> list[Examination]:
+    """Every server in turn. ``catalog``: None where there is none yet, or why it cannot be read; ``planned``: databases that a
+    deploy would add at most; ``parallel``: its connections."""
     found: list[Examination] = []
-    pooled = {warm.database for warm in await runtime.catalog.pool_list()}
-    for server in runtime.servers.values():
+    catalog_id, pooled = "", set[str]()
+    if isinstance(catalog, ManorError):
+        found.append(_finding("", "catalog", "problem", str(catalog), catalog.hint))
+    elif catalog is not None:
+        catalog_id, pooled = catalog.id, {warm.database for warm in await catalog.pool_list()}
+    for server in servers:
         try:
             facts, seen = await server.facts(), await look(server)
         except ManorError as error:
@@ -52,30 +61,32 @@ async def examine(runtime: Runtime, *, planned: int, parallel: int) -> list[Exam
         found += _rights(server, facts)
         found += _connections(server, facts, parallel)
         found += _disk(server, facts, planned)
-        found += _cleanliness(server, seen, runtime.catalog.id, pooled)
+        found += _cleanliness(server, seen, catalog_id, pooled)
     return found
 
 
+def _finding(server: str, subject: str, verdict: str, message: str, hint: str = "") -> Examination:
+    return Examination(server=server, subject=subject, verdict=verdict, message=message, hint=hint)
+
+
 def _ok(server: ServerDriver, subject: str, message: str) -> Examination:
-    return Examination(server=server.name, subject=subject, verdict="ok", message=message)
+    return _finding(server.name, subject, "ok", message)
 
 
 def _warning(server: ServerDriver, subject: str, message: str, hint: str = "") -> Examination:
-    return Examination(server=server.name, subject=subject, verdict="warning", message=message, hint=hint)
+    return _finding(server.name, subject, "warning", message, hint)
 
 
 def _problem(server: ServerDriver, subject: str, message: str, hint: str = "") -> Examination:
-    return Examination(server=server.name, subject=subject, verdict="problem", message=message, hint=hint)
+    return _finding(server.name, subject, "problem", message, hint)
 
 
 def _rights(server: ServerDriver, facts: ServerFacts) -> list[Examination]:
     found = [_ok(server, "version", f"{facts.engine} {facts.version}")]
-    missing = [
-        name for name, has in (("CREATEDB", facts.can_create_databases), ("CREATEROLE", facts.can_create_roles)) if not has
-    ]
+    missing = missing_rights(facts)
     if missing:
-        hint = f"ALTER ROLE {facts.user} {' '.join(missing)}"
-        found.append(_problem(server, "privileges", f"{facts.user} lacks {' and '.join(missing)}", hint))
+        message = f"{facts.user} lacks {' and '.join(missing)}"
+        found.append(_problem(server, "privileges", message, rights_hint(facts)))
     else:
         kind = "superuser" if facts.superuser else "CREATEDB and CREATEROLE"
         found.append(_ok(server, "privileges", f"{facts.user}: {kind}"))

@@ -43,7 +43,7 @@ async def healthcheck_fleet(runtime: Runtime | None, fleet: Fleet, request: Heal
     runtime.telemetry.emit("operation.planned", runtime.operation, targets=len(targets))
     records = {str(r.tenant): r for r in await runtime.catalog.databases()}
     urls = await runtime.catalog.urls([t.tenant for t in targets if str(t.tenant) in records])
-    check = _Check(runtime, records, urls, _neighbours(records))
+    check = _Check(runtime, records, urls, _neighbours(records, await _present(runtime)))
     slots = asyncio.Semaphore(request.parallel)
 
     async def one(target: Target) -> Outcome:
@@ -73,11 +73,21 @@ def _report(operation: str, fleet: Fleet, outcomes: list[Outcome], seconds: floa
     )
 
 
-def _neighbours(records: Mapping[str, DatabaseRecord]) -> dict[str, str]:
-    """For each tenant another ready database on its server, the next one in order: together they form a ring."""
+async def _present(runtime: Runtime) -> frozenset[tuple[str, str]]:
+    """(server, database) of all that is there."""
+    there: set[tuple[str, str]] = set()
+    for name, server in runtime.servers.items():
+        there.update((name, database) for database in await server.databases())
+    return frozenset(there)
+
+
+def _neighbours(records: Mapping[str, DatabaseRecord], present: frozenset[tuple[str, str]]) -> dict[str, str]:
+    """For each tenant another ready database on its server, the next one in order: together they form a ring. One that is gone
+    is no neighbour: failing to enter it would say nothing, and must not be held against the one that tries.
+    """
     by_server: dict[str, list[DatabaseRecord]] = {}
     for record in records.values():
-        if record.state == "ready":
+        if record.state == "ready" and (record.server, record.database) in present:
             by_server.setdefault(record.server, []).append(record)
     ring: dict[str, str] = {}
     for ready in by_server.values():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from manor.control.audit import anchor_head
 from manor.control.catalog.records import AuditEvent, DatabaseRecord
-from manor.control.engines.driver import Fill, Login
+from manor.control.engines.driver import Fill, Login, Marker
 from manor.control.rollout.verify import recorded_isolation
 from manor.control.runtime import Runtime
 from manor.control.templates.model import Schema
@@ -34,6 +34,7 @@ async def tenant_drift(runtime: Runtime, record: DatabaseRecord) -> list[str]:
     copy = f"manor_new_{runtime.catalog.id}_drift_{runtime.new_token()}"
     try:
         await server.clone(golden.database, copy)
+        await server.restrict({copy: Marker(catalog=runtime.catalog.id, kind="building", operation=runtime.operation)})
         await server.fill(copy, Fill(schema=Schema(), isolation=isolation))
         expected = await server.describe(copy, isolation)
     finally:

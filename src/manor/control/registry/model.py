@@ -6,8 +6,6 @@ Names and nesting are those of the reference design; the keys that are Manor's o
 
 from __future__ import annotations
 
-import typing
-from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, WithJsonSchema
@@ -288,26 +286,8 @@ class Registry(StrictModel):
 def json_schema() -> dict[str, Any]:
     """The format as a JSON Schema (draft 2020-12), for editors."""
     body = Registry.model_json_schema()
-    for model in _models(Registry):
-        shape = body if model is Registry else body["$defs"][model.__name__]
-        for name, field in model.model_fields.items():
-            shape["properties"][name]["description"] = field.description
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "urn:manor:schema:tenant_registry:2.0",
         **body,
     }
-
-
-def _models(model: type[StrictModel]) -> Iterator[type[StrictModel]]:
-    """``model`` and all models below it."""
-    yield model
-    for field in model.model_fields.values():
-        yield from _models_in(field.annotation)
-
-
-def _models_in(annotation: Any) -> Iterator[type[StrictModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, StrictModel):
-        yield from _models(annotation)
-    for argument in typing.get_args(annotation):
-        yield from _models_in(argument)

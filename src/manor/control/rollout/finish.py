@@ -27,6 +27,7 @@ async def finish(
     """One outcome per step. The password that the intent recorded is set again: it is the only one that anybody knows."""
     outcomes = []
     for step in steps:
+        await runtime.still_alone()
         try:
             outcomes.append(await _finish(runtime, step, survey, templates, source))
         except ManorError as error:
@@ -45,7 +46,9 @@ async def _finish(runtime: Runtime, step: Step, survey: Survey, templates: Mappi
     )
     complete = replace(known, url=server.url(target.database, login))
     await until_recorded(lambda: runtime.catalog.record_intent([complete], runtime.operation))
+    runtime.telemetry.emit("target.intent", runtime.operation, str(target.tenant))
     await server.set_password(login)
+    runtime.telemetry.emit("target.unlocked", runtime.operation, str(target.tenant))
     outcome = Outcome(target=target, status=Status.SUCCESS, detail="finished what an earlier run had built")
     event = AuditEvent(
         actor=runtime.actor,
@@ -54,6 +57,7 @@ async def _finish(runtime: Runtime, step: Step, survey: Survey, templates: Mappi
         details={"database": target.database, "server": target.server, "finished": True},
     )
     await until_recorded(lambda: runtime.catalog.record_results(runtime.operation, [outcome], ready=[complete], audit=[event]))
+    runtime.telemetry.emit("target.recorded", runtime.operation, str(target.tenant))
     return outcome
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from manor.control.catalog.records import GoldenRecord
 from manor.control.engines.driver import GoldenSpec, IsolatedColumn, Marker, ServerDriver
-from manor.control.rollout.provision import Golden
+from manor.control.rollout.provision import Golden, operation_token
 from manor.control.runtime import Runtime
 from manor.control.templates.model import Template, bind_dataset
 
@@ -52,14 +52,16 @@ async def _build(runtime: Runtime, server: ServerDriver, template: Template, col
     )
     spec = GoldenSpec(
         database=name,
-        building=f"manor_new_{runtime.catalog.id}_golden_{template.digest[:16]}",
+        building=f"manor_new_{runtime.catalog.id}_golden_{template.digest[:16]}_{operation_token(runtime.operation)}",
         schema=template.schema,
         rows=tuple(bind_dataset(dataset, {}) for dataset in template.shared_rows),
+        tenant_rows=template.tenant_rows,
         isolation=tuple(IsolatedColumn(table=i.table, column=i.column, value="") for i in template.isolation),
         marker=marker,
         collation=collation,
     )
     fingerprint = await server.build_golden(spec)
+    runtime.telemetry.emit("golden.sealed", runtime.operation, template.name, server=server.name, database=name)
     record = GoldenRecord(
         server=server.name, template=template.name, digest=template.digest, database=name, fingerprint=fingerprint
     )

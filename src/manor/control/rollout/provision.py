@@ -28,7 +28,7 @@ from manor.control.engines.driver import Fill, IsolatedColumn, Login, Marker, Pu
 from manor.control.rollout.retry import is_transient, retrying, until_recorded
 from manor.control.runtime import Runtime
 from manor.control.steps import Failure, Outcome, Status, Step
-from manor.control.templates.model import Template, bind_cell, bind_dataset
+from manor.control.templates.model import Template, bind_cell, bind_dataset, varying_columns
 from manor.errors import Code, EngineError, ManorError
 from manor.tenancy import TenantId
 
@@ -70,9 +70,15 @@ class _Build:
     attempts: int = field(default=1)
 
 
-def provisional_name(catalog: str, tenant: TenantId) -> str:
-    """The name under which a tenant's database is built; the same in every run, so that leftovers are found."""
-    return f"manor_new_{catalog}_{hashlib.sha256(str(tenant).encode()).hexdigest()[:16]}"
+def operation_token(operation: str) -> str:
+    """The random end of an operation's id."""
+    return operation.rpartition("-")[2]
+
+
+def provisional_name(catalog: str, tenant: TenantId, operation: str) -> str:
+    """The name under which an operation builds a tenant's database. Never the one of another operation, which could be built
+    upon or published by mistake; leftovers are found by the prefix."""
+    return f"manor_new_{catalog}_{hashlib.sha256(str(tenant).encode()).hexdigest()[:16]}_{operation_token(operation)}"
 
 
 def isolated_columns(template: Template, variables: object) -> tuple[IsolatedColumn, ...]:
@@ -102,7 +108,7 @@ class WaveBuilder:
         await until_recorded(lambda: self.runtime.catalog.record_intent([b.record for b in builds], self.runtime.operation))
         self._tell("intent", builds)
         await self._take_from_pool(builds)
-        roles = asyncio.ensure_future(self._together(builds, lambda some: self.server.create_roles([b.login for b in some])))
+        roles = asyncio.ensure_future(self._together(builds, self._create_roles))
         try:
             await self._each(self._alive(builds), self._copy)
             self._give_up_unstarted(builds)
@@ -112,8 +118,10 @@ class WaveBuilder:
         finally:
             await roles
         await self._each([b for b in builds if b.error is not None and is_transient_error(b.error)], self._again)
+        await self.runtime.still_alone()
         await self._together(self._alive(builds), self._publish)
         await self._each([b for b in builds if b.error is not None], self._sweep)
+        await self.runtime.still_alone()
         return await self._record(builds)
 
     def _plan(self, step: Step, template: Template, golden: Golden) -> _Build:
@@ -153,7 +161,7 @@ class WaveBuilder:
             golden=golden,
             login=login,
             marker=marker,
-            building=provisional_name(catalog, target.tenant),
+            building=provisional_name(catalog, target.tenant, self.runtime.operation),
             record=record,
         )
 
@@ -163,6 +171,7 @@ class WaveBuilder:
             if taken is None:
                 return
             build.building, build.copied = taken, True
+            self._tell("taken", [build])
 
     async def _copy(self, build: _Build) -> None:
         if build.copied:
@@ -179,6 +188,11 @@ class WaveBuilder:
                 if not build.copied and build.error is None:
                     build.error = EngineError("stopped before it was begun", code=Code.INTERRUPTED)
 
+    async def _create_roles(self, builds: Sequence[_Build]) -> None:
+        await self.runtime.still_alone()  # a role of a successor would get our password
+        await self.server.create_roles([b.login for b in builds])
+        self.runtime.telemetry.emit("roles.created", self.runtime.operation, self.server.name, roles=len(builds))
+
     async def _restrict(self, builds: Sequence[_Build]) -> None:
         await self.server.restrict({b.building: b.marker for b in builds})
 
@@ -187,7 +201,12 @@ class WaveBuilder:
             return
         template, variables = build.template, build.step.target.variables
         rows = tuple(bind_dataset(dataset, variables) for dataset in template.tenant_rows)
-        fill = Fill(schema=template.schema, isolation=isolated_columns(template, variables), rows=rows)
+        fill = Fill(
+            schema=template.schema,
+            isolation=isolated_columns(template, variables),
+            rows=rows,
+            varying=varying_columns(template.tenant_rows),
+        )
         await self.server.fill(build.building, fill)
         build.filled = True
         self._tell("filled", [build])
@@ -198,6 +217,7 @@ class WaveBuilder:
         async def once() -> None:
             build.attempts += 1
             build.copied = build.filled = False
+            await self.runtime.still_alone()
             await self.server.drop_database(build.building)
             await self.server.create_roles([build.login])
             await self._copy(build)
@@ -240,7 +260,7 @@ class WaveBuilder:
         build.error = failed
 
     async def _each(self, builds: Sequence[_Build], work: Callable[[_Build], Awaitable[None]]) -> None:
-        """Run ``work`` for each build, ``limits.parallel`` at a time, each within the time limit; errors stay with their build."""
+        """Run ``work`` for each build, ``limits.parallel`` at a time, within the time limit; an error stays with its build."""
 
         async def one(build: _Build) -> None:
             async with self._slots:

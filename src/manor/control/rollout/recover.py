@@ -1,7 +1,8 @@
 """What an operation does first, under the lock: finish off what a dead one left behind.
 
-The lock proves that no other operation of this catalog lives, so an operation that the journal calls running is dead; its sessions may
-not be: a killed client does not stop the server's work. They are ended first, and only then is anything looked at.
+The lock proves that no other operation of this catalog lives, so an operation that the journal calls running is dead; its
+sessions may not be: a killed client does not stop the server's work. They are ended first, and only then is anything
+looked at.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ async def recover(runtime: Runtime) -> int:
     """End dead operations' sessions and drop unfinished databases; returns the number of databases dropped."""
     dead = [o for o in await runtime.catalog.interrupted_operations() if o.id != runtime.operation]
     for operation in dead:
+        await runtime.catalog.end_sessions(operation.id)
         for server in runtime.servers.values():
             await server.end_sessions(operation.id)
         event = AuditEvent(
@@ -24,6 +26,7 @@ async def recover(runtime: Runtime) -> int:
         )
         await runtime.catalog.mark_interrupted(operation.id)
         await runtime.catalog.append_audit(runtime.operation, [event])
+        runtime.telemetry.emit("operation.interrupted", runtime.operation, operation.id)
     dropped = 0
     for server in runtime.servers.values():
         dropped += await _sweep(runtime, server)
@@ -36,6 +39,7 @@ async def _sweep(runtime: Runtime, server: ServerDriver) -> int:
     leftovers = [d.name for d in present.values() if _is_leftover(d, runtime.catalog.id, pooled)]
     for name in leftovers:
         await server.drop_database(name)
+        runtime.telemetry.emit("leftover.dropped", runtime.operation, name, server=server.name)
     gone = [name for name in pooled if name not in present]
     if gone:
         await runtime.catalog.pool_forget(server.name, gone)

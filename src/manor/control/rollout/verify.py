@@ -75,7 +75,7 @@ async def _verify(server: ServerDriver, step: Step, record: DatabaseRecord, dige
 
 def drift_problem(record: DatabaseRecord, fingerprint: str, isolated: bool) -> EngineError | None:
     """What is wrong with a database whose fingerprint was just taken, or None."""
-    hint = "`manor tenant show --drift` lists the differences" if record.tenant else ""
+    hint = "`manor tenant show TENANT --drift` lists the differences"
     if not isolated:
         message = f"database {record.database}: the default or check of an isolated column no longer holds this tenant's value"
         return EngineError(message, hint=hint, code=Code.DRIFT)

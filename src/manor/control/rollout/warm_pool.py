@@ -19,7 +19,9 @@ async def fill_pool(runtime: Runtime, server: ServerDriver, template: str, golde
             catalog=runtime.catalog.id, kind="warm", template=template, digest=golden.digest, operation=runtime.operation
         )
         await server.clone(golden.database, name)
+        runtime.telemetry.emit("pool.cloned", runtime.operation, name, template=template)
         await server.restrict({name: marker})
+        runtime.telemetry.emit("pool.restricted", runtime.operation, name, template=template)
         # Recorded last: a copy that the catalog does not know is swept by the next operation.
         await runtime.catalog.pool_add(server.name, golden.digest, [name])
         made += 1

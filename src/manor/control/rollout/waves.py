@@ -1,7 +1,7 @@
 """Which targets are handled together. Pure.
 
-Copying by file forces a checkpoint per database, and every page that is dirty at that moment makes it dearer. A wave therefore copies all
-its databases first and fills them afterwards; it is bounded so that a killed run has at most one wave to build again.
+Copying by file forces a checkpoint per database, and every dirty page of that moment makes it dearer. A wave therefore
+copies all its databases first and fills them afterwards; it is bounded, so that a killed run builds at most one wave again.
 """
 
 from __future__ import annotations
