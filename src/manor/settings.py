@@ -242,7 +242,7 @@ def check_url(url: str, *, place: Place | None = None) -> None:
         raise InputError(f"the connection URL must begin with postgresql://, {found}", place=place, hint=hint)
     try:
         parts = urlsplit(url)
-        usable = parts.port is None or parts.port > 0
+        usable = (parts.port is None or parts.port > 0) and not any(character.isspace() for character in url)
     except ValueError:
         usable = False
     if not usable or "@" in parts.path or parts.fragment:

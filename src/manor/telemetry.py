@@ -1,4 +1,4 @@
-"""What happens is told as frozen events to hooks; logs, progress bars, metrics and traces subscribe. The core calls no library."""
+"""What happens is told as frozen events to hooks; logs, progress bars, metrics, traces subscribe. The core calls no library."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from typing import Any
 class Event:
     """One thing that happened.
 
-    ``kind`` is ``operation.started|planned|ended``, ``golden.built``, ``wave.started``, ``target.<step>`` with the steps ``intent``,
-    ``cloned``, ``restricted``, ``filled``, ``published``, ``recorded``, ``verified``, ``ended``, or ``pool.filled``.
+    ``kind`` is ``operation.planned|started|recorded|ended``, ``audit.anchored``; ``operation.interrupted`` (a dead one was
+    found) and ``leftover.dropped``; ``golden.sealed|built``, ``wave.started``, ``roles.created``; ``target.<step>`` with the
+    steps ``intent``, ``taken`` (from the pool), ``cloned``, ``restricted``, ``filled``, ``published``, ``unlocked`` (its role
+    has the recorded password), ``recorded``, ``ended``; or ``pool.cloned|restricted|filled``. Each is told after the fact, so
+    that a test can kill at every boundary.
     """
 
     kind: str

@@ -1,28 +1,30 @@
 """Puts concrete drivers behind the ports: the only module that knows them all.
 
-Nothing is opened at import; vendors' libraries are imported when a command needs them.
+Nothing is opened at import; vendors' libraries and asyncio are imported when a command needs them.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import dataclasses
 import datetime as dt
 import getpass
 import os
 import secrets
+import shutil
 import socket
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from manor.errors import UnreachableError
+from manor.errors import ManorError, NotFoundError, UnreachableError
 from manor.settings import Deployment, Environment, Project
 from manor.telemetry import Telemetry
 
 if TYPE_CHECKING:
+    from manor.control.catalog.catalog import Catalog
     from manor.control.catalog.secrets import KeyRing, SecretBox
     from manor.control.engines.embedded.server import EmbeddedServer
     from manor.control.engines.postgres.driver import PostgresServer
@@ -70,6 +72,23 @@ def embedded_server(project: Project, environment: Environment) -> EmbeddedServe
     return EmbeddedServer(project.folder, EmbeddedSettings(**chosen))
 
 
+def psql_command(workplace: Workplace, server: str, url: str) -> tuple[str, dict[str, str]]:
+    """The program and the environment variables that open ``url`` on deployment ``server``.
+
+    The bundled psql cannot encrypt, so the machine's own one is used for servers that are not bundled. Raises ``NotFoundError``
+    where there is none.
+    """
+    from manor.control.engines.postgres.client import psql_environment
+
+    embedded = {d.name for d in workplace.environment.deployments if d.embedded}
+    bundled = str(embedded_server(workplace.project, workplace.environment).client_binary("psql"))
+    program = bundled if server in embedded or _is_local(url) else shutil.which("psql")
+    if program is None:
+        hint = "install PostgreSQL's client programs (Debian, Ubuntu: apt-get install postgresql-client)"
+        raise NotFoundError("there is no psql on this machine, and the bundled one cannot encrypt", hint=hint)
+    return program, psql_environment(url)
+
+
 def open_key_ring(project: Project, *, create: bool = True) -> KeyRing:
     """The keys of the catalog (``MANOR_KEY``, ``MANOR_KEY_FILE``, or the project's own key file)."""
     from manor.control.catalog.secrets import KeyRing
@@ -88,7 +107,8 @@ def open_secrets(project: Project, *, create: bool = True) -> SecretBox:
 async def open_runtime(workplace: Workplace, *, stop: StopSignal | None = None) -> AsyncIterator[Runtime]:
     """Servers and catalog, started, made and migrated where needed.
 
-    Raises ``UnreachableError`` or ``EngineError`` (denied) naming the deployment, ``CatalogError`` for a catalog of a newer Manor.
+    Raises ``UnreachableError`` or ``EngineError`` (denied, also where the login lacks a right) naming the deployment,
+    ``CatalogError`` for a catalog of a newer Manor.
     """
     from manor.control.catalog.catalog import Catalog
 
@@ -96,7 +116,7 @@ async def open_runtime(workplace: Workplace, *, stop: StopSignal | None = None) 
     urls = {d.name: await _reach(workplace, d) for d in workplace.environment.deployments}
     secret_box = open_secrets(workplace.project)
     async with contextlib.AsyncExitStack() as stack:
-        servers = await _open_servers(workplace, urls, operation, stack)
+        servers = await _open_servers(workplace, urls, operation, stack, acting=True)
         catalog = await Catalog.open(_catalog_url(workplace, urls), secret_box, application=operation)
         await stack.enter_async_context(catalog)
         yield _runtime(workplace, operation, servers, catalog, stop)
@@ -113,7 +133,7 @@ async def look_runtime(workplace: Workplace) -> AsyncIterator[Runtime | None]:
     operation = new_operation_id(dt.datetime.now(dt.UTC))
     urls = {d.name: await _reach(workplace, d) for d in workplace.environment.deployments}
     async with contextlib.AsyncExitStack() as stack:
-        servers = await _open_servers(workplace, urls, operation, stack)
+        servers = await _open_servers(workplace, urls, operation, stack, acting=False)
         catalog = await Catalog.peek(
             _catalog_url(workplace, urls), open_secrets(workplace.project, create=False), application=operation
         )
@@ -122,6 +142,31 @@ async def look_runtime(workplace: Workplace) -> AsyncIterator[Runtime | None]:
             return
         await stack.enter_async_context(catalog)
         yield _runtime(workplace, operation, servers, catalog, None)
+
+
+@contextlib.asynccontextmanager
+async def inspect_servers(workplace: Workplace) -> AsyncIterator[tuple[list[PostgresServer], Catalog | ManorError | None]]:
+    """Servers and catalog for ``doctor``: no catalog is made, and what does not answer or refuses us is left for it to tell."""
+    from manor.control.catalog.catalog import Catalog
+
+    operation = new_operation_id(dt.datetime.now(dt.UTC))
+    urls = {d.name: await _reach(workplace, d) for d in workplace.environment.deployments}
+    async with contextlib.AsyncExitStack() as stack:
+        servers = [_server(workplace, name, url, operation, stack) for name, url in urls.items()]
+        catalog: Catalog | ManorError | None
+        try:
+            secrets = open_secrets(workplace.project, create=False)
+            catalog = await Catalog.peek(_catalog_url(workplace, urls), secrets, application=operation)
+        except ManorError as error:
+            catalog = error
+        if isinstance(catalog, Catalog):
+            await stack.enter_async_context(catalog)
+        yield servers, catalog
+
+
+def _is_local(url: str) -> bool:
+    """A Unix socket, where there is nothing to encrypt."""
+    return not urlsplit(url).hostname
 
 
 def _is_untouched(workplace: Workplace) -> bool:
@@ -154,6 +199,8 @@ def _runtime(
 async def _reach(workplace: Workplace, deployment: Deployment) -> str:
     if deployment.url is not None:
         return deployment.url
+    import asyncio
+
     server = embedded_server(workplace.project, workplace.environment)
     return await asyncio.to_thread(server.ensure_running)
 
@@ -164,23 +211,32 @@ def _catalog_url(workplace: Workplace, urls: Mapping[str, str]) -> str:
 
 
 async def _open_servers(
-    workplace: Workplace, urls: Mapping[str, str], operation: str, stack: contextlib.AsyncExitStack
+    workplace: Workplace, urls: Mapping[str, str], operation: str, stack: contextlib.AsyncExitStack, *, acting: bool
 ) -> dict[str, PostgresServer]:
-    from manor.control.engines.postgres.driver import PostgresServer
+    from manor.control.operations.rights import require_rights
 
     servers: dict[str, PostgresServer] = {}
     for name, url in urls.items():
-        server = PostgresServer(
-            name,
-            url,
-            operation=operation,
-            sessions=workplace.sessions,
-            connect_timeout=workplace.environment.settings.connect_timeout_seconds,
-        )
-        stack.push_async_callback(server.close)
+        server = _server(workplace, name, url, operation, stack)
         try:
-            await server.facts()
+            facts = await server.facts()
         except UnreachableError as error:
             raise UnreachableError(error.message, hint=f"deployment {name}: {error.hint}") from error
+        if acting:
+            require_rights(name, facts)
         servers[name] = server
     return servers
+
+
+def _server(workplace: Workplace, name: str, url: str, operation: str, stack: contextlib.AsyncExitStack) -> PostgresServer:
+    from manor.control.engines.postgres.driver import PostgresServer
+
+    server = PostgresServer(
+        name,
+        url,
+        operation=operation,
+        sessions=workplace.sessions,
+        connect_timeout=workplace.environment.settings.connect_timeout_seconds,
+    )
+    stack.push_async_callback(server.close)
+    return server

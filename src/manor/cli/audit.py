@@ -23,7 +23,7 @@ def audit() -> None:
 
 
 @audit.command("list")
-@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, metavar="N")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, metavar="N", help="How many.")
 @click.option("--subject", metavar="S", help="Only entries about this tenant id, registry or server.")
 @with_global_options
 def list_entries(limit: int, subject: str | None) -> None:

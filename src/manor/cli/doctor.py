@@ -26,7 +26,7 @@ _SIGNS = {"ok": "✓", "warning": "!", "problem": "✗"}
 def doctor(registry: Path | None, parallel: int | None) -> None:
     """Look at every server: rights, pooler, connections, disk and inode forecast, leftovers."""
     from manor.control.operations.doctor import examine
-    from manor.wiring import open_runtime
+    from manor.wiring import inspect_servers
 
     workplace = open_workplace(registry)
     planned, most = 0, parallel or 20
@@ -38,8 +38,8 @@ def doctor(registry: Path | None, parallel: int | None) -> None:
         most = parallel or fleet.registry.operations.batch_settings.max_parallel
 
     async def work() -> list[Examination]:
-        async with open_runtime(workplace) as runtime:
-            return await examine(runtime, planned=planned, parallel=most)
+        async with inspect_servers(workplace) as (servers, catalog):
+            return await examine(servers, catalog, planned=planned, parallel=most)
 
     found = asyncio.run(work())
     if not print_document([e.to_json() for e in found]):

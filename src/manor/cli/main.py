@@ -6,6 +6,7 @@ Start-up is kept cheap: this module imports click and nothing else of weight, an
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 import click
@@ -59,6 +60,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit with its code; every error is one line with place, cause and hint, never a traceback."""
     from manor.cli.failures import run
 
+    # pydantic would look through all installed packages for plugins: nobody wants any, and it takes longer than click.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     sys.exit(run(cli, arguments))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,7 @@ from manor.cli.options import (
     report_option,
     with_global_options,
 )
-from manor.cli.progress import Progress, progress, run_stoppable
+from manor.cli.progress import progress, run_stoppable
 from manor.cli.render import print_document, print_report, print_table, report_format, say, write_report
 from manor.errors import EXIT_BAD_INPUT
 
@@ -124,11 +123,11 @@ def deploy(
             recreate_missing=recreate_missing,
             lock_wait_seconds=float(workplace.environment.settings.lock_wait_seconds),
         )
-        result = _dry_run(workplace, fleet, request) if dry_run else _deploy(workplace, fleet, request, display)
+        result = _dry_run(workplace, fleet, request) if dry_run else _deploy(workplace, fleet, request)
     _finish(result, report)
 
 
-def _deploy(workplace: Workplace, fleet: Fleet, request: DeployRequest, display: Progress) -> Report:
+def _deploy(workplace: Workplace, fleet: Fleet, request: DeployRequest) -> Report:
     from dataclasses import replace
 
     from manor.control.operations.deploy import deploy as run_deploy
@@ -147,6 +146,8 @@ def _deploy(workplace: Workplace, fleet: Fleet, request: DeployRequest, display:
 
 
 def _dry_run(workplace: Workplace, fleet: Fleet, request: DeployRequest) -> Report:
+    import asyncio
+
     from manor.control.operations.deploy import dry_run as run_dry
     from manor.wiring import look_runtime
 
@@ -168,7 +169,7 @@ def _finish(result: Report, path: Path | None) -> None:
 @registry_option
 @click.option("--group", required=True, metavar="G", help="The tenant group that grows.")
 @click.option("--count", required=True, type=click.IntRange(min=1), metavar="N", help="How many tenants to add.")
-@click.option("--dry-run", is_flag=True, help="Change nothing.")
+@click.option("--dry-run", is_flag=True, help="Only say what would change.")
 @with_global_options
 def add_tenants(registry: Path, group: str, count: int, dry_run: bool) -> None:
     """Raise a group's tenant_count; comments and order of the registry stay as they are."""
@@ -186,10 +187,9 @@ def add_tenants(registry: Path, group: str, count: int, dry_run: bool) -> None:
     }
     if print_document(document):
         return
-    verb = "Would add" if dry_run else "Added"
-    click.echo(
-        f"{verb} {count} tenants to group '{group}' ({change.before} → {change.after}; new ids {change.first_id} to {change.last_id})"
-    )
+    verb, noun = "Would add" if dry_run else "Added", "tenant" if count == 1 else "tenants"
+    ids = f"new id {change.first_id}" if count == 1 else f"new ids {change.first_id} to {change.last_id}"
+    click.echo(f"{verb} {count} {noun} to group '{group}' ({change.before} → {change.after}; {ids})")
     if not dry_run:
         say(f"Run 'manor multi-tenant deploy --registry {registry}' to provision them.")
 
@@ -206,6 +206,8 @@ def healthcheck(
     registry: Path, deployment: str | None, group: str | None, limit: int | None, parallel: int | None, report: Path | None
 ) -> None:
     """Enter every database as its own tenant, compare its schema, measure it, and try to cross into another tenant."""
+    import asyncio
+
     from manor.control.operations.fleet import load_fleet
     from manor.control.operations.healthcheck import HealthRequest, healthcheck_fleet
     from manor.wiring import look_runtime

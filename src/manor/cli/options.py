@@ -111,11 +111,13 @@ def open_project(registry: Path | None = None) -> tuple[Project, Environment]:
 
     options = current()
     project = find_project(Path.cwd(), options.project, registry)
-    if registry is not None:
-        folder = Path(os.path.abspath(registry)).parent
-    else:
-        folder = _environment_folder(project, options.environment)
+    folder = _absolute(registry).parent if registry else _environment_folder(project, options.environment)
     return project, load_environment(project, folder)
+
+
+def _absolute(path: Path) -> Path:
+    # Path.resolve would follow links, and whether a link leads out of the project is judged later, by its name.
+    return Path(os.path.abspath(path))  # noqa: PTH100
 
 
 def _environment_folder(project: Project, name: str | None) -> Path:
@@ -151,7 +153,7 @@ def fleet_source(workplace: Workplace, registry: Path, deployment: str | None = 
 
     return FleetSource(
         project=workplace.project.folder,
-        registry=Path(os.path.abspath(registry)),
+        registry=_absolute(registry),
         shown_as=workplace.project.shown(registry),
         deployments=[d.name for d in workplace.environment.deployments],
         deployment=deployment,

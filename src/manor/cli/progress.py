@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import signal
 import sys
@@ -112,6 +111,7 @@ def progress(*, quiet: bool) -> Iterator[Progress]:
 
 def run_stoppable(work: Callable[[StopSignal], Awaitable[T]]) -> T:
     """Run ``work`` so that Ctrl-C (or SIGTERM) stops it cleanly: the first asks, the second cancels."""
+    import asyncio
 
     async def supervised() -> T:
         from manor.control.runtime import StopSignal

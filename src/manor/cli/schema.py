@@ -20,7 +20,7 @@ def schema() -> None:
 @with_global_options
 def registry() -> None:
     """The JSON Schema of tenant_registry.yaml."""
-    from manor.control.registry.schema import json_schema
+    from manor.control.registry.model import json_schema
 
     document = json_schema()
     if current().format == "yaml":

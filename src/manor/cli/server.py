@@ -38,7 +38,7 @@ def _status_json(status: ServerStatus) -> dict[str, Any]:
         "version": status.version,
         "url": status.url,
         "data_directory": str(status.data_directory),
-        "log_file": str(status.log_file),
+        "log_file": str(status.log_file) if status.log_file else None,
         "started_at": status.started_at.isoformat() if status.started_at else None,
         "problem": status.problem,
     }
@@ -60,7 +60,13 @@ def start() -> None:
 
 
 @server.command()
-@click.option("--mode", type=click.Choice(["smart", "fast", "immediate"]), default="fast", show_default=True)
+@click.option(
+    "--mode",
+    type=click.Choice(["smart", "fast", "immediate"]),
+    default="fast",
+    show_default=True,
+    help="PostgreSQL's way of stopping.",
+)
 @with_global_options
 def stop(mode: str) -> None:
     """Stop it; the data stays."""
@@ -80,7 +86,7 @@ def status() -> None:
 
 
 @server.command()
-@click.option("--lines", "-n", type=click.IntRange(1, 100_000), default=50, show_default=True)
+@click.option("--lines", "-n", type=click.IntRange(1, 100_000), default=50, show_default=True, metavar="N", help="How many.")
 @with_global_options
 def logs(lines: int) -> None:
     """Print the end of its log."""

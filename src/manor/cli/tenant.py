@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from manor.cli.options import open_project, open_workplace, with_global_options
+from manor.cli.options import open_workplace, with_global_options
 from manor.cli.render import print_document, print_table, say
 from manor.errors import NotFoundError
 
@@ -146,13 +146,11 @@ def url(tenant_argument: str | None, tenant: str | None) -> None:
 @with_global_options
 def psql(tenant_argument: str, psql_arguments: tuple[str, ...]) -> None:
     """Enter a tenant's database as its own role; further arguments go to psql."""
-    from manor.control.engines.postgres.client import psql_environment
-    from manor.wiring import embedded_server
+    from manor.wiring import psql_command
 
     record = _find(tenant_argument)
-    project, environment = open_project()
-    binary = str(embedded_server(project, environment).client_binary("psql"))
-    os.execve(binary, [binary, *psql_arguments], {**os.environ, **psql_environment(record.url)})  # noqa: S606 - no shell wanted
+    program, variables = psql_command(open_workplace(), record.server, record.url)
+    os.execve(program, [program, *psql_arguments], {**os.environ, **variables})  # noqa: S606 - no shell wanted
 
 
 @tenant.command("rotate-password")
