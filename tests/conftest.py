@@ -95,12 +95,22 @@ def embedded_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         server.destroy()
 
 
+@pytest.fixture(scope="session")
+def wiped_server(embedded_server: Any) -> Callable[[], str]:
+    """``server_url`` for fixtures that live longer than one test: each call empties the server and returns its URL."""
+
+    def wiped() -> str:
+        url: str = embedded_server.ensure_running()
+        wipe(url)
+        return url
+
+    return wiped
+
+
 @pytest.fixture
-def server_url(embedded_server: Any) -> str:
+def server_url(wiped_server: Callable[[], str]) -> str:
     """The administrator's URL of a running server without any tenant, golden or catalog on it."""
-    url: str = embedded_server.ensure_running()
-    wipe(url)
-    return url
+    return wiped_server()
 
 
 def wipe(url: str) -> None:
@@ -147,26 +157,34 @@ operations:
 """
 
 
-@pytest.fixture
-def project(tmp_path: Path, server_url: str) -> Path:
-    """A project with the saas blueprint's templates and a registry of four tenants and one fixed database.
-
-    Its environment ``customer_a`` has one deployment, ``main``: the clean server. The registry is
-    ``customer_a/tenant_registry.yaml``.
+@pytest.fixture(scope="session")
+def make_project() -> Callable[..., Path]:
+    """``make_project(folder, url)``: a project with the saas blueprint's templates and a registry of four tenants and one fixed
+    database. Its environment ``customer_a`` has the deployment ``main`` at that URL; without one it uses the embedded server.
     """
     from manor.control.operations.scaffold import scaffold
 
-    folder = tmp_path / "a project"
-    scaffold("saas", folder)
-    environment = folder / "customer_a"
-    (environment / "environ.yaml").write_text(f"description: test\ndeployments:\n  main: {server_url!r}\n", encoding="utf-8")
-    (environment / "tenant_registry.yaml").write_text(SMALL_REGISTRY, encoding="utf-8")
-    return folder
+    def make(folder: Path, url: str | None = None) -> Path:
+        scaffold("saas", folder)
+        environment = folder / "customer_a"
+        if url is not None:
+            text = f"description: test\ndeployments:\n  main: {url!r}\n"
+            (environment / "environ.yaml").write_text(text, encoding="utf-8")
+        (environment / "tenant_registry.yaml").write_text(SMALL_REGISTRY, encoding="utf-8")
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def project(tmp_path: Path, server_url: str, make_project: Callable[..., Path]) -> Path:
+    """The small project on the clean server. The registry is ``customer_a/tenant_registry.yaml``."""
+    return make_project(tmp_path / "a project", server_url)
 
 
 @pytest.fixture
 def manor(project: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run the ``manor`` command in the project, as a user would: ``manor("multi-tenant", "deploy", ...)``; output is captured."""
+    """Run the ``manor`` command in the project, as a user would: ``manor("multi-tenant", "deploy", ...)``; output is kept."""
 
     def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "manor.cli.main", *map(str, arguments)]
