@@ -1,0 +1,82 @@
+"""Deploy against django-tenants, which makes a schema per tenant and runs its migrations in it: the same tables and rows."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from benchmarks.deploy_ceiling import first_deploy
+from benchmarks.ground import Ground, open_ground
+from benchmarks.measure import SAMPLE_HEADER, Result, Sample, Settings, Spread, Stopwatch, Verdict, alternate, sample_rows
+
+TARGET = 4.5
+TENANTS = 30
+DATABASE = "django_peer"
+PYTHON = os.environ.get("MANOR_BENCH_DJANGO_PYTHON", sys.executable)
+"""Where Django is installed: `tools/set_up.sh bench` puts it into our own environment."""
+METHOD = f"""\
+*django-tenants*: {TENANTS} tenants in one database, one after the other as its `TenantMixin.save()` makes them: schema,
+migrations (the four tables of the standard plan with their keys, indexes, view and trigger), the same eleven rows by
+bulk_create. Starting Python and migrating the shared tables are not timed. *First deploy*: all databases of the reference
+registry, 50 of which have three tables more, by the whole command on an empty server, catalog and goldens made in it. Both
+count their final CHECKPOINT. The ratio is that of the rates, tenants per second, of one round."""
+
+
+def run(settings: Settings) -> Result:
+    """Two ways, alternating."""
+    _require_django()
+    tenants = 5 if settings.quick else TENANTS
+    with open_ground(settings) as ground:
+        count = len(ground.fleet().targets)
+        legs = {"django-tenants": lambda: django(ground, tenants), "first deploy": lambda: first_deploy(ground)}
+        samples = alternate(legs, settings.rounds_or(3))
+    pairs = zip(samples["django-tenants"], samples["first deploy"], strict=True)
+    faster = Spread.of([(count / ours.seconds) / (tenants / theirs.seconds) for theirs, ours in pairs])
+    verdict = Verdict(
+        what="deploy against django-tenants, tenants per second",
+        target=f"≥ {TARGET}×",
+        measured=faster.show(),
+        reached=faster.middle >= TARGET,
+    )
+    counts = {"django-tenants": tenants, "first deploy": count}
+    return Result(
+        title="Deploy against django-tenants",
+        method=METHOD,
+        header=SAMPLE_HEADER,
+        rows=[row for name, taken in samples.items() for row in sample_rows({name: taken}, count=counts[name])],
+        verdicts=[verdict],
+    )
+
+
+def _require_django() -> None:
+    if sys.executable == PYTHON and importlib.util.find_spec("django_tenants") is None:
+        raise SystemExit("django-tenants is not installed: run `make bench`, or `tools/set_up.sh bench` once")
+
+
+def django(ground: Ground, tenants: int) -> Sample:
+    """A fresh database each time. The rival times itself; the checkpoint after it is added."""
+    ground.wipe()
+    with psycopg.connect(ground.url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {DATABASE}")
+        connection.execute("CHECKPOINT")
+    where = conninfo_to_dict(ground.url)
+    command = [PYTHON, "-m", "benchmarks.django_peer", str(where["host"]), str(where["user"]), DATABASE, str(tenants)]
+    watch = Stopwatch(ground.postmaster)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent)
+    told = json.loads(done.stdout)
+    left = _checkpoint(ground)
+    return Sample(seconds=told["seconds"] + left.seconds, server_cpu=watch.read().server_cpu, client_cpu=told["client_cpu"])
+
+
+def _checkpoint(ground: Ground) -> Sample:
+    watch = Stopwatch(ground.postmaster)
+    asyncio.run(ground.checkpoint())
+    return watch.read()

@@ -1,0 +1,1 @@
+"""What every tenant has: the same tables as the saas blueprint's standard plan."""

@@ -1,0 +1,1 @@
+"""Who the tenants are: the shared part of the rival."""
