@@ -30,6 +30,7 @@ from manor.control.templates.model import Column
 from manor.control.templates.schema_format import SchemaFile
 from manor.errors import EXIT_CODES, Code, ManorError
 from manor.settings_shapes import EnvironFile, ProjectFile
+from manor.typed_input import attribute_docstrings
 
 REFERENCE = Path(__file__).parent / "reference"
 NOTICE = "<!-- Written by docs/generate.py from the code. Do not edit: run `make docs`. -->\n"
@@ -140,9 +141,10 @@ def table(headers: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 def keys_table(model: type[BaseModel], path: str, acted_on: Callable[[str], str]) -> str:
     """One row per key of one model."""
     shapes = shape_of(model)
+    descriptions = attribute_docstrings(model)
     rows = []
-    for name, field in model.model_fields.items():
-        description = field.description or ""
+    for name in model.model_fields:
+        description = descriptions.get(name, "")
         row = (f"`{path}{name}`", type_text(shapes[name]), default_text(model, name), unit_of(description))
         rows.append((*row, cell(description), acted_on(f"{path}{name}")))
     return table(("Key", "Type", "Default", "Unit", "Meaning", "Acted on"), rows)
@@ -203,10 +205,10 @@ prints the same as a JSON Schema for editors.
 
 def described_acted_on(model: type[BaseModel]) -> Callable[[str], str]:
     """For formats whose descriptions say it themselves."""
-    descriptions = {f"{path}{n}": f.description or "" for path, part in walk(model) for n, f in part.model_fields.items()}
+    descriptions = {f"{path}{name}": text for path, part in walk(model) for name, text in attribute_docstrings(part).items()}
 
     def acted_on(path: str) -> str:
-        text = descriptions[path]
+        text = descriptions.get(path, "")
         return LATER if "not acted on yet" in text else "no" if "not acted on" in text else YES
 
     return acted_on
