@@ -11,7 +11,7 @@ from decimal import Decimal
 import pytest
 
 from manor.control.engines.driver import Fill, ServerDriver
-from manor.control.templates.model import BoundDataset, Dataset, Schema, Sql
+from manor.control.templates.model import BoundDataset, Schema, Sql
 from manor.errors import Code, EngineError, ManorError
 from manor.testing.engine_fixtures import EngineFixtures, Make, publication
 from manor.testing.engine_samples import (
@@ -197,15 +197,12 @@ class MakingPromises(EngineFixtures):
     async def test_ids_that_later_rows_bring_along_are_foreseen(
         self, server: ServerDriver, bench: ServerBench, golden: Golden, name: str
     ) -> None:
-        """A golden database that is told of tenants' rows leaves their ids free, and gives none of its own twice."""
+        """A golden database that is told of tenants' numbers leaves their ids free, and gives none of its own twice."""
         schema = sample_schema(bench.list_type, tenant_default="'nobody'")
         shared = (customers_with_ids((1, "shared")), orders((30, 1)))
-        later = (
-            Dataset(table="customers", columns=("id", "name"), rows=((41, "x"), (7, "y"))),
-            Dataset(table="orders", columns=("id", "customer_id"), rows=((5, 41),)),
-        )
+        later = {("customers", "id"): 41, ("orders", "id"): 5}
         spec = replace(golden.spec, database=name, building=f"{name}_building", schema=schema, isolation=())
-        await server.build_golden(replace(spec, rows=shared, tenant_rows=later))
+        await server.build_golden(replace(spec, rows=shared, numbers_taken=later))
         await server.clone(name, f"{name}_a")
         bound = (customers_with_ids((41, "x"), (7, "y")), orders((5, 41)))
         await server.fill(f"{name}_a", Fill(schema=schema, rows=bound))

@@ -133,7 +133,6 @@ def sample_spec(schema: Schema, database: str) -> GoldenSpec:
         building=f"{database}_building",
         schema=schema,
         rows=SHARED_ROWS,
-        tenant_rows=(),
         isolation=isolation(""),
         marker=Marker(catalog=CATALOG, kind="golden", template="sample", digest="d" * 64, operation="suite"),
     )

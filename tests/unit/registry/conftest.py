@@ -43,6 +43,7 @@ def make_template(
         schema=Schema(tables=(table,)),
         shared_rows=(),
         tenant_rows=(dataset,) if rows else (),
+        numbers_taken={},
         isolation=(Isolation(table="users", column="tenant_id", value=scan(isolation)),) if isolation else (),
         database_names={"main": scan(database_name)} if database_name else {},
         config={},

@@ -130,6 +130,19 @@ def test_digests_follow_what_they_cover_and_nothing_else(project) -> None:
     assert len({len(digest) for digest in (*first, *table)}) == 1
 
 
+def test_numbers_that_tenant_rows_bring_along_change_the_golden(project) -> None:
+    """Its sequences stand behind them, so a golden of other numbers would give an id twice."""
+    counted = schema(a="").replace("column_type: INT,", "column_type: INT AUTO_INCREMENT,")
+    project.write({"schema.yaml": counted})
+    project.template({"main@a.dat": "- {id: 7, label: '{T}'}\n- {id: 3, label: '{T}'}\n"})
+    template = project.loaded()
+    assert template.numbers_taken == {("a", "id"): 7}
+    lower = digests(project, {"customer_a/shop/main@a.dat": "- {id: 7, label: '{T}'}\n- {id: 4, label: '{T}'}\n"})
+    assert lower[0] == template.digest
+    higher = digests(project, {"customer_a/shop/main@a.dat": "- {id: 8, label: '{T}'}\n- {id: 3, label: '{T}'}\n"})
+    assert higher[0] != template.digest
+
+
 def test_digests_tell_values_apart_that_look_alike(project) -> None:
     from manor.control.templates.digest import canonical
     from manor.control.templates.model import Sql

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from manor.control.templates.model import BoundDataset, Dataset, Schema
+from manor.control.templates.model import BoundDataset, Schema
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,12 +79,10 @@ class GoldenSpec:
     """Provisional name; renamed to ``database`` last."""
     schema: Schema
     rows: tuple[BoundDataset, ...]
-    tenant_rows: tuple[Dataset, ...]
-    """What tenants will load: not loaded here, but sequences already stand behind the numbers that these rows bring along."""
     isolation: tuple[IsolatedColumn, ...]
     marker: Marker
-    encoding: str = "UTF8"
-    collation: str | None = None
+    numbers_taken: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """By (table, column): the highest number that tenants' rows will bring along; sequences stand behind it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,9 +16,7 @@ def golden_name(catalog: str, digest: str) -> str:
     return f"manor_golden_{catalog}_{digest[:16]}"
 
 
-async def ensure_goldens(
-    runtime: Runtime, server: ServerDriver, templates: Iterable[Template], *, collation: str | None = None
-) -> dict[str, Golden]:
+async def ensure_goldens(runtime: Runtime, server: ServerDriver, templates: Iterable[Template]) -> dict[str, Golden]:
     """The golden of each template by template name, building those that are not there.
 
     Raises the engine's error for a schema that the server does not accept: no target of that template could be made either.
@@ -34,7 +32,7 @@ async def ensure_goldens(
         if golden is None and record is not None and _is_intact(record, present):
             golden = Golden(database=record.database, digest=record.digest, fingerprint=record.fingerprint)
         if golden is None:
-            golden = await _build(runtime, server, template, collation)
+            golden = await _build(runtime, server, template)
         by_digest[template.digest] = goldens[template.name] = golden
     return goldens
 
@@ -44,7 +42,7 @@ def _is_intact(record: GoldenRecord, present: object) -> bool:
     return found is not None and found.marker is not None and found.marker.digest == record.digest and not found.broken
 
 
-async def _build(runtime: Runtime, server: ServerDriver, template: Template, collation: str | None) -> Golden:
+async def _build(runtime: Runtime, server: ServerDriver, template: Template) -> Golden:
     name = golden_name(runtime.catalog.id, template.digest)
     await server.drop_database(name)  # one that the catalog does not vouch for is not trusted
     marker = Marker(
@@ -55,10 +53,9 @@ async def _build(runtime: Runtime, server: ServerDriver, template: Template, col
         building=f"manor_new_{runtime.catalog.id}_golden_{template.digest[:16]}_{operation_token(runtime.operation)}",
         schema=template.schema,
         rows=tuple(bind_dataset(dataset, {}) for dataset in template.shared_rows),
-        tenant_rows=template.tenant_rows,
         isolation=tuple(IsolatedColumn(table=i.table, column=i.column, value="") for i in template.isolation),
         marker=marker,
-        collation=collation,
+        numbers_taken=template.numbers_taken,
     )
     fingerprint = await server.build_golden(spec)
     runtime.telemetry.emit("golden.sealed", runtime.operation, template.name, server=server.name, database=name)

@@ -10,7 +10,7 @@ from manor.control.templates.data_settings import DataSettings
 from manor.control.templates.digest import content_digest, golden_digest
 from manor.control.templates.isolation import isolate
 from manor.control.templates.mapping import TemplateMapping
-from manor.control.templates.model import Dataset, Isolation, Schema, Table, Template, cell_names
+from manor.control.templates.model import Dataset, Isolation, Schema, Table, Template, cell_names, numbers_taken
 from manor.control.templates.ordering import in_order, shared_tables
 from manor.control.templates.rows import DataName, RawRows
 from manor.control.templates.schema_merge import MergedSchema, without_foreign_keys
@@ -59,7 +59,8 @@ def assemble(parts: Parts, *, foreign_keys: bool = True) -> tuple[Template, list
     shared, tenant = data.split()
     own = parts.mappings[0]
     built = schema if foreign_keys else without_foreign_keys(schema)
-    digest = golden_digest(built, shared, isolated.columns)
+    taken = numbers_taken(built, tenant)
+    digest = golden_digest(built, shared, isolated.columns, taken)
     settings_ignored = [key for settings, _ in parts.settings.values() for key in settings.not_acted_on]
     template = Template(
         name=parts.name,
@@ -71,6 +72,7 @@ def assemble(parts: Parts, *, foreign_keys: bool = True) -> tuple[Template, list
         schema=built,
         shared_rows=shared,
         tenant_rows=tenant,
+        numbers_taken=taken,
         isolation=isolated.columns,
         database_names=own.database_names,
         config=own.config,

@@ -131,6 +131,6 @@ def inline_items(declared: str) -> tuple[str, ...]:
 
 
 def numbers_itself(declared: str) -> bool:
-    """Whether the type itself makes the database number the rows (``INT AUTO_INCREMENT``, ``BIGSERIAL``)."""
+    """Whether the type itself makes the database number the rows (``INT AUTO_INCREMENT``, ``BIGSERIAL``, ``… AS IDENTITY``)."""
     words = declared.lower().replace("(", " ").split()
-    return "auto_increment" in words or (bool(words) and words[0] in _SERIAL)
+    return "auto_increment" in words or words[-2:] == ["as", "identity"] or (bool(words) and words[0] in _SERIAL)

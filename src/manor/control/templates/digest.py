@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -20,10 +20,17 @@ FORMAT = "manor-template-1"
 """Changes when the same template must give another digest, because something else is built from it."""
 
 
-def golden_digest(schema: Schema, shared_rows: Iterable[Dataset], isolation: Iterable[Isolation]) -> str:
-    """Hex, 64 characters: schema, shared rows and which columns are isolated, not their values."""
+def golden_digest(
+    schema: Schema,
+    shared_rows: Iterable[Dataset],
+    isolation: Iterable[Isolation],
+    numbers_taken: Mapping[tuple[str, str], int],
+) -> str:
+    """Hex, 64 characters: schema, shared rows, which columns are isolated (not their values), where sequences stand."""
     parts = [schema.tables, schema.views, schema.triggers, [text for _, text in schema.sql], list(shared_rows)]
-    return _hash([FORMAT, canonical(parts), [[column.table, column.column] for column in isolation]])
+    isolated = [[column.table, column.column] for column in isolation]
+    sequences = [[table, column, number] for (table, column), number in sorted(numbers_taken.items())]
+    return _hash([FORMAT, canonical(parts), isolated, sequences])
 
 
 def content_digest(golden: str, tenant_rows: Iterable[Dataset], isolation: Iterable[Isolation]) -> str:

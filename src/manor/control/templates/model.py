@@ -183,6 +183,8 @@ class Template:
     """Rows that are the same for every target: they go into the golden database. Foreign-key order."""
     tenant_rows: tuple[Dataset, ...]
     """Rows that differ per target or are evaluated at creation; loaded after cloning. Foreign-key order."""
+    numbers_taken: Mapping[tuple[str, str], int]
+    """``numbers_taken`` of the tenant rows: where the golden's sequences stand, so that no copy has to touch them."""
     isolation: tuple[Isolation, ...]
     database_names: Mapping[str, Text]
     """``database_config.<instance>.database_name`` where given: must equal the target's name."""
@@ -193,9 +195,28 @@ class Template:
     names: frozenset[str]
     """All variables that the template refers to anywhere."""
     digest: str
-    """SHA-256 (hex) over schema, shared rows and isolation columns: the identity of the golden database."""
+    """SHA-256 (hex) over schema, shared rows, isolation columns and numbers taken: the identity of the golden database."""
     content_digest: str
     """``digest`` and, beyond it, the tenant rows: what a plan's digest covers."""
+
+
+def numbers_taken(schema: Schema, datasets: Iterable[Dataset]) -> dict[tuple[str, str], int]:
+    """The highest number that rows are known to bring for each (table, column) that otherwise numbers its rows itself."""
+    highest: dict[tuple[str, str], int] = {}
+    for dataset in datasets:
+        table = schema.table(dataset.table)
+        for position, name in enumerate(dataset.columns):
+            column = table.column(name) if table else None
+            numbers = [number for row in dataset.rows if (number := _as_number(row[position])) is not None]
+            if column and column.auto_increment and numbers:
+                highest[dataset.table, name] = max(highest.get((dataset.table, name), 1), *numbers)
+    return highest
+
+
+def _as_number(cell: object) -> int | None:
+    if isinstance(cell, str) and cell.isdecimal():
+        return int(cell)
+    return cell if isinstance(cell, int) and not isinstance(cell, bool) else None
 
 
 def varying_columns(datasets: Iterable[Dataset]) -> frozenset[tuple[str, str]]:

@@ -7,7 +7,7 @@ what refers to them; foreign keys are added after all tables, so that tables may
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from manor.control.engines.driver import IsolatedColumn
 from manor.control.engines.postgres.expressions import query_tables, translate_query
@@ -30,7 +30,7 @@ from manor.control.engines.postgres.tables import (
 )
 from manor.control.engines.postgres.triggers import compile_touch, compile_trigger
 from manor.control.engines.postgres.types import translate_type
-from manor.control.templates.model import BoundDataset, Column, Dataset, Schema, Sql, View
+from manor.control.templates.model import BoundDataset, Column, Schema, Sql, View
 from manor.errors import InputError
 from manor.scan import suggest
 
@@ -158,31 +158,16 @@ def grants(group_role: str) -> list[str]:
     ]
 
 
-def sequence_starts(schema: Schema, datasets: Sequence[Dataset]) -> list[str]:
-    """Statements that put identity sequences behind the numbers which rows to be loaded later bring along, as far as these are
-    known now: every copy then starts right, and no copy has to touch its sequences."""
-    highest: dict[tuple[str, str], int] = {}
-    for dataset in datasets:
-        table = schema.table(dataset.table)
-        for position, name in enumerate(dataset.columns):
-            column = table.column(name) if table else None
-            numbers = [number for row in dataset.rows if (number := _as_number(row[position])) is not None]
-            if column and counts_itself(column) and numbers:
-                key = (dataset.table, name)
-                highest[key] = max(highest.get(key, 1), *numbers)
-    return [_start(table, column, number) for (table, column), number in highest.items()]
+def sequence_starts(taken: Mapping[tuple[str, str], int]) -> list[str]:
+    """Statements that put identity sequences behind numbers which rows to be loaded later bring along: every copy then
+    starts right, and no copy has to touch its sequences."""
+    return [_start(table, column, number) for (table, column), number in taken.items()]
 
 
 def _start(table: str, column: str, number: int) -> str:
     # Rows that are there already may bring higher numbers along.
     highest = f"SELECT max({quote_identifier(column)}) FROM {quote_identifier(table)}"  # noqa: S608 - quoted
     return f"SELECT setval({_sequence(table, column)}, greatest({number}, ({highest})))"
-
-
-def _as_number(cell: object) -> int | None:
-    if isinstance(cell, str) and cell.isdecimal():
-        return int(cell)
-    return cell if isinstance(cell, int) and not isinstance(cell, bool) else None
 
 
 def sequence_resets(

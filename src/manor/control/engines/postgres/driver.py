@@ -153,7 +153,7 @@ class PostgresServer:
             for statement in ddl.compile_schema(spec.schema, isolation, version_number=version):
                 await connection.execute(statement.encode())
             await fill_database(connection, Fill(schema=spec.schema, rows=spec.rows, varying=_all_columns(spec.rows)))
-            for statement in (*ddl.sequence_starts(spec.schema, spec.tenant_rows), *ddl.grants(GROUP_ROLE)):
+            for statement in (*ddl.sequence_starts(spec.numbers_taken), *ddl.grants(GROUP_ROLE)):
                 await connection.execute(statement.encode())
         async with self._sessions.inside(spec.building) as connection:
             await connection.execute("VACUUM (ANALYZE)")
@@ -169,14 +169,10 @@ class PostgresServer:
         return fingerprint
 
     async def _create_empty(self, spec: GoldenSpec) -> None:
-        options = [sql.SQL("TEMPLATE template0 ENCODING {}").format(sql.Literal(spec.encoding))]
-        if spec.collation:
-            options.append(sql.SQL("LC_COLLATE {0} LC_CTYPE {0}").format(sql.Literal(spec.collation)))
         async with self._sessions.maintenance() as connection:
-            await connection.execute(
-                sql.SQL("CREATE DATABASE {} {}").format(sql.Identifier(spec.building), sql.SQL(" ").join(options))
-            )
-            await connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(spec.building)))
+            name = sql.Identifier(spec.building)
+            await connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'").format(name))
+            await connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
 
     async def _seal(self, spec: GoldenSpec) -> None:
         names = {"old": sql.Identifier(spec.building), "new": sql.Identifier(spec.database)}
