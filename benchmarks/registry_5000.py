@@ -30,10 +30,11 @@ from pathlib import Path
 from manor.control.operations.fleet import FleetSource, load_fleet
 from manor.control.operations.preview import preview_fleet
 from manor.control.operations.validate import validate_fleet
+from manor.wiring import template_examiner
 project, registry = Path(sys.argv[1]), Path(sys.argv[1]) / sys.argv[2]
 source = FleetSource(project=project, registry=registry, shown_as=sys.argv[2], deployments=["embedded"])
 began = time.perf_counter()
-verdict = validate_fleet(source)
+verdict = validate_fleet(source, template_examiner())
 preview = preview_fleet(load_fleet(source), group=None, limit=5)
 print(json.dumps([time.perf_counter() - began, verdict.ok, preview.total]))
 """

@@ -13,7 +13,7 @@ import os
 import secrets
 import shutil
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from manor.control.engines.embedded.server import EmbeddedServer
     from manor.control.engines.postgres.driver import PostgresServer
     from manor.control.runtime import Runtime, StopSignal
+    from manor.control.templates.model import Template
+    from manor.errors import Finding
 
 STATE_FOLDER = ".manor"
 ANCHOR_FILE = "audit.anchor"
@@ -70,6 +72,13 @@ def embedded_server(project: Project, environment: Environment) -> EmbeddedServe
 
     chosen = dataclasses.asdict(environment.settings.embedded)
     return EmbeddedServer(project.folder, EmbeddedSettings(**chosen))
+
+
+def template_examiner() -> Callable[[Template], list[Finding]]:
+    """Finds what the engine could not make of a template, without a server."""
+    from manor.control.engines.postgres.examine import examine_template
+
+    return examine_template
 
 
 def psql_command(workplace: Workplace, server: str, url: str) -> tuple[str, dict[str, str]]:

@@ -22,7 +22,7 @@ from manor.cli.options import (
 )
 from manor.cli.progress import progress, run_stoppable
 from manor.cli.render import print_document, print_report, print_table, report_format, say, write_report
-from manor.errors import EXIT_BAD_INPUT
+from manor.errors import EXIT_BAD_INPUT, EXIT_REFUSED
 
 if TYPE_CHECKING:
     from manor.control.operations.deploy import DeployRequest
@@ -45,9 +45,11 @@ def multi_tenant() -> None:
 def validate(registry: Path, deployment: str | None) -> None:
     """Check the registry and its templates: everything that is wrong, in one pass, with file:line:column."""
     from manor.control.operations.validate import validate_fleet
+    from manor.wiring import template_examiner
 
     workplace = open_workplace(registry)
-    verdict = validate_fleet(fleet_source(workplace, registry, deployment), also_not_acted_on=workplace.project.not_acted_on)
+    source = fleet_source(workplace, registry, deployment)
+    verdict = validate_fleet(source, template_examiner(), also_not_acted_on=workplace.project.not_acted_on)
     if not print_document(verdict.to_json()):
         for finding in verdict.findings:
             click.echo(f"✗ {finding}")
@@ -56,8 +58,8 @@ def validate(registry: Path, deployment: str | None) -> None:
         for notice in verdict.notices:
             say(f"note: {notice}")
         click.echo(verdict.summary())
-    if verdict.findings:
-        raise Exit(EXIT_BAD_INPUT)
+    if not verdict.ok:
+        raise Exit(EXIT_BAD_INPUT if verdict.findings else EXIT_REFUSED)
 
 
 @multi_tenant.command()

@@ -53,7 +53,8 @@ class Progress:
             done = max(ended, (self._counts["cloned"] + self._counts["filled"]) // 2)
             self._bar.show(done, steps)
         else:
-            self._line(f"{ended}/{self._total} done ({steps})" if steps else f"{ended}/{self._total} done")
+            text = f"{ended}/{self._total} done"
+            self._line(f"{text} ({steps})" if steps else text, always=ended == self._total)
 
     def _line(self, text: str, *, always: bool = False) -> None:
         now = time.monotonic()

@@ -87,8 +87,11 @@ def print_report(report: Report, *, shown: int = 20) -> None:
         click.echo(f"orphan ({orphan.kind}): {orphan.database} on {orphan.server}: {orphan.detail}")
     if len(report.orphans) > shown and not verbose:
         click.echo(f"… and {len(report.orphans) - shown} more orphans; --verbose lists all")
+    tell = click.echo if report.dry_run else say  # what a plan warns of is its result, even for the quiet
     for notice in report.notices:
-        say(f"note: {notice}")
+        tell(f"note: {notice}")
+    for problem in report.problems:
+        click.echo(f"problem: {problem.message}" + (f" ({problem.hint})" if problem.hint else ""))
     click.echo(summary_line(report))
 
 

@@ -117,6 +117,35 @@ def test_everything_that_is_wrong_is_told_in_one_pass(draft: Any) -> None:
     assert {"file", "line", "column", "message", "hint", "severity"} <= document["findings"][0].keys()
 
 
+@pytest.mark.parametrize(
+    ("written", "instead"),
+    [
+        ('column_type: "VARCHAR(100)"', 'column_type: "GEOMETRY"'),
+        ("default_value: \"'user'\"", 'default_value: "user\'"'),
+        ('default_value: "CURRENT_TIMESTAMP"', 'default_value: "CURRENT_TIMESTAMP(("'),
+    ],
+    ids=["type", "quotes", "parentheses"],
+)
+def test_a_schema_that_the_engine_cannot_make(draft: Any, written: str, instead: str) -> None:
+    """`validate` finds it with its place, once for all templates that share it, although no server is asked."""
+    schema = draft.folder / "schema.yaml"
+    text = schema.read_text(encoding="utf-8")
+    assert written in text
+    schema.write_text(text.replace(written, instead, 1), encoding="utf-8")
+    found = [line for line in refuse(draft, "validate").splitlines() if line.startswith("✗ schema.yaml:")]
+    assert len(found) == 1
+    assert re.match(r"✗ schema\.yaml:\d+:\d+: ", found[0])
+
+
+def test_a_setting_that_cannot_be_honoured(draft: Any) -> None:
+    """`validate` ends like the deploy that would refuse it."""
+    draft.edit("database_groups:", "environment_config: {security: {cross_tenant_access: true}}\ndatabase_groups:")
+    told = refuse(draft, "validate", code=3)
+    assert "cross_tenant_access" in told
+    assert "deploy refuses" in told
+    assert "cross_tenant_access" in refuse(draft, code=3)
+
+
 def test_errors_are_json_where_json_is_asked_for(draft: Any) -> None:
     """`--format json` keeps its word in failure: the error object stands on stdout, with the findings in it."""
     draft.edit('template: "common"', 'template: "comon"')

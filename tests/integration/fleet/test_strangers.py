@@ -95,7 +95,7 @@ def test_a_database_that_is_gone_is_an_error_until_recreating_is_asked_for(
     assert others(found, "acme_t_001") == {"skipped"}
     assert ("acme_t_001", "missing") in orphans(document)
     code, document = run(manor, "deploy", "--recreate-missing")
-    assert (code, document["summary"]) == (0, {"success": 1, "skipped": 4})
+    assert (code, document["summary"], orphans(document)) == (0, {"success": 1, "skipped": 4}, set())
     assert fleet_check.problems() == []
 
 

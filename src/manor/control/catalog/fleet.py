@@ -59,10 +59,11 @@ class FleetStore(LedgerStore):
         """Record tenants and databases that are about to be made, as ``pending``; all or none. Safe to repeat.
 
         A record without URL leaves a URL that is there. Raises ``ConflictError`` where a name or role belongs to another
-        tenant, or where a ready database would change its place.
+        tenant, where a ready database would change its place, or where another operation called this one interrupted.
         """
         rows = _rows(batch)
         async with self._link.transaction() as connection:
+            await self._hold(connection, operation_id)
             for part in _parts(rows):
                 await self._refuse_conflicts(connection, part)
                 await self._record(connection, [{**row, "state": "pending"} for row in part], operation_id)
@@ -76,12 +77,14 @@ class FleetStore(LedgerStore):
         ready: Sequence[DatabaseRecord] = (),
         audit: Sequence[AuditEvent] = (),
     ) -> None:
-        """Commit what became of targets in one transaction and two round trips: outcomes, ready databases, audit lines.
+        """Commit what became of targets in one transaction: outcomes, ready databases, audit lines.
 
-        A database that is pending and whose outcome is an error becomes ``failed``. ``operation_id`` must have begun.
+        A database that is pending and whose outcome is an error becomes ``failed``. ``operation_id`` must have begun. Raises
+        ``ConflictError`` where another operation called this one interrupted.
         """
         rows = _rows(ready)
         async with self._link.transaction() as connection:
+            await self._hold(connection, operation_id)
             for part in _parts(_outcome_rows(outcomes)):
                 await connection.execute(query("record_outcomes"), {"operation": operation_id, "batch": safe_json(part)})
             failed = sorted(str(o.target.tenant) for o in outcomes if o.status is Status.ERROR)
@@ -90,6 +93,15 @@ class FleetStore(LedgerStore):
             for part in _parts(rows):
                 await self._record(connection, [{**row, "state": "ready"} for row in part], operation_id)
             await self._append(connection, operation_id, audit)
+
+    async def _hold(self, connection: Connection, operation_id: str) -> None:
+        """Keep others from calling the operation interrupted before this transaction ends: what they then see is complete."""
+        row = await (await connection.execute(query("hold_operation"), {"id": operation_id})).fetchone()
+        if row is not None and row[0] == "interrupted":
+            raise ConflictError(
+                f"another operation has taken over from {operation_id}",
+                hint="nothing more is done here; run the command again once that one has ended",
+            )
 
     async def _record(self, connection: Connection, rows: list[dict[str, Any]], operation_id: str) -> None:
         encrypted = ({**row, "url": self._secrets.encrypt(row["tenant"], row["url"])} for row in rows)

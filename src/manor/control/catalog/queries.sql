@@ -84,6 +84,9 @@ UPDATE manor.operations SET state = %(state)s, summary = %(summary)s::jsonb, fin
 WHERE id = %(id)s
 RETURNING id;
 
+-- hold_operation --
+SELECT state FROM manor.operations WHERE id = %(id)s FOR SHARE;
+
 -- end_sessions --
 SELECT count(*) FILTER (WHERE pg_terminate_backend(pid, 60000)) FROM pg_stat_activity
 WHERE application_name = %(application)s AND datname = current_database() AND usename = current_user AND pid <> pg_backend_pid();

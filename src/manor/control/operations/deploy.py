@@ -70,8 +70,7 @@ async def deploy(runtime: Runtime, fleet: Fleet, request: DeployRequest) -> Repo
             notices=(*notices_of(fleet), *notices),
         )
         await runtime.still_alone()
-        await _end(runtime, report)
-    return report
+        return replace(report, problems=await _end(runtime, report))
 
 
 async def dry_run(runtime: Runtime | None, fleet: Fleet, request: DeployRequest) -> Report:
@@ -92,6 +91,7 @@ async def dry_run(runtime: Runtime | None, fleet: Fleet, request: DeployRequest)
             *notices_of(fleet),
             *(f"deploy would be refused: {f.message}" for f in fleet.resolution.refusals),
             *([f"deploy would be refused without --allow-large-change: {guard.message}"] if guard else []),
+            *(["there is no catalog yet: no server was looked at"] if runtime is None else []),
         ),
     )
 
@@ -162,7 +162,16 @@ async def _begin(runtime: Runtime, fleet: Fleet, plan: Plan, started_at: dt.date
     runtime.telemetry.emit("operation.started", runtime.operation, fleet.source.shown_as)
 
 
-async def _end(runtime: Runtime, report: Report) -> None:
+async def _end(runtime: Runtime, report: Report) -> tuple[Failure, ...]:
+    """Record and anchor the end. What fails here is returned: the targets are done, and their report must appear."""
+    try:
+        await _record_end(runtime, report)
+    except ManorError as error:
+        return (Failure.of(error),)
+    return ()
+
+
+async def _record_end(runtime: Runtime, report: Report) -> None:
     state = "succeeded" if report.exit_code == 0 else "failed"
     event = AuditEvent(actor=runtime.actor, action="deploy.end", subject=report.source, details=report.summary)
     await until_recorded(

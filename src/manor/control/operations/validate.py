@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from manor.control.operations.fleet import FleetSource, read_fleet
+from manor.control.templates.model import Template
 from manor.errors import Finding
 
 
@@ -58,18 +59,23 @@ def finding_json(finding: Finding) -> dict[str, Any]:
     }
 
 
-def validate_fleet(source: FleetSource, *, also_not_acted_on: Sequence[str] = ()) -> Verdict:
-    """Read, resolve, report. Raises ``InputError`` where the registry is no YAML at all."""
+def validate_fleet(
+    source: FleetSource, examine: Callable[[Template], Sequence[Finding]], *, also_not_acted_on: Sequence[str] = ()
+) -> Verdict:
+    """Read, resolve, report. ``examine`` knows what the engine can make of a template. Raises ``InputError`` where the registry
+    is no YAML at all."""
     _, resolution = read_fleet(source)
-    errors = tuple(f for f in resolution.findings if f.severity == "error")
+    errors = {f: None for f in resolution.findings if f.severity == "error"}
+    errors |= {finding: None for template in resolution.templates.values() for finding in examine(template)}
     keys = [*resolution.not_acted_on, *(f"project.yaml: {key}" for key in also_not_acted_on)]
-    notices = [str(f) for f in resolution.findings if f.severity != "error"]
+    places = {finding.place for finding in errors}
+    notices = [str(f) for f in resolution.findings if f.severity != "error" and f.place not in places]
     if keys:
         notices.append(f"accepted, not acted on yet: {', '.join(keys)}")
     return Verdict(
         source=source.shown_as,
         targets=len(resolution.targets),
-        findings=errors,
+        findings=tuple(errors),
         refusals=resolution.refusals,
         notices=tuple(notices),
     )

@@ -47,7 +47,9 @@ def plan_provision(
 ) -> Plan:
     """One step per target. ``declared`` holds the tenant ids of the whole registry, also those that a filter left out."""
     steps = tuple(_step(target, templates[target.template], survey, rules) for target in targets)
-    return Plan(verb="deploy", steps=steps, orphans=_orphans(survey, rules, declared))
+    created = frozenset((s.target.server, s.target.database) for s in steps if s.action is Action.CREATE)
+    orphans = tuple(o for o in _orphans(survey, rules, declared) if (o.server, o.database) not in created)
+    return Plan(verb="deploy", steps=steps, orphans=orphans)
 
 
 def _step(target: Target, template: Template, survey: Survey, rules: Rules) -> Step:

@@ -121,7 +121,6 @@ class WaveBuilder:
         await self.runtime.still_alone()
         await self._together(self._alive(builds), self._publish)
         await self._each([b for b in builds if b.error is not None], self._sweep)
-        await self.runtime.still_alone()
         return await self._record(builds)
 
     def _plan(self, step: Step, template: Template, golden: Golden) -> _Build:
@@ -166,10 +165,14 @@ class WaveBuilder:
         )
 
     async def _take_from_pool(self, builds: Sequence[_Build]) -> None:
+        empty: set[str] = set()
         for build in builds:
+            if build.golden.digest in empty or self.runtime.stop.requested:
+                continue
             taken = await until_recorded(lambda b=build: self.runtime.catalog.pool_take(self.server.name, b.golden.digest))  # type: ignore[misc]
             if taken is None:
-                return
+                empty.add(build.golden.digest)
+                continue
             build.building, build.copied = taken, True
             self._tell("taken", [build])
 

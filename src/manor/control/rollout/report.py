@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from manor.control.steps import Orphan, Outcome, Status, count_statuses
+from manor.control.steps import Failure, Orphan, Outcome, Status, count_statuses
 from manor.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_FAILED
 
 
@@ -26,6 +26,8 @@ class Report:
     orphans: tuple[Orphan, ...] = ()
     notices: tuple[str, ...] = ()
     """Accepted but not acted on, pool fills, and the like: said once, never an error."""
+    problems: tuple[Failure, ...] = ()
+    """What went wrong beside the targets, an audit log that cannot be anchored for one: makes the exit code 1."""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -35,9 +37,9 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 all well, 1 some targets failed, 130 stopped before the end."""
+        """0 all well, 1 some targets failed or there are problems, 130 stopped before the end."""
         statuses = {o.status for o in self.outcomes}
-        if Status.ERROR in statuses or Status.NEEDS_DECISION in statuses:
+        if self.problems or Status.ERROR in statuses or Status.NEEDS_DECISION in statuses:
             return EXIT_SOME_FAILED
         return EXIT_INTERRUPTED if Status.NOT_STARTED in statuses else EXIT_OK
 
@@ -57,6 +59,7 @@ class Report:
             "outcomes": [_outcome_json(outcome) for outcome in self.outcomes],
             "orphans": [{"database": o.database, "server": o.server, "kind": o.kind, "detail": o.detail} for o in self.orphans],
             "notices": list(self.notices),
+            "problems": [_failure_json(problem) for problem in self.problems],
             **self.extra,
         }
 
@@ -75,7 +78,11 @@ def _outcome_json(outcome: Outcome) -> dict[str, Any]:
         "error": None,
     }
     if failure is not None:
-        document["error"] = {"code": str(failure.code), "message": failure.message, "hint": failure.hint}
+        document["error"] = _failure_json(failure)
     if outcome.facts:
         document["facts"] = dict(outcome.facts)
     return document
+
+
+def _failure_json(failure: Failure) -> dict[str, str]:
+    return {"code": str(failure.code), "message": failure.message, "hint": failure.hint}
