@@ -8,6 +8,7 @@ import pytest
 
 from manor.control.engines.driver import IsolatedColumn
 from manor.control.engines.postgres import compile as ddl
+from manor.control.engines.postgres.isolation import compile_isolation
 from manor.control.engines.postgres.quoting import quote_identifier, quote_literal, shorten_name
 from manor.control.templates.model import (
     BoundDataset,
@@ -199,8 +200,9 @@ def test_schema_sql_stands_between() -> None:
     statements = ddl.compile_schema(schema, isolation, version_number=180000)
     order = [_position(statements, start) for start in ('CREATE VIEW "v_a"', text, 'CREATE VIEW "v_from_sql"')]
     assert order == sorted(order)
-    assert statements.index(text) < _position(statements, "CREATE FUNCTION") < len(statements) - 1
-    assert statements[-1] == ddl.compile_isolation(isolation[0])
+    assert statements.index(text) < _position(statements, "CREATE FUNCTION") < len(statements) - 2
+    assert statements[-2] == compile_isolation(isolation[0])
+    assert statements[-1].startswith("ALTER TABLE")
 
 
 def test_extensions_come_first() -> None:
@@ -225,27 +227,40 @@ def test_a_generated_column_has_no_default() -> None:
 @pytest.mark.parametrize("value", ["a", "it's", "back\\slash", "new\nline", '"', "', DROP TABLE t; --", "日本"])
 def test_isolation_is_one_safe_statement(value: str) -> None:
     """The value is data, whatever it looks like."""
-    statement = ddl.compile_isolation(IsolatedColumn(table='t"x', column="c", value=value))
+    statement = compile_isolation(IsolatedColumn(table='t"x', column="c", value=value))
     literal = "'" + value.replace("'", "''") + "'"
     assert statement == (
-        f'ALTER TABLE "t""x" ALTER COLUMN "c" SET DEFAULT {literal}, DROP CONSTRAINT IF EXISTS "manor_tenant_c", '
-        f'ADD CONSTRAINT "manor_tenant_c" CHECK ("c" = {literal})'
+        'CREATE OR REPLACE FUNCTION public."manor_tenant_t""x__c"() RETURNS text '
+        f"LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN {literal}"
     )
 
 
-@pytest.mark.parametrize(
-    ("type_", "value"),
-    [("VARCHAR(9)", ":manor-tenant:"), ("uuid", "00000000-0000-0000-0000-000000000000"), ("BIGINT", "0")],
-)
-def test_placeholder(type_: str, value: str) -> None:
-    """A golden database holds a value that no tenant has."""
-    assert ddl.placeholder(type_) == value
+@pytest.mark.parametrize(("type_", "cast"), [("VARCHAR(9)", ""), ("uuid", "::uuid"), ("BIGINT", "::bigint")])
+def test_default_and_check_call_the_function(type_: str, cast: str) -> None:
+    """A text is not cast, since that would cut a long one in silence."""
+    table = _table("t", Column(name="c", type=type_))
+    isolation = (IsolatedColumn(table="t", column="c", value="x"),)
+    *_, function, alter = ddl.compile_schema(Schema(tables=(table,)), isolation, version_number=180000)
+    assert function == compile_isolation(isolation[0])
+    assert alter.count(f'public."manor_tenant_t__c"(){cast}') == 2
 
 
-def test_no_placeholder_for_other_types() -> None:
+def test_no_isolation_by_other_types() -> None:
     """A tenant's value cannot be a date."""
+    table = _table("t", Column(name="c", type="DATE"))
     with pytest.raises(InputError, match="cannot hold a tenant's value"):
-        ddl.placeholder("DATE")
+        ddl.compile_schema(Schema(tables=(table,)), (IsolatedColumn(table="t", column="c", value="x"),), version_number=180000)
+
+
+def test_isolated_columns_do_not_share_a_function() -> None:
+    """Names that run into each other are refused: one tenant's value would stand for two columns."""
+    tables = (_table("a__b", Column(name="c", type="text")), _table("a", Column(name="b__c", type="text")))
+    isolation = (
+        IsolatedColumn(table="a__b", column="c", value="x"),
+        IsolatedColumn(table="a", column="b__c", value="y"),
+    )
+    with pytest.raises(InputError, match="share"):
+        ddl.compile_schema(Schema(tables=tables), isolation, version_number=180000)
 
 
 def test_long_names_stay_unique() -> None:

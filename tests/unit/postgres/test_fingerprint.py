@@ -37,9 +37,9 @@ def test_long_facts_are_cut_in_the_middle() -> None:
 
 
 def test_parameters_stand_side_by_side() -> None:
-    """Four arrays of equal length, the constraint's name made from the column's."""
-    parameters = fingerprint.fingerprint_parameters([IsolatedColumn(table="t", column="c", value="v")])
-    assert parameters == {"tables": ["t"], "columns": ["c"], "constraints": ["manor_tenant_c"], "values": ["v"]}
+    """Two arrays of equal length; the body is what PostgreSQL prints."""
+    parameters = fingerprint.fingerprint_parameters([IsolatedColumn(table="t", column="c", value="v's")])
+    assert parameters == {"functions": ["manor_tenant_t__c"], "bodies": ["RETURN 'v''s'::text"]}
 
 
 def test_queries_are_free_of_marks() -> None:

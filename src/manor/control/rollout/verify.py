@@ -77,7 +77,7 @@ def drift_problem(record: DatabaseRecord, fingerprint: str, isolated: bool) -> E
     """What is wrong with a database whose fingerprint was just taken, or None."""
     hint = "`manor tenant show TENANT --drift` lists the differences"
     if not isolated:
-        message = f"database {record.database}: the default or check of an isolated column no longer holds this tenant's value"
+        message = f"database {record.database}: the value of an isolated column is not this tenant's"
         return EngineError(message, hint=hint, code=Code.DRIFT)
     if fingerprint != record.fingerprint:
         message = f"database {record.database}: its schema is not the one it was made with"

@@ -11,14 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from manor.control.engines.driver import IsolatedColumn
 from manor.control.engines.postgres.expressions import query_tables, translate_query
-from manor.control.engines.postgres.isolation import (
-    PLACEHOLDER_INTEGER,
-    PLACEHOLDER_TEXT,
-    PLACEHOLDER_UUID,
-    compile_isolation,
-    constraint_name,
-    placeholder,
-)
+from manor.control.engines.postgres.isolation import compile_isolated_column, compile_isolation, function_name, isolated_type
 from manor.control.engines.postgres.quoting import quote_identifier, quote_literal, shorten_name
 from manor.control.engines.postgres.tables import (
     column_types,
@@ -33,18 +26,6 @@ from manor.control.engines.postgres.types import translate_type
 from manor.control.templates.model import BoundDataset, Column, Schema, Sql, View
 from manor.errors import InputError
 from manor.scan import suggest
-
-__all__ = [
-    "PLACEHOLDER_INTEGER",
-    "PLACEHOLDER_TEXT",
-    "PLACEHOLDER_UUID",
-    "compile_isolation",
-    "compile_schema",
-    "constraint_name",
-    "grants",
-    "placeholder",
-    "sequence_resets",
-]
 
 
 def compile_schema(schema: Schema, isolation: Sequence[IsolatedColumn] = (), *, version_number: int) -> list[str]:
@@ -68,7 +49,24 @@ def compile_schema(schema: Schema, isolation: Sequence[IsolatedColumn] = (), *, 
         touched = touched_columns(table, types)
         early += compile_touch(table, touched) if touched else []
     statements += [*early, *(text for _, text in schema.sql), *late]
-    return statements + [compile_isolation(column) for column in isolation]
+    return [*statements, *_isolation(schema, isolation)]
+
+
+def _isolation(schema: Schema, isolation: Sequence[IsolatedColumn]) -> list[str]:
+    counts = Counter(function_name(column) for column in isolation)
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
+        raise InputError(
+            f"two isolated columns would share the function {twice[0]}", hint="rename one of the tables or columns"
+        )
+    return [statement for column in isolation for statement in _isolated(schema, column)]
+
+
+def _isolated(schema: Schema, isolated: IsolatedColumn) -> tuple[str, str]:
+    table = schema.table(isolated.table)
+    column = table.column(isolated.column) if table else None
+    found = isolated_type(column.type if column else "text")
+    return compile_isolation(isolated), compile_isolated_column(isolated, found)
 
 
 def _extensions(found: Iterable[str | None]) -> list[str]:

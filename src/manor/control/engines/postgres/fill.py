@@ -14,6 +14,7 @@ import psycopg
 from manor.control.engines.driver import Fill
 from manor.control.engines.postgres import compile as ddl
 from manor.control.engines.postgres import values
+from manor.control.engines.postgres.isolation import compile_isolation
 from manor.control.templates.model import BoundDataset, Schema, Table
 from manor.errors import Code, EngineError
 
@@ -43,7 +44,7 @@ async def _send(connection: Connection, statements: Sequence[str]) -> None:
 
 
 def _isolation(fill: Fill) -> list[str]:
-    return [ddl.compile_isolation(column) for column in fill.isolation]
+    return [compile_isolation(column) for column in fill.isolation]
 
 
 def _resets(fill: Fill) -> list[str]:

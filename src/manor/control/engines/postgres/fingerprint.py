@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from manor.control.engines.driver import IsolatedColumn
 from manor.control.engines.postgres.fingerprint_facts import FACTS
-from manor.control.engines.postgres.isolation import constraint_name
+from manor.control.engines.postgres.isolation import function_body, function_name
 from manor.control.engines.postgres.quoting import quote_literal
 
 MANOR_TABLES = ("schema_migrations",)
@@ -45,7 +45,7 @@ def fingerprint_query() -> str:
     return f"""{_facts()},
     outcome AS (
         SELECT encode(sha256(convert_to(coalesce(string_agg(line, E'\\n' ORDER BY line), ''), 'UTF8')), 'hex') AS fingerprint,
-               count(proof) = 2 * cardinality(%(tables)s::text[]) AS isolation_ok
+               count(proof) = cardinality(%(functions)s::text[]) AS isolation_ok
         FROM lines
     )
     SELECT CASE WHEN {_restore()} THEN fingerprint END, isolation_ok FROM outcome, settings"""  # noqa: S608 - made of constants
@@ -60,12 +60,10 @@ def describe_query() -> str:
 
 
 def fingerprint_parameters(isolation: Sequence[IsolatedColumn]) -> dict[str, list[str]]:
-    """Named parameters of both queries; in a golden database the columns' values are the placeholders."""
+    """Named parameters of both queries; in a golden database the columns' values are placeholders."""
     return {
-        "tables": [column.table for column in isolation],
-        "columns": [column.column for column in isolation],
-        "constraints": [constraint_name(column.column) for column in isolation],
-        "values": [column.value for column in isolation],
+        "functions": [function_name(column) for column in isolation],
+        "bodies": [function_body(column.value) for column in isolation],
     }
 
 

@@ -34,22 +34,6 @@ WITH settings AS MATERIALIZED (
     JOIN pg_attribute ON attrelid >= :first: AND attrelid = r.oid AND attnum > 0 AND NOT attisdropped
     LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
     WHERE relkind <> 'S'
-), declared AS MATERIALIZED (
-    SELECT attrelid, attnum, d.check_name, format_type(atttypid, -1) AS type, quote_ident(d.name) AS name,
-           CASE WHEN atttypid = 'uuid'::regtype
-                THEN regexp_replace(regexp_replace(lower(d.value), '[{}-]', '', 'g'),
-                                    '^(.{8})(.{4})(.{4})(.{4})(.{12})$', '\1-\2-\3-\4-\5')
-                WHEN atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
-                THEN coalesce(nullif(ltrim(d.value, '0'), ''), '0')
-                ELSE replace(d.value, '''', '''''') END AS value
-    FROM unnest(%(tables)s::text[], %(columns)s::text[], %(constraints)s::text[], %(values)s::text[])
-             AS d (relation, name, check_name, value)
-    JOIN attributes ON nspname = 'public' AND relname = d.relation AND attname = d.name
-), expected AS MATERIALIZED (
-    SELECT attrelid, attnum, check_name, literal,
-           'CHECK ((' || CASE type WHEN 'character varying' THEN '(' || name || ')::text = ''' || value || '''::text'
-                                   ELSE name || ' = ' || literal END || '))' AS check_definition
-    FROM (SELECT *, CASE type WHEN 'integer' THEN value ELSE '''' || value || '''::' || type END AS literal FROM declared) AS d
 ), types AS MATERIALIZED (
     SELECT t.oid, prefix || typname AS name, typowner, typacl, typtype, typbasetype, typtypmod, typnotnull, typdefault
     FROM pg_type t JOIN spaces s ON s.oid = typnamespace
@@ -79,24 +63,21 @@ WITH settings AS MATERIALIZED (
                    SELECT string_agg(relid::text, ' in ') FROM pg_partition_ancestors(oid) WHERE relid <> oid) END]
     FROM relations
     UNION ALL
-    SELECT 'column', relation || '.' || attname, CASE WHEN expression = e.literal THEN 1 END, attacl, ARRAY[
+    SELECT 'column', relation || '.' || attname, NULL, attacl, ARRAY[
                'position=' || position, 'type=' || type,
                CASE WHEN attnotnull THEN 'not null=yes' END,
                CASE attgenerated WHEN '' THEN 'default=' WHEN 's' THEN 'generated, stored=' ELSE 'generated=' END
-                   || CASE WHEN expression = e.literal THEN ':tenant:' ELSE expression END,
+                   || expression,
                'identity=' || nullif(attidentity, '')::text,
                'collation=' || nullif(nullif(attcollation, 0), 'pg_catalog.default'::regcollation)::regcollation,
                'inherited=' || nullif(attinhcount, 0)]
-    FROM attributes a LEFT JOIN expected e ON e.attrelid = a.attrelid AND e.attnum = a.attnum
+    FROM attributes
     UNION ALL
-    SELECT 'constraint', coalesce(relation, contypid::regtype::text) || '.' || conname,
-           CASE WHEN definition = e.check_definition THEN 1 END, NULL,
-           ARRAY['definition=' || CASE WHEN definition = e.check_definition THEN ':tenant:' ELSE definition END]
-    FROM (SELECT conrelid, contypid, conname, r.name AS relation, pg_get_constraintdef(c.oid) AS definition
-          FROM pg_constraint c LEFT JOIN relations r ON r.oid = conrelid
-          WHERE c.oid >= :first: AND contype <> 't' AND (contype <> 'n' OR NOT convalidated)
-            AND (r.oid IS NOT NULL OR contypid IN (SELECT t.oid FROM types t))) AS c
-    LEFT JOIN expected e ON e.attrelid = conrelid AND e.check_name = conname
+    SELECT 'constraint', coalesce(r.name, contypid::regtype::text) || '.' || conname, NULL, NULL,
+           ARRAY['definition=' || pg_get_constraintdef(c.oid)]
+    FROM pg_constraint c LEFT JOIN relations r ON r.oid = conrelid
+    WHERE c.oid >= :first: AND contype <> 't' AND (contype <> 'n' OR NOT convalidated)
+      AND (r.oid IS NOT NULL OR contypid IN (SELECT t.oid FROM types t))
     UNION ALL
     SELECT 'index', replace(indexrelid::regclass::text, 'public.', ''), NULL, NULL, ARRAY[
                'definition=' || pg_get_indexdef(indexrelid),
@@ -125,14 +106,21 @@ WITH settings AS MATERIALIZED (
                'minimum=' || seqmin, 'maximum=' || seqmax, 'cache=' || seqcache, CASE WHEN seqcycle THEN 'cycle=yes' END]
     FROM pg_sequence JOIN relations r ON r.oid = seqrelid
     UNION ALL
-    SELECT 'function', prefix || proname || '(' || pg_get_function_identity_arguments(p.oid) || ')', NULL, proacl, ARRAY[
+    SELECT 'function', prefix || proname || '(' || pg_get_function_identity_arguments(p.oid) || ')',
+           CASE WHEN pg_get_function_sqlbody(p.oid) = e.body THEN 1 END, proacl, ARRAY[
                'owner=' || proowner::regrole,
-               'definition=' || CASE prokind WHEN 'a' THEN (
-                   SELECT concat_ws(',', aggkind, aggnumdirectargs, aggtransfn, aggfinalfn, aggcombinefn, aggserialfn,
-                                    aggdeserialfn, aggmtransfn, aggminvtransfn, aggmfinalfn, aggfinalextra, aggfinalmodify,
-                                    aggsortop::regoperator, aggtranstype::regtype, agginitval, proparallel)
-                   FROM pg_aggregate WHERE aggfnoid = p.oid) ELSE pg_get_functiondef(p.oid) END]
+               'definition=' || CASE
+                   WHEN prokind = 'a' THEN (
+                       SELECT concat_ws(',', aggkind, aggnumdirectargs, aggtransfn, aggfinalfn, aggcombinefn, aggserialfn,
+                                        aggdeserialfn, aggmtransfn, aggminvtransfn, aggmfinalfn, aggfinalextra, aggfinalmodify,
+                                        aggsortop::regoperator, aggtranstype::regtype, agginitval, proparallel)
+                       FROM pg_aggregate WHERE aggfnoid = p.oid)
+                   WHEN pg_get_function_sqlbody(p.oid) = e.body
+                   THEN replace(pg_get_functiondef(p.oid), e.body, 'RETURN :tenant:')
+                   ELSE pg_get_functiondef(p.oid) END]
     FROM pg_proc p JOIN spaces s ON s.oid = pronamespace
+    LEFT JOIN unnest(%(functions)s::text[], %(bodies)s::text[]) AS e (function, body)
+           ON nspname = 'public' AND proname = e.function AND pronargs = 0
     WHERE p.oid >= :first: AND p.oid NOT IN (SELECT objid FROM members WHERE classid = 'pg_proc'::regclass)
     UNION ALL
     SELECT 'type', name, NULL, typacl, ARRAY[
