@@ -22,9 +22,9 @@ from benchmarks.results import render
 BENCHMARKS = (
     "startup",
     "registry_5000",
+    "deploy_ceiling",
     "warm_pool",
     "noop_deploy",
-    "deploy_ceiling",
     "deploy_django_tenants",
     "deploy_replay",
     "copy_strategy",

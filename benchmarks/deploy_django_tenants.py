@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import json
 import os
@@ -13,7 +14,6 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from benchmarks.deploy_ceiling import first_deploy
 from benchmarks.ground import Ground, open_ground
 from benchmarks.measure import SAMPLE_HEADER, Result, Sample, Settings, Spread, Stopwatch, Verdict, alternate, sample_rows
 
@@ -26,7 +26,7 @@ METHOD = f"""\
 *django-tenants*: {TENANTS} tenants in one database, one after the other as its `TenantMixin.save()` makes them: schema,
 migrations (the four tables of the standard plan with their keys, indexes, view and trigger), the same eleven rows by
 bulk_create. Starting Python and migrating the shared tables are not timed. *First deploy*: all databases of the reference
-registry, 50 of which have three tables more, by the whole command on an empty server, catalog and goldens made in it. Both
+registry, 50 of which have three tables more, by the whole command on a new server, catalog and goldens made in it. Both
 count their final CHECKPOINT. The ratio is that of the rates, tenants per second, of one round."""
 
 
@@ -34,9 +34,13 @@ def run(settings: Settings) -> Result:
     """Two ways, alternating."""
     _require_django()
     tenants = 5 if settings.quick else TENANTS
-    with open_ground(settings) as ground:
+    with contextlib.ExitStack() as grounds:
+        ground = grounds.enter_context(open_ground(settings))
         count = len(ground.fleet().targets)
-        legs = {"django-tenants": lambda: django(ground, tenants), "first deploy": lambda: first_deploy(ground)}
+        legs = {
+            "django-tenants": lambda: django(ground, tenants),
+            "first deploy": lambda: grounds.enter_context(open_ground(settings)).first_deploy(),
+        }
         samples = alternate(legs, settings.rounds_or(3))
     pairs = zip(samples["django-tenants"], samples["first deploy"], strict=True)
     faster = Spread.of([(count / ours.seconds) / (tenants / theirs.seconds) for theirs, ours in pairs])

@@ -83,6 +83,11 @@ class Ground:
 
         return asyncio.run(all_of_it())
 
+    def first_deploy(self) -> Sample:
+        """The whole command where nothing is there but the server: catalog and goldens are made in it."""
+        self.wipe()
+        return self.timed(self.deploy)
+
     async def checkpoint(self) -> None:
         """Force one."""
         async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
