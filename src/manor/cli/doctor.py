@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,19 +30,23 @@ def doctor(registry: Path | None, parallel: int | None) -> None:
     from manor.wiring import inspect_servers
 
     workplace = open_workplace(registry)
-    planned, most = 0, parallel or 20
+    declared, most = frozenset[str](), parallel or 20
     if registry is not None:
         from manor.control.operations.fleet import load_fleet
 
         fleet = load_fleet(fleet_source(workplace, registry))
-        planned = len(fleet.targets)
+        declared = fleet.declared
         most = parallel or fleet.registry.operations.batch_settings.max_parallel
 
     async def work() -> list[Examination]:
         async with inspect_servers(workplace) as (servers, catalog):
-            return await examine(servers, catalog, planned=planned, parallel=most)
+            return await examine(servers, catalog, declared=declared, parallel=most)
 
-    found = asyncio.run(work())
+    show_examinations(asyncio.run(work()))
+
+
+def show_examinations(found: Sequence[Examination]) -> None:
+    """Print what was looked at, with hints; exit code 1 where there is a problem."""
     if not print_document([e.to_json() for e in found]):
         print_table(("", "server", "subject", "finding"), [(_SIGNS[e.verdict], e.server, e.subject, e.message) for e in found])
         for e in found:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from manor.cli.failures import Exit
-from manor.cli.options import open_project, with_global_options
+from manor.cli.options import open_project, open_workplace, with_global_options
 from manor.cli.render import print_document, say
 from manor.errors import EXIT_UNREACHABLE, InputError, RefusedError
 
 if TYPE_CHECKING:
     from manor.control.engines.embedded.server import EmbeddedServer, ServerStatus
+    from manor.control.operations.doctor import Examination
 
 
 @click.group()
@@ -91,6 +92,26 @@ def status() -> None:
 def logs(lines: int) -> None:
     """Print the end of its log."""
     click.echo(_embedded().logs(lines))
+
+
+@server.command()
+@with_global_options
+def doctor() -> None:
+    """Look for files that a crash left behind, with their size."""
+    import asyncio
+
+    from manor.cli.doctor import show_examinations
+    from manor.control.operations.doctor import stray_files
+    from manor.wiring import inspect_servers
+
+    _embedded()
+    workplace = open_workplace()
+
+    async def work() -> list[Examination]:
+        async with inspect_servers(workplace) as (servers, _):
+            return [found for server in servers for found in stray_files(server.name, await server.stray_folders())]
+
+    show_examinations(asyncio.run(work()))
 
 
 @server.command()

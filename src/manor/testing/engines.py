@@ -65,6 +65,10 @@ class ServerDriverSuite(MakingPromises):
         async with bench.session(tenant.url), bench.session(tenant.url):
             assert (await server.facts()).used_connections >= before + 2
 
+    async def test_a_server_that_never_crashed_has_no_stray_folders(self, server: ServerDriver) -> None:
+        """Or this login may not look; never a database's own folder."""
+        assert not await server.stray_folders()
+
     async def test_databases_come_with_their_markers(self, server: ServerDriver, make: Make) -> None:
         """A marker is read back as it was written; a database that Manor did not mark has none."""
         awkward = marker("tenant", tenant=f"acme/standard/{AWKWARD_TEXT}", digest="0" * 64, operation="op")

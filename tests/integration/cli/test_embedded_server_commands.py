@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,22 @@ def test_start_status_logs_stop_destroy(draft: Any) -> None:
     finally:
         draft("server", "destroy", "--confirm")
     assert draft.json("server", "status", code=4)["state"] == "absent"
+
+
+def test_files_that_a_crash_left_behind_are_named_with_their_size(draft: Any) -> None:
+    """`server doctor` and `doctor` name the folder that no database refers to, and take no young one for a stray."""
+    try:
+        base = Path(draft.json("server", "start")["data_directory"]) / "base"
+        assert [e["verdict"] for e in draft.json("server", "doctor")] == ["ok"]
+        for name, age in (("99999", 3600), ("99998", 0)):
+            (base / name).mkdir(mode=0o755)
+            (base / name / "1259").write_bytes(bytes(2_000_000))
+            os.utime(base / name, (time.time() - age, time.time() - age))
+        for words in (("server", "doctor"), ("doctor",)):
+            found = [e["message"] for e in draft.json(*words) if e["subject"] == "files"]
+            assert found == ["base/99999: 2.0 MB that no database refers to, left by a crash of the server"]
+    finally:
+        draft("server", "destroy", "--confirm")
 
 
 @pytest.mark.parametrize("verb", ["stop", "logs"])

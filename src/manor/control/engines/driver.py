@@ -120,13 +120,22 @@ class HealthFacts:
 
     fingerprint: str
     isolation_ok: bool
-    """Defaults and checks of the isolated columns hold this tenant's value."""
+    """The isolated columns hold this tenant's values."""
     bytes: int
     connections: int
     reaches_other: bool
     """The isolation probe got into the other tenant's database: the worst finding there is."""
     probed: str | None
     """The database that the probe tried, or None where there was no other."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrayFolder:
+    """Files on the server that belong to no database: lost space, nobody's data."""
+
+    path: str
+    """Relative to the server's data directory."""
+    bytes: int
 
 
 class ServerDriver(Protocol):
@@ -145,6 +154,10 @@ class ServerDriver(Protocol):
 
     async def roles(self) -> frozenset[str]:
         """Names of all roles."""
+        ...
+
+    async def stray_folders(self) -> list[StrayFolder] | None:
+        """What crashes of the server left on its disk; None where this login may not look there."""
         ...
 
     async def end_sessions(self, operation: str) -> int:

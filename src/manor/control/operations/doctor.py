@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from manor.control.catalog.catalog import Catalog
-from manor.control.engines.driver import ServerDriver, ServerFacts
+from manor.control.engines.driver import ServerDriver, ServerFacts, StrayFolder
 from manor.control.operations.rights import missing_rights, rights_hint
 from manor.control.operations.survey import look
 from manor.control.provision.plan import ServerLook
@@ -42,19 +42,20 @@ class Examination:
 
 
 async def examine(
-    servers: Iterable[ServerDriver], catalog: Catalog | ManorError | None, *, planned: int, parallel: int
+    servers: Iterable[ServerDriver], catalog: Catalog | ManorError | None, *, declared: frozenset[str], parallel: int
 ) -> list[Examination]:
-    """Every server in turn. ``catalog``: None where there is none yet, or why it cannot be read; ``planned``: databases that a
-    deploy would add at most; ``parallel``: its connections."""
+    """Every server in turn. ``catalog``: None where there is none yet, or why it cannot be read; ``declared``: tenant ids
+    that a deploy would look at; ``parallel``: its connections."""
     found: list[Examination] = []
-    catalog_id, pooled = "", set[str]()
+    catalog_id, pooled, planned = "", set[str](), len(declared)
     if isinstance(catalog, ManorError):
         found.append(_finding("", "catalog", "problem", str(catalog), catalog.hint))
     elif catalog is not None:
         catalog_id, pooled = catalog.id, {warm.database for warm in await catalog.pool_list()}
+        planned = len(declared - {str(record.tenant) for record in await catalog.databases(state="ready")})
     for server in servers:
         try:
-            facts, seen = await server.facts(), await look(server)
+            facts, seen, strays = await server.facts(), await look(server), await server.stray_folders()
         except ManorError as error:
             found.append(_problem(server, "connection", str(error), error.hint))
             continue
@@ -62,7 +63,25 @@ async def examine(
         found += _connections(server, facts, parallel)
         found += _disk(server, facts, planned)
         found += _cleanliness(server, seen, catalog_id, pooled)
+        found += stray_files(server.name, strays)
     return found
+
+
+def stray_files(server: str, strays: Sequence[StrayFolder] | None) -> list[Examination]:
+    """One warning per folder that no database refers to, with its size."""
+    if strays is None:
+        return []
+    found = [
+        _finding(
+            server,
+            "files",
+            "warning",
+            f"{stray.path}: {stray.bytes / 1e6:.1f} MB that no database refers to, left by a crash of the server",
+            "after a backup, stop the server and remove the folder from its data directory",
+        )
+        for stray in strays
+    ]
+    return found or [_finding(server, "files", "ok", "every folder belongs to a database")]
 
 
 def _finding(server: str, subject: str, verdict: str, message: str, hint: str = "") -> Examination:

@@ -25,6 +25,7 @@ from manor.control.engines.driver import (
     Marker,
     Publication,
     ServerFacts,
+    StrayFolder,
 )
 from manor.control.engines.postgres import compile as ddl
 from manor.control.engines.postgres.fill import fill_database
@@ -33,6 +34,7 @@ from manor.control.engines.postgres.isolation import placeholder
 from manor.control.engines.postgres.marker import read_marker, write_marker
 from manor.control.engines.postgres.scram import scram_verifier
 from manor.control.engines.postgres.session import APPLICATION_PREFIX, Sessions, tenant_url
+from manor.control.engines.postgres.strays import find_strays
 from manor.control.templates.model import BoundDataset
 from manor.errors import Code, EngineError, ManorError, UnsupportedError
 
@@ -46,7 +48,9 @@ _FACTS = """
 SELECT current_setting('server_version'), current_setting('server_version_num')::int, current_user,
        r.rolsuper, r.rolcreatedb OR r.rolsuper, r.rolcreaterole OR r.rolsuper,
        coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false),
-       current_setting('max_connections')::int,
+       current_setting('max_connections')::int - CASE WHEN r.rolsuper THEN 0 ELSE
+           current_setting('superuser_reserved_connections')::int
+           + coalesce(current_setting('reserved_connections', true), '0')::int END,
        (SELECT count(*) FROM pg_stat_activity WHERE coalesce(backend_type, 'client backend') = 'client backend' AND datid > 0),
        current_setting('max_prepared_transactions')::int, pg_backend_pid(),
        CASE WHEN r.rolsuper THEN current_setting('data_directory') END
@@ -115,6 +119,12 @@ class PostgresServer:
         async with self._sessions.maintenance() as connection:
             rows = await (await connection.execute("SELECT rolname FROM pg_roles")).fetchall()
         return frozenset(row[0] for row in rows)
+
+    async def stray_folders(self) -> list[StrayFolder] | None:
+        if not (await self.facts()).superuser:
+            return None
+        async with self._sessions.maintenance() as connection:
+            return await find_strays(connection)
 
     async def end_sessions(self, operation: str) -> int:
         # pg_terminate_backend with a timeout returns once the process is gone; it may be in the middle of copying files.
