@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import importlib.util
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import psycopg
@@ -19,15 +21,22 @@ from benchmarks.measure import SAMPLE_HEADER, Result, Sample, Settings, Spread, 
 
 TARGET = 4.5
 TENANTS = 30
+JUDGED = "django-tenants, same tables"
+PEERS: dict[str, tuple[str, ...]] = {
+    JUDGED: (),
+    "django-tenants, with contenttypes": ("django.contrib.contenttypes",),
+    "django-tenants, with auth": ("django.contrib.contenttypes", "django.contrib.auth"),
+}
 DATABASE = "django_peer"
 PYTHON = os.environ.get("MANOR_BENCH_DJANGO_PYTHON", sys.executable)
 """Where Django is installed: `tools/set_up.sh bench` puts it into our own environment."""
 METHOD = f"""\
 *django-tenants*: {TENANTS} tenants in one database, one after the other as its `TenantMixin.save()` makes them: schema,
 migrations (the four tables of the standard plan with their keys, indexes, view and trigger), the same eleven rows by
-bulk_create. Starting Python and migrating the shared tables are not timed. *First deploy*: all databases of the reference
-registry, 50 of which have three tables more, by the whole command on a new server, catalog and goldens made in it. Both
-count their final CHECKPOINT. The ratio is that of the rates, tenants per second, of one round."""
+bulk_create. Three set-ups: with nothing but these tables; with contenttypes, which its documentation wants in every tenant;
+with contenttypes and auth. Starting Python and migrating the shared tables are not timed. *First deploy*: all databases of
+the reference registry, 50 of which have three tables more, by the whole command on a new server, catalog and goldens made in
+it. Both count their final CHECKPOINT. The ratio is that of the rates, tenants per second, of one round."""
 
 
 def run(settings: Settings) -> Result:
@@ -38,26 +47,31 @@ def run(settings: Settings) -> Result:
         ground = grounds.enter_context(open_ground(settings))
         count = len(ground.fleet().targets)
         legs = {
-            "django-tenants": lambda: django(ground, tenants),
+            **{name: functools.partial(django, ground, tenants, apps) for name, apps in PEERS.items()},
             "first deploy": lambda: grounds.enter_context(open_ground(settings)).first_deploy(),
         }
         samples = alternate(legs, settings.rounds_or(3))
-    pairs = zip(samples["django-tenants"], samples["first deploy"], strict=True)
-    faster = Spread.of([(count / ours.seconds) / (tenants / theirs.seconds) for theirs, ours in pairs])
+    faster = {name: _faster(samples[name], tenants, samples["first deploy"], count) for name in PEERS}
     verdict = Verdict(
         what="deploy against django-tenants, tenants per second",
         target=f"≥ {TARGET}×",
-        measured=faster.show(),
-        reached=faster.middle >= TARGET,
+        measured=faster[JUDGED].show(),
+        reached=faster[JUDGED].middle >= TARGET,
     )
-    counts = {"django-tenants": tenants, "first deploy": count}
+    counts = {**dict.fromkeys(PEERS, tenants), "first deploy": count}
     return Result(
         title="Deploy against django-tenants",
         method=METHOD,
         header=SAMPLE_HEADER,
         rows=[row for name, taken in samples.items() for row in sample_rows({name: taken}, count=counts[name])],
         verdicts=[verdict],
+        remarks=[f"first deploy / {name}, tenants per second: {spread.show()}" for name, spread in faster.items()],
     )
+
+
+def _faster(theirs: Sequence[Sample], their_count: int, ours: Sequence[Sample], our_count: int) -> Spread:
+    pairs = zip(theirs, ours, strict=True)
+    return Spread.of([(our_count / mine.seconds) / (their_count / other.seconds) for other, mine in pairs])
 
 
 def _require_django() -> None:
@@ -65,14 +79,14 @@ def _require_django() -> None:
         raise SystemExit("django-tenants is not installed: run `make bench`, or `tools/set_up.sh bench` once")
 
 
-def django(ground: Ground, tenants: int) -> Sample:
+def django(ground: Ground, tenants: int, apps: Sequence[str]) -> Sample:
     """A fresh database each time. The rival times itself; the checkpoint after it is added."""
     ground.wipe()
     with psycopg.connect(ground.url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {DATABASE}")
         connection.execute("CHECKPOINT")
     where = conninfo_to_dict(ground.url)
-    command = [PYTHON, "-m", "benchmarks.django_peer", str(where["host"]), str(where["user"]), DATABASE, str(tenants)]
+    command = [PYTHON, "-m", "benchmarks.django_peer", str(where["host"]), str(where["user"]), DATABASE, str(tenants), *apps]
     watch = Stopwatch(ground.postmaster)
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent)
     told = json.loads(done.stdout)

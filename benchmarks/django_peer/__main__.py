@@ -1,6 +1,6 @@
 """Makes tenants with django-tenants, one after the other as it does it, and prints the seconds as JSON.
 
-``python -m benchmarks.django_peer HOST USER DATABASE TENANTS``; the database exists and is empty.
+``python -m benchmarks.django_peer HOST USER DATABASE TENANTS [APP …]``; the database exists and is empty.
 Making the shared tables is not timed.
 """
 
@@ -15,8 +15,8 @@ from benchmarks.django_peer.project import configure
 
 def main() -> None:
     """Migrate the shared part, then create and fill every tenant."""
-    host, user, database, tenants = sys.argv[1:]
-    configure(host=host, user=user, database=database)
+    host, user, database, tenants, *apps = sys.argv[1:]
+    configure(host=host, user=user, database=database, apps=apps)
     from django.core.management import call_command
     from django_tenants.utils import schema_context
 

@@ -6,10 +6,11 @@ import django
 from django.conf import settings
 
 
-def configure(*, host: str, user: str, database: str) -> None:
-    """Make Django ready for one database; ``host`` is the folder of the server's socket."""
-    shared = ["django_tenants", "django.contrib.contenttypes", "benchmarks.django_peer.tenants"]
-    own = ["benchmarks.django_peer.shop"]
+def configure(*, host: str, user: str, database: str, apps: list[str]) -> None:
+    """Make Django ready for one database; ``host`` is the folder of the server's socket, ``apps`` are each tenant's beside the
+    shop."""
+    shared = ["django_tenants", *apps, "benchmarks.django_peer.tenants"]
+    own = [*apps, "benchmarks.django_peer.shop"]
     settings.configure(
         DATABASES={
             "default": {
@@ -23,7 +24,7 @@ def configure(*, host: str, user: str, database: str) -> None:
         DATABASE_ROUTERS=("django_tenants.routers.TenantSyncRouter",),
         SHARED_APPS=shared,
         TENANT_APPS=own,
-        INSTALLED_APPS=[*shared, *own],
+        INSTALLED_APPS=[*shared, *(app for app in own if app not in shared)],
         TENANT_MODEL="tenants.Customer",
         TENANT_DOMAIN_MODEL="tenants.Domain",
         DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
