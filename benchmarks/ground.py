@@ -28,7 +28,7 @@ from manor.control.runtime import Runtime
 from manor.control.steps import Target
 from manor.settings import find_project, load_environment
 from manor.telemetry import Telemetry
-from manor.wiring import ANCHOR_FILE, Workplace, embedded_server, open_runtime
+from manor.wiring import ANCHOR_FILE, Workplace, embedded_server, open_runtime, template_examiner
 
 REGISTRY = "customer_a/tenant_registry.yaml"
 PARALLEL = 20
@@ -49,7 +49,7 @@ class Ground:
 
     def fleet(self) -> Fleet:
         """Registry and templates, read anew as every command does."""
-        return load_fleet(self.source)
+        return load_fleet(self.source, template_examiner())
 
     async def deploy(self, request: DeployRequest | None = None) -> None:
         """The whole command as the library does it, from reading the registry to closing the last connection."""

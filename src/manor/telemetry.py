@@ -14,8 +14,8 @@ class Event:
     ``kind`` is ``operation.planned|started|recorded|ended``, ``audit.anchored``; ``operation.interrupted`` (a dead one was
     found) and ``leftover.dropped``; ``golden.sealed|built``, ``wave.started``, ``roles.created``; ``target.<step>`` with the
     steps ``intent``, ``taken`` (from the pool), ``cloned``, ``restricted``, ``filled``, ``published``, ``unlocked`` (its role
-    has the recorded password), ``recorded``, ``ended``; or ``pool.cloned|restricted|filled``. Each is told after the fact, so
-    that a test can kill at every boundary.
+    has the recorded password), ``recorded``, ``ended``; or ``pool.cloned|restricted|filled|dropped``. Each is told after the
+    fact, so that a test can kill at every boundary.
     """
 
     kind: str

@@ -22,7 +22,7 @@ from manor.cli.options import (
 )
 from manor.cli.progress import progress, run_stoppable
 from manor.cli.render import print_document, print_report, print_table, report_format, say, write_report
-from manor.errors import EXIT_BAD_INPUT, EXIT_REFUSED
+from manor.errors import EXIT_BAD_INPUT, EXIT_REFUSED, EXIT_SOME_FAILED, InputError
 
 if TYPE_CHECKING:
     from manor.control.operations.deploy import DeployRequest
@@ -110,12 +110,13 @@ def deploy(
     """Create every declared database that is not there yet, and prove those that are."""
     from manor.control.operations.deploy import DeployRequest
     from manor.control.operations.fleet import load_fleet
+    from manor.wiring import template_examiner
 
     if report is not None:
         report_format(report)
     with progress(quiet=current().quiet) as display:
         workplace = open_workplace(registry, hooks=(display,))
-        fleet = load_fleet(fleet_source(workplace, registry, deployment))
+        fleet = load_fleet(fleet_source(workplace, registry, deployment), template_examiner())
         request = DeployRequest(
             group=group,
             limit=limit,
@@ -161,8 +162,12 @@ def _dry_run(workplace: Workplace, fleet: Fleet, request: DeployRequest) -> Repo
 
 
 def _finish(result: Report, path: Path | None) -> None:
-    write_report(result, path)
     print_report(result)
+    try:
+        write_report(result, path)
+    except InputError as error:  # the work is done: what was wrong with the file must not look like bad input
+        click.echo(f"problem: {error}", err=True)
+        raise Exit(result.exit_code or EXIT_SOME_FAILED) from error
     if result.exit_code:
         raise Exit(result.exit_code)
 

@@ -19,6 +19,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from manor.control.catalog.catalog import Catalog
 from manor.control.catalog.chain import Anchor, ChainCheck, Head, SealedEntry, genesis
@@ -55,11 +56,10 @@ class AnchorFile:
         self._ship = ship
 
     def read(self, catalog: str) -> Iterator[Anchor]:
-        """Anchors of one catalog, ascending, streamed. Raises ``CatalogError`` with a place for a line that is none."""
-        if not self.path.exists():
-            return
+        """Anchors of one catalog, ascending, streamed. Raises ``CatalogError`` with a place for a line that is none, and for a
+        file that cannot be read."""
         newest = 0
-        with self.path.open("rb") as file:
+        with self._opened() as file:
             for number, line in enumerate(file, start=1):
                 anchor = self._parse(line, number) if line.endswith(b"\n") else None
                 if anchor is None or anchor.catalog != catalog:
@@ -70,10 +70,8 @@ class AnchorFile:
                 yield anchor
 
     def last(self, catalog: str) -> Anchor | None:
-        """The newest anchor of one catalog, read from the file's end."""
-        if not self.path.exists():
-            return None
-        with self.path.open("rb") as file:
+        """The newest anchor of one catalog, read from the file's end. Raises like ``read``."""
+        with self._opened() as file:
             found = (self._parse(line, 0) for line in _lines_backwards(file.fileno()))
             return next((anchor for anchor in found if anchor.catalog == catalog), None)
 
@@ -100,6 +98,19 @@ class AnchorFile:
             raise CatalogError(f"cannot write the anchor {self.path}: {error.strerror}") from error
         if self._ship is not None:
             self._ship(line)
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[BinaryIO]:
+        """The file for reading; empty where there is none yet."""
+        try:
+            with (self.path if self.path.exists() else Path(os.devnull)).open("rb") as file:
+                yield file
+        except OSError as error:
+            raise CatalogError(
+                f"the anchors cannot be read: {error.strerror}",
+                place=Place(str(self.path)),
+                hint="make it a file that the account running manor can read, or restore it from its copy",
+            ) from error
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[int]:

@@ -83,7 +83,7 @@ class Step:
     changes: str = ""
     """For a conflict with what was recorded: ``name``, ``server`` or ``template``."""
     content_digest: str = ""
-    """Digest of all that would go into the database: schema, rows, isolation value."""
+    """Digest of the template's content: schema, rows, isolation values, with variables where the target's values go."""
 
     @property
     def id(self) -> str:
@@ -114,8 +114,9 @@ class Plan:
     def digest(self) -> str:
         """Same steps over the same content on the same servers, same digest; hex, 64 characters."""
         lines = [
-            [s.action, str(s.target.tenant), s.target.database, s.target.server, s.target.template, s.content_digest]
+            [s.action, str(t.tenant), t.database, t.server, t.template, s.content_digest, sorted(t.variables.items())]
             for s in self.steps
+            for t in [s.target]
         ]
         text = json.dumps([self.verb, lines], ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()

@@ -47,6 +47,25 @@ class MakingPromises(EngineFixtures):
         with pytest.raises(ManorError):
             await server.fingerprint(golden.spec.database, golden.spec.isolation)
 
+    async def test_a_golden_database_holds_no_rows_of_nobody(self, server: ServerDriver, golden: Golden, name: str) -> None:
+        """A row of an isolated table in a golden would be every tenant's and no tenant's; nothing is left of the try."""
+        spec = replace(golden.spec, database=name, building=f"{name}_building", rows=(customers("smuggled"),))
+        with pytest.raises(EngineError, match="customers") as error:
+            await server.build_golden(spec)
+        assert error.value.code is Code.BAD_INPUT
+        assert not error.value.transient
+        assert not {name, spec.building} & (await server.databases()).keys()
+
+    async def test_a_role_that_manor_did_not_make_is_left_alone(
+        self, server: ServerDriver, bench: ServerBench, name: str
+    ) -> None:
+        """It does not get the tenant's password, and none of the others of the same call is made."""
+        await bench.ask(bench.admin_url("postgres"), f"CREATE ROLE {name}_stranger")
+        with pytest.raises(EngineError, match=f"{name}_stranger") as error:
+            await server.create_roles([new_login(f"{name}_a"), new_login(f"{name}_stranger")])
+        assert error.value.code is Code.CONFLICT
+        assert f"{name}_a" not in await server.roles()
+
     async def test_build_golden_returns_the_fingerprint_that_its_copies_have(
         self, server: ServerDriver, golden: Golden, make: Make
     ) -> None:
@@ -104,7 +123,11 @@ class MakingPromises(EngineFixtures):
         login = new_login(name)
         await server.create_roles([login])
         await server.clone(golden.spec.database, name)
+        for url in (server.url(name, login), bench.admin_url(name)):
+            with pytest.raises(bench.refused):  # its shared rows could be changed before anything is marked
+                await bench.ask(url, "SELECT 1")
         await server.restrict({name: marker("building", tenant="t", operation="op")})
+        assert await bench.ask(bench.admin_url(name), "SELECT 1") == [(1,)]
         with pytest.raises(bench.refused):
             await bench.ask(server.url(name, login), "SELECT 1")
         assert (await server.databases())[name].marker == marker("building", tenant="t", operation="op")
@@ -204,6 +227,7 @@ class MakingPromises(EngineFixtures):
         spec = replace(golden.spec, database=name, building=f"{name}_building", schema=schema, isolation=())
         await server.build_golden(replace(spec, rows=shared, numbers_taken=later))
         await server.clone(name, f"{name}_a")
+        await server.restrict({f"{name}_a": marker("building")})
         bound = (customers_with_ids((41, "x"), (7, "y")), orders((5, 41)))
         await server.fill(f"{name}_a", Fill(schema=schema, rows=bound))
         url = bench.admin_url(f"{name}_a")
@@ -218,6 +242,7 @@ class MakingPromises(EngineFixtures):
     ) -> None:
         """Filling is one transaction: neither earlier rows nor the isolation value stay."""
         await server.clone(golden.spec.database, name)
+        await server.restrict({name: marker("building")})
         good = many_customers() if bulk else customers("x", "y")
         rows = (good, BoundDataset(table="orders", columns=("customer_id",), rows=((-1,),)))
         with pytest.raises(ManorError) as error:

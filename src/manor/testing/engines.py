@@ -189,6 +189,7 @@ class ServerDriverSuite(MakingPromises):
         """A dead operation's statement is broken off and its sessions are gone on return; other operations' stay."""
         dead, alive = connect(f"{name} dead"), connect(f"{name} alive")
         await server.clone(golden.spec.database, name)
+        await server.restrict({name: marker("building")})
         await alive.facts()
         work = asyncio.ensure_future(dead.fill(name, slow_fill(bench, golden)))
         await settled(lambda: busy(bench, f"{name} dead", 1))
@@ -208,6 +209,7 @@ class ServerDriverSuite(MakingPromises):
         bounded = connect(operation, budget)
         for number in range(budget):
             await server.clone(golden.spec.database, f"{name}_{number}")
+            await server.restrict({f"{name}_{number}": marker("building")})
         await asyncio.gather(*(bounded.databases() for _ in range(4 * budget)))
         work = [asyncio.ensure_future(bounded.fill(f"{name}_{n}", slow_fill(bench, golden))) for n in range(budget)]
         await settled(lambda: busy(bench, operation, budget))

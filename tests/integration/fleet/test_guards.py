@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 from collections.abc import Callable
@@ -11,6 +12,9 @@ from typing import Any
 
 import psycopg
 import pytest
+
+from manor.control.rollout.waves import waves
+from manor.telemetry import Event
 
 REGISTRY = ("--registry", "customer_a/tenant_registry.yaml")
 Manor = Callable[..., "CompletedProcess[str]"]
@@ -119,3 +123,22 @@ def test_rows_that_the_server_refuses_fail_their_own_group_by_name(
     data.write_text(right, encoding="utf-8")
     assert deploy(manor)[1]["summary"] == {"success": 4, "skipped": 1}
     assert fleet_check.problems() == []
+
+
+def test_after_a_stop_no_further_wave_is_begun(driver: Any, registry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is under way is finished; the rest is named as not started, and nothing is made for it."""
+    monkeypatch.setattr("manor.control.operations.deploy.waves", functools.partial(waves, size=2))
+    stops: list[Any] = []
+    begun = 0
+
+    def stop(event: Event) -> None:
+        nonlocal begun
+        begun += event.kind == "wave.started"
+        if event.kind == "target.filled":
+            stops[0].stop.set()
+
+    report = driver.deploy_once(registry, stop, wrap=lambda runtime: stops.append(runtime) or runtime)
+    assert begun == 1
+    assert report.summary == {"success": 2, "not_started": 3}
+    assert report.exit_code == 130
+    assert driver.deploy_once(registry).summary == {"success": 3, "skipped": 2}

@@ -107,6 +107,20 @@ def test_a_deploy_killed_while_it_takes_from_the_warm_pool_is_made_whole_by_the_
     assert fleet_check.problems(pool=2) == []
 
 
+def test_a_warm_pool_shrinks_to_its_size(driver: Any, registry: Path, fleet_check: Any) -> None:
+    """Copies beyond it are dropped by the next deploy, down to none."""
+    with_pool(registry, tenants=1)
+    converge(driver, registry)
+    text = registry.read_text(encoding="utf-8")
+    registry.write_text(text.replace("warm_pool: 2", "warm_pool: 1"), encoding="utf-8")
+    converge(driver, registry)
+    assert fleet_check.problems(pool=1) == []
+    registry.write_text(text.replace("warm_pool: 2", "warm_pool: 0"), encoding="utf-8")
+    converge(driver, registry)
+    assert fleet_check.recorded().pool == ()
+    assert fleet_check.problems() == []
+
+
 @pytest.mark.parametrize(("kind", "occurrence"), CLEANING_UP)
 def test_a_deploy_killed_while_it_cleans_up_after_a_killed_one_is_made_whole_by_the_next(
     driver: Any, registry: Path, fleet_check: Any, kind: str, occurrence: int

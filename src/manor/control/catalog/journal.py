@@ -53,9 +53,12 @@ class JournalStore(LedgerStore):
         Returns how many sessions there were."""
         return int((await self._link.rows(query("end_sessions"), {"application": operation_id}))[0][0])
 
-    async def mark_interrupted(self, operation_id: str) -> None:
-        """Record that a running operation died. Safe to repeat; a finished one stays as it is."""
-        await self._link.run(query("mark_interrupted"), {"id": operation_id})
+    async def mark_interrupted(self, operation_id: str, *, found_by: str = "", audit: Sequence[AuditEvent] = ()) -> None:
+        """Record that a running operation died, and who found it, in one transaction. Safe to repeat; a finished one stays as
+        it is."""
+        async with self._link.transaction() as connection:
+            await connection.execute(query("mark_interrupted"), {"id": operation_id})
+            await self._append(connection, found_by, audit)
 
     async def operations(self, limit: int = 20) -> list[OperationRecord]:
         """The newest operations, newest first."""

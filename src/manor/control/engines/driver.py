@@ -63,7 +63,7 @@ class FoundDatabase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IsolatedColumn:
-    """A column whose default and check hold one tenant's value."""
+    """A column that holds one tenant's value and no other."""
 
     table: str
     column: str
@@ -144,6 +144,11 @@ class ServerDriver(Protocol):
     name: str
     engine: str
 
+    @property
+    def address(self) -> str:
+        """The administrator's URL without its password, for records and messages."""
+        ...
+
     async def facts(self) -> ServerFacts:
         """Look at the server. Raises ``UnreachableError`` (does not answer) or ``EngineError`` with code ``denied``."""
         ...
@@ -173,15 +178,17 @@ class ServerDriver(Protocol):
         ...
 
     async def clone(self, golden: str, database: str) -> None:
-        """Copy ``golden`` to the new name ``database``. Not repeatable: drop a half-made one first."""
+        """Copy ``golden`` to the new name ``database``, which nobody may enter before ``restrict``. Not repeatable: drop a
+        half-made one first."""
         ...
 
     async def create_roles(self, logins: Sequence[Login]) -> None:
-        """Make the tenants' roles with their passwords; an existing one gets the password. All or none."""
+        """Make the tenants' roles with their passwords; one that was made so before gets the password. All or none. Raises
+        ``EngineError`` with code ``conflict`` for a role that somebody else made."""
         ...
 
     async def restrict(self, databases: Mapping[str, Marker]) -> None:
-        """Shut PUBLIC out of each database and write its marker, before any row is in it. All or none."""
+        """Shut PUBLIC out of each copy, write its marker, and only then open it to those who may. All or none."""
         ...
 
     async def fill(self, database: str, fill: Fill) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from manor.control.audit import anchor_head
-from manor.control.catalog.records import AuditEvent, OperationRecord
+from manor.control.catalog.records import AuditEvent, OperationRecord, ServerRecord
 from manor.control.operations.fleet import Fleet, refuse_unsafe
 from manor.control.operations.survey import take_survey
 from manor.control.provision.plan import Rules, ServerLook, Survey, large_change, plan_provision
@@ -20,7 +20,7 @@ from manor.control.rollout.recover import recover
 from manor.control.rollout.report import Report
 from manor.control.rollout.retry import retrying, until_recorded
 from manor.control.rollout.verify import verify_all
-from manor.control.rollout.warm_pool import fill_pool
+from manor.control.rollout.warm_pool import fill_pool, trim_pool
 from manor.control.rollout.waves import waves
 from manor.control.runtime import Runtime
 from manor.control.steps import Action, Failure, Outcome, Plan, Status, Step
@@ -54,10 +54,11 @@ async def deploy(runtime: Runtime, fleet: Fleet, request: DeployRequest) -> Repo
         survey = await take_survey(runtime)
         plan = make_plan(fleet, survey, request)
         check_plan(plan, survey, _rules(fleet, request), request)
+        await _remember_servers(runtime)
         runtime.telemetry.emit("operation.planned", runtime.operation, targets=len(plan.steps), actions=plan.count())
         await _begin(runtime, fleet, plan, started_at)
         outcomes = await carry_out(runtime, fleet, plan, survey, limits_of(fleet, request))
-        notices = await _refill(runtime, fleet, plan)
+        notices = await _refill(runtime, fleet, outcomes)
         report = Report(
             operation=runtime.operation,
             verb="deploy",
@@ -69,14 +70,17 @@ async def deploy(runtime: Runtime, fleet: Fleet, request: DeployRequest) -> Repo
             orphans=plan.orphans,
             notices=(*notices_of(fleet), *notices),
         )
-        await runtime.still_alone()
         return replace(report, problems=await _end(runtime, report))
 
 
 async def dry_run(runtime: Runtime | None, fleet: Fleet, request: DeployRequest) -> Report:
-    """Look and plan only. ``runtime`` is None where there is no server and no catalog yet: everything would be created."""
+    """Look and plan only. ``runtime`` is None where there is no server and no catalog yet: everything would be created.
+
+    Raises ``RefusedError`` where the plan is not the one of ``request.plan_digest``.
+    """
     survey = await take_survey(runtime) if runtime is not None else empty_survey(fleet)
     plan = make_plan(fleet, survey, request)
+    check_digest(plan, request)
     outcomes = [_planned_outcome(step) for step in plan.steps]
     guard = large_change(plan, survey, _rules(fleet, request))
     return Report(
@@ -110,14 +114,19 @@ def make_plan(fleet: Fleet, survey: Survey, request: DeployRequest) -> Plan:
 
 def check_plan(plan: Plan, survey: Survey, rules: Rules, request: DeployRequest) -> None:
     """Raise ``RefusedError`` if the plan is not the reviewed one, or changes more than may change unasked."""
+    check_digest(plan, request)
+    change = large_change(plan, survey, rules)
+    if change is not None and not request.allow_large_change:
+        raise RefusedError(change.message, hint="--allow-large-change if this is meant")
+
+
+def check_digest(plan: Plan, request: DeployRequest) -> None:
+    """Raise ``RefusedError`` if the plan is not the reviewed one."""
     if request.plan_digest is not None and request.plan_digest != plan.digest:
         raise RefusedError(
             f"the plan is {plan.digest[:12]}…, not the reviewed {request.plan_digest[:12]}…",
             hint="something changed since the review: look again with --dry-run",
         )
-    change = large_change(plan, survey, rules)
-    if change is not None and not request.allow_large_change:
-        raise RefusedError(change.message, hint="--allow-large-change if this is meant")
 
 
 def limits_of(fleet: Fleet, request: DeployRequest) -> Limits:
@@ -146,6 +155,13 @@ def _rules(fleet: Fleet, request: DeployRequest) -> Rules:
     )
 
 
+async def _remember_servers(runtime: Runtime) -> None:
+    for server in runtime.servers.values():
+        facts = await server.facts()
+        record = ServerRecord(name=server.name, engine=facts.engine, url=server.address, version=facts.version)
+        await until_recorded(lambda record=record: runtime.catalog.put_server(record))  # type: ignore[misc]
+
+
 async def _begin(runtime: Runtime, fleet: Fleet, plan: Plan, started_at: dt.datetime) -> None:
     record = OperationRecord(
         id=runtime.operation,
@@ -172,6 +188,7 @@ async def _end(runtime: Runtime, report: Report) -> tuple[Failure, ...]:
 
 
 async def _record_end(runtime: Runtime, report: Report) -> None:
+    await runtime.still_alone()
     state = "succeeded" if report.exit_code == 0 else "failed"
     event = AuditEvent(actor=runtime.actor, action="deploy.end", subject=report.source, details=report.summary)
     await until_recorded(
@@ -195,6 +212,7 @@ async def carry_out(runtime: Runtime, fleet: Fleet, plan: Plan, survey: Survey, 
         by_action[Action.VERIFY],
         survey.records,
         parallel=limits.parallel,
+        timeout_seconds=limits.timeout_seconds,
         digests={name: template.digest for name, template in fleet.templates.items()},
     )
     await _journal(runtime, verified)
@@ -213,6 +231,8 @@ async def _create(runtime: Runtime, fleet: Fleet, steps: Sequence[Step], limits:
     goldens: dict[str, dict[str, Golden]] = {}
     broken: dict[tuple[str, str], ManorError] = {}
     for server, template in sorted({(s.target.server, s.target.template) for s in steps}):
+        if runtime.stop.requested:
+            break
         try:
             built = await retrying(
                 lambda: ensure_goldens(runtime, runtime.servers[server], [fleet.templates[template]]),  # noqa: B023 - awaited at once
@@ -226,11 +246,20 @@ async def _create(runtime: Runtime, fleet: Fleet, steps: Sequence[Step], limits:
     await _journal(runtime, refused)
     outcomes += refused
     for wave in waves(buildable):
+        if runtime.stop.requested:
+            waiting = [_not_begun(step) for step in wave]
+            await _journal(runtime, waiting)
+            outcomes += waiting
+            continue
         server = wave[0].target.server
         runtime.telemetry.emit("wave.started", runtime.operation, server, targets=len(wave))
         builder = WaveBuilder(runtime, runtime.servers[server], limits, source=fleet.source.shown_as)
         outcomes += await builder.build(wave, dict(fleet.templates), goldens[server])
     return outcomes
+
+
+def _not_begun(step: Step) -> Outcome:
+    return Outcome(target=step.target, status=Status.NOT_STARTED, detail="stopped before it was begun")
 
 
 def _golden_failed(step: Step, error: ManorError) -> Outcome:
@@ -252,14 +281,19 @@ def _planned_outcome(step: Step) -> Outcome:
     return Outcome(target=step.target, status=Status.PENDING, detail=step.reason or f"would {step.action}")
 
 
-async def _refill(runtime: Runtime, fleet: Fleet, plan: Plan) -> list[str]:
-    """Fill the warm pools of the templates in use. A failure here is a notice: every target already has its outcome."""
+async def _refill(runtime: Runtime, fleet: Fleet, outcomes: Sequence[Outcome]) -> list[str]:
+    """Bring the warm pools of the templates in use to their size. A failure here is a notice: every target already has its
+    outcome."""
     size = fleet.registry.operations.provisioning.warm_pool
-    pairs: Iterable[tuple[str, str]] = sorted({(s.target.server, s.target.template) for s in plan.steps})
+    in_use = {(o.target.server, o.target.template) for o in outcomes if o.status in (Status.SUCCESS, Status.SKIPPED)}
     notices: list[str] = []
-    for server, name in pairs if size and not runtime.stop.requested else ():
+    for server, name in sorted(in_use) if not runtime.stop.requested else ():
+        template = fleet.templates[name]
         try:
-            goldens = await ensure_goldens(runtime, runtime.servers[server], [fleet.templates[name]])
+            await trim_pool(runtime, runtime.servers[server], name, template.digest, size)
+            if not size or not template.deployment:
+                continue
+            goldens = await ensure_goldens(runtime, runtime.servers[server], [template])
             made = await fill_pool(runtime, runtime.servers[server], name, goldens[name], size)
         except ManorError as error:
             notices.append(f"the warm pool of template {name} on {server} is not full: {error}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from manor.control.registry.yaml_files import load_registry
 from manor.control.steps import Target
 from manor.control.templates.loader import TemplateLoader
 from manor.control.templates.model import Template
-from manor.errors import InvalidInput, NotFoundError, RefusedError
+from manor.errors import Finding, InvalidInput, NotFoundError, RefusedError
 from manor.scan import suggest
 
 
@@ -88,10 +88,22 @@ def _read(source: FleetSource) -> tuple[Registry | None, Resolution]:
     return loaded.model, resolution
 
 
-def load_fleet(source: FleetSource) -> Fleet:
-    """A fleet that can be acted on. Raises ``InvalidInput`` with every finding where there is one."""
+Examine = Callable[[Template], Sequence[Finding]]
+"""What the engine could not make of a template."""
+
+
+def all_errors(resolution: Resolution, examine: Examine) -> list[Finding]:
+    """Everything that keeps a deploy from beginning; what several templates share is said once."""
+    errors = {f: None for f in resolution.findings if f.severity == "error"}
+    errors |= {finding: None for template in resolution.templates.values() for finding in examine(template)}
+    return list(errors)
+
+
+def load_fleet(source: FleetSource, examine: Examine = lambda _: ()) -> Fleet:
+    """A fleet that can be acted on. Raises ``InvalidInput`` with every finding where there is one; what only looks at what is
+    there needs no ``examine``."""
     registry, resolution = read_fleet(source)
-    errors = [f for f in resolution.findings if f.severity == "error"]
+    errors = all_errors(resolution, examine)
     if errors or registry is None:
         raise InvalidInput(errors or resolution.findings)
     return Fleet(source=source, registry=registry, resolution=resolution)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from manor.control.operations.fleet import FleetSource, read_fleet
-from manor.control.templates.model import Template
+from manor.control.operations.fleet import Examine, FleetSource, all_errors, read_fleet
 from manor.errors import Finding
 
 
@@ -59,14 +58,11 @@ def finding_json(finding: Finding) -> dict[str, Any]:
     }
 
 
-def validate_fleet(
-    source: FleetSource, examine: Callable[[Template], Sequence[Finding]], *, also_not_acted_on: Sequence[str] = ()
-) -> Verdict:
+def validate_fleet(source: FleetSource, examine: Examine, *, also_not_acted_on: Sequence[str] = ()) -> Verdict:
     """Read, resolve, report. ``examine`` knows what the engine can make of a template. Raises ``InputError`` where the registry
     is no YAML at all."""
     _, resolution = read_fleet(source)
-    errors = {f: None for f in resolution.findings if f.severity == "error"}
-    errors |= {finding: None for template in resolution.templates.values() for finding in examine(template)}
+    errors = all_errors(resolution, examine)
     keys = [*resolution.not_acted_on, *(f"project.yaml: {key}" for key in also_not_acted_on)]
     places = {finding.place for finding in errors}
     notices = [str(f) for f in resolution.findings if f.severity != "error" and f.place not in places]

@@ -46,14 +46,19 @@ def plan_provision(
     targets: Sequence[Target], templates: Mapping[str, Template], survey: Survey, rules: Rules, *, declared: frozenset[str]
 ) -> Plan:
     """One step per target. ``declared`` holds the tenant ids of the whole registry, also those that a filter left out."""
-    steps = tuple(_step(target, templates[target.template], survey, rules) for target in targets)
+    owners = {(r.server, r.database): r for r in survey.records.values()}
+    steps = tuple(_step(target, templates[target.template], survey, rules, owners) for target in targets)
     created = frozenset((s.target.server, s.target.database) for s in steps if s.action is Action.CREATE)
     orphans = tuple(o for o in _orphans(survey, rules, declared) if (o.server, o.database) not in created)
     return Plan(verb="deploy", steps=steps, orphans=orphans)
 
 
-def _step(target: Target, template: Template, survey: Survey, rules: Rules) -> Step:
-    decision = _decide(target, template, survey, rules)
+_Owners = Mapping[tuple[str, str], DatabaseRecord]
+"""Who is recorded for a server's database."""
+
+
+def _step(target: Target, template: Template, survey: Survey, rules: Rules, owners: _Owners) -> Step:
+    decision = _taken(target, survey, owners) or _decide(target, template, survey, rules)
     return Step(
         target=target,
         action=decision.action,
@@ -72,6 +77,23 @@ class _Decision:
     changes: str = ""
 
 
+def _taken(target: Target, survey: Survey, owners: _Owners) -> _Decision | None:
+    """A conflict where the name belongs to another tenant of this catalog, by its record or by the database's own marker."""
+    owner = owners.get((target.server, target.database))
+    found = survey.servers[target.server].databases.get(target.database)
+    tenant = str(owner.tenant) if owner is not None else _marked_for(found, survey)
+    if tenant in ("", str(target.tenant)):
+        return None
+    reason = f"the name {target.database} belongs to tenant {tenant}, which the catalog knows; nothing is renamed or moved"
+    return _Decision(Action.CONFLICT, reason, hint="put that tenant back into the registry, or change naming_pattern")
+
+
+def _marked_for(found: FoundDatabase | None, survey: Survey) -> str:
+    if found is None or found.marker is None or found.marker.kind != "tenant" or found.marker.catalog != survey.catalog:
+        return ""
+    return found.marker.tenant
+
+
 def _decide(target: Target, template: Template, survey: Survey, rules: Rules) -> _Decision:
     look = survey.servers[target.server]
     found = look.databases.get(target.database)
@@ -87,12 +109,12 @@ def _decide(target: Target, template: Template, survey: Survey, rules: Rules) ->
         return _Decision(Action.VERIFY, "exists")
     if found is not None:
         return _Decision(Action.FINISH, "the database is complete, the catalog has yet to hear of it")
-    switched_off = _switched_off(target, template, rules)
-    if switched_off:
-        return _Decision(Action.SKIP, switched_off)
     if record is not None and record.state == "ready" and not rules.recreate_missing:
         reason = "recorded as ready, but the database is gone from the server"
         return _Decision(Action.CONFLICT, reason, hint="restore it, or build an empty one with --recreate-missing")
+    switched_off = _switched_off(target, template, rules)
+    if switched_off:
+        return _Decision(Action.SKIP, switched_off)
     if target.database in look.roles and record is None:
         reason = f"a role named {target.database} exists that Manor did not make: it is left alone"
         return _Decision(Action.CONFLICT, reason, hint="drop or rename the role, or change naming_pattern")
@@ -125,10 +147,10 @@ def _changed(target: Target, record: DatabaseRecord) -> _Decision | None:
 def _switched_off(target: Target, template: Template, rules: Rules) -> str:
     if not template.deployment:
         return f"template {template.name} has deployment: false"
+    if not rules.auto_create:  # the registry has already made all its targets auto_provision: false
+        return "operations.provisioning.auto_create_on_deploy: false"
     if not target.auto_provision:
         return "auto_provision: false"
-    if not rules.auto_create:
-        return "operations.provisioning.auto_create_on_deploy: false"
     return ""
 
 

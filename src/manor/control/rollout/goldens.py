@@ -44,6 +44,7 @@ def _is_intact(record: GoldenRecord, present: object) -> bool:
 
 async def _build(runtime: Runtime, server: ServerDriver, template: Template) -> Golden:
     name = golden_name(runtime.catalog.id, template.digest)
+    await runtime.still_alone()  # a successor may have sealed it and not yet said so
     await server.drop_database(name)  # one that the catalog does not vouch for is not trusted
     marker = Marker(
         catalog=runtime.catalog.id, kind="golden", template=template.name, digest=template.digest, operation=runtime.operation

@@ -63,7 +63,7 @@ class _Build:
     building: str
     record: DatabaseRecord
     copied: bool = False
-    filled: bool = False
+    has_role: bool = False
     published: bool = False
     error: BaseException | None = None
     seconds: float = 0.0
@@ -117,10 +117,15 @@ class WaveBuilder:
             await self._each(self._alive(builds), self._fill)
         finally:
             await roles
-        await self._each([b for b in builds if b.error is not None and is_transient_error(b.error)], self._again)
-        await self.runtime.still_alone()
+        failed = [b for b in builds if b.error is not None and is_transient_error(b.error)]
+        if failed and self.limits.attempts > 1:
+            await self.runtime.still_alone()  # raises where the server stays away: nothing can be built then
+            await self._each(failed, self._again)
         await self._together(self._alive(builds), self._publish)
-        await self._each([b for b in builds if b.error is not None], self._sweep)
+        swept = [b for b in builds if b.error is not None]
+        if swept:
+            await self.runtime.still_alone()
+        await self._each(swept, self._sweep)
         return await self._record(builds)
 
     def _plan(self, step: Step, template: Template, golden: Golden) -> _Build:
@@ -194,6 +199,8 @@ class WaveBuilder:
     async def _create_roles(self, builds: Sequence[_Build]) -> None:
         await self.runtime.still_alone()  # a role of a successor would get our password
         await self.server.create_roles([b.login for b in builds])
+        for build in builds:
+            build.has_role = True
         self.runtime.telemetry.emit("roles.created", self.runtime.operation, self.server.name, roles=len(builds))
 
     async def _restrict(self, builds: Sequence[_Build]) -> None:
@@ -211,7 +218,6 @@ class WaveBuilder:
             varying=varying_columns(template.tenant_rows),
         )
         await self.server.fill(build.building, fill)
-        build.filled = True
         self._tell("filled", [build])
 
     async def _again(self, build: _Build) -> None:
@@ -219,10 +225,11 @@ class WaveBuilder:
 
         async def once() -> None:
             build.attempts += 1
-            build.copied = build.filled = False
+            build.copied = False
             await self.runtime.still_alone()
             await self.server.drop_database(build.building)
             await self.server.create_roles([build.login])
+            build.has_role = True
             await self._copy(build)
             if not build.copied:
                 raise EngineError("stopped before it was begun", code=Code.INTERRUPTED)
@@ -233,6 +240,7 @@ class WaveBuilder:
         await retrying(once, attempts=self.limits.attempts - 1)
 
     async def _publish(self, builds: Sequence[_Build]) -> None:
+        await self.runtime.still_alone()  # before each try: a successor may have built the same names meanwhile
         names = [
             Publication(
                 building=b.building,
@@ -259,7 +267,8 @@ class WaveBuilder:
         failed = build.error
         with contextlib.suppress(ManorError):
             await self.server.drop_database(build.building)
-            await self.server.drop_role(build.login.role)
+            if build.has_role:  # otherwise it may be somebody else's
+                await self.server.drop_role(build.login.role)
         build.error = failed
 
     async def _each(self, builds: Sequence[_Build], work: Callable[[_Build], Awaitable[None]]) -> None:
@@ -284,14 +293,15 @@ class WaveBuilder:
         await asyncio.gather(*(one(build) for build in builds))
 
     async def _together(self, builds: Sequence[_Build], work: Callable[[Sequence[_Build]], Awaitable[None]]) -> None:
-        """Run ``work`` for all in one transaction; where that fails, one by one, so that only the culprit is out."""
+        """Run ``work`` for all in one transaction; where one is to blame, one by one, so that only the culprit is out."""
         if not builds:
             return
         try:
             await retrying(lambda: work(builds), attempts=self.limits.attempts)
         except ManorError as error:
-            if len(builds) == 1:
-                builds[0].error = error
+            if len(builds) == 1 or is_transient(error):  # a server that is away is nobody's fault: asking for each takes hours
+                for build in builds:
+                    build.error = error
                 return
             for build in builds:
                 await self._together([build], work)

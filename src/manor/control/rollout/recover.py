@@ -24,8 +24,7 @@ async def recover(runtime: Runtime) -> int:
         event = AuditEvent(
             actor=runtime.actor, action="operation.interrupted", subject=operation.source, details={"verb": operation.verb}
         )
-        await runtime.catalog.mark_interrupted(operation.id)
-        await runtime.catalog.append_audit(runtime.operation, [event])
+        await runtime.catalog.mark_interrupted(operation.id, found_by=runtime.operation, audit=[event])
         runtime.telemetry.emit("operation.interrupted", runtime.operation, operation.id)
     dropped = 0
     for server in runtime.servers.values():

@@ -27,9 +27,11 @@ async def verify_all(
     records: Mapping[str, DatabaseRecord],
     *,
     parallel: int,
+    timeout_seconds: float,
     digests: Mapping[str, str],
 ) -> list[Outcome]:
-    """One outcome per step, in order: skipped with proof, or an error that says what is wrong.
+    """One outcome per step, in order: skipped with proof, or an error that says what is wrong. A look that takes longer than
+    ``timeout_seconds`` (a tenant may hold a lock on its table) is an error too.
 
     ``digests`` holds the current digest of each template, to tell an old schema from a drifted one.
     """
@@ -40,22 +42,26 @@ async def verify_all(
             if runtime.stop.requested:
                 return Outcome(target=step.target, status=Status.NOT_STARTED, detail="stopped before it was begun")
             record = records[str(step.target.tenant)]
-            outcome = await _verify(servers[record.server], step, record, digests.get(step.target.template, ""))
+            outcome = await _verify(
+                servers[record.server], step, record, digests.get(step.target.template, ""), timeout_seconds=timeout_seconds
+            )
         runtime.telemetry.emit("target.ended", runtime.operation, str(step.target.tenant), status=str(outcome.status))
         return outcome
 
     return list(await asyncio.gather(*(one(step) for step in steps)))
 
 
-async def _verify(server: ServerDriver, step: Step, record: DatabaseRecord, digest: str) -> Outcome:
+async def _verify(server: ServerDriver, step: Step, record: DatabaseRecord, digest: str, *, timeout_seconds: float) -> Outcome:
     began = time.monotonic()
     isolation = recorded_isolation(record.config)
     try:
-        fingerprint, isolated = await retrying(lambda: server.fingerprint(record.database, isolation), attempts=2)
+        async with asyncio.timeout(timeout_seconds):
+            fingerprint, isolated = await retrying(lambda: server.fingerprint(record.database, isolation), attempts=2)
         problem = drift_problem(record, fingerprint, isolated)
         if problem is not None:
             raise problem
-    except ManorError as error:
+    except (ManorError, TimeoutError) as caught:
+        error = caught if isinstance(caught, ManorError) else _too_long(record, timeout_seconds)
         failure = Failure.of(error)
         seconds = time.monotonic() - began
         return Outcome(
@@ -70,6 +76,14 @@ async def _verify(server: ServerDriver, step: Step, record: DatabaseRecord, dige
         detail=remark,
         duration_seconds=time.monotonic() - began,
         facts={"fingerprint": fingerprint},
+    )
+
+
+def _too_long(record: DatabaseRecord, seconds: float) -> EngineError:
+    return EngineError(
+        f"database {record.database} could not be looked at within {seconds:g} s",
+        hint="does a session hold a lock on one of its tables?",
+        code=Code.TIMEOUT,
     )
 
 

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from manor.control.catalog.records import WarmRecord
-from manor.control.engines.driver import Marker, ServerDriver
+from manor.control.engines.driver import FoundDatabase, Marker, ServerDriver
 from manor.control.rollout.provision import Golden
 from manor.control.runtime import Runtime
 
 
-async def fill_pool(runtime: Runtime, server: ServerDriver, template: str, golden: Golden, size: int) -> int:
-    """Bring the pool of one golden up to ``size`` databases, and drop those that were copied from an earlier golden of the
-    same template; returns how many were made. Stops when asked to."""
+async def trim_pool(runtime: Runtime, server: ServerDriver, template: str, digest: str, size: int) -> None:
+    """Drop the copies of a template that came from an earlier golden, and those beyond ``size``."""
     pool = await runtime.catalog.pool_list(server.name)
-    await _drop_outdated(runtime, server, template, [warm for warm in pool if warm.digest != golden.digest])
-    waiting = [warm for warm in pool if warm.digest == golden.digest]
+    present = await server.databases() if pool else {}
+    ours = [warm for warm in pool if _is_of(template, present.get(warm.database))]
+    current = [warm for warm in ours if warm.digest == digest]
+    for warm in [*(w for w in ours if w.digest != digest), *current[size:]]:
+        # Forgotten first: nobody may take what is about to be dropped; what a kill leaves is swept by the next operation.
+        await runtime.catalog.pool_forget(server.name, [warm.database])
+        await server.drop_database(warm.database)
+        runtime.telemetry.emit("pool.dropped", runtime.operation, warm.database, template=template)
+
+
+def _is_of(template: str, found: FoundDatabase | None) -> bool:
+    return found is not None and found.marker is not None and found.marker.template == template
+
+
+async def fill_pool(runtime: Runtime, server: ServerDriver, template: str, golden: Golden, size: int) -> int:
+    """Bring the pool of one golden up to ``size`` databases; returns how many were made. Stops when asked to."""
+    waiting = [warm for warm in await runtime.catalog.pool_list(server.name) if warm.digest == golden.digest]
     made = 0
     for _ in range(size - len(waiting)):
         if runtime.stop.requested:
@@ -33,15 +44,3 @@ async def fill_pool(runtime: Runtime, server: ServerDriver, template: str, golde
         made += 1
         runtime.telemetry.emit("pool.filled", runtime.operation, name, template=template)
     return made
-
-
-async def _drop_outdated(runtime: Runtime, server: ServerDriver, template: str, others: Sequence[WarmRecord]) -> None:
-    present = await server.databases() if others else {}
-    for warm in others:
-        found = present.get(warm.database)
-        if found is None or found.marker is None or found.marker.template != template:
-            continue
-        # Forgotten first: nobody may take what is about to be dropped; what a kill leaves is swept by the next operation.
-        await runtime.catalog.pool_forget(server.name, [warm.database])
-        await server.drop_database(warm.database)
-        runtime.telemetry.emit("pool.dropped", runtime.operation, warm.database, template=template)

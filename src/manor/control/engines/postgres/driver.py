@@ -28,7 +28,7 @@ from manor.control.engines.driver import (
     StrayFolder,
 )
 from manor.control.engines.postgres import compile as ddl
-from manor.control.engines.postgres.fill import fill_database
+from manor.control.engines.postgres.fill import fill_database, refuse_rows_of_nobody
 from manor.control.engines.postgres.fingerprint import describe_query, explain_drift, fingerprint_parameters, fingerprint_query
 from manor.control.engines.postgres.isolation import placeholder
 from manor.control.engines.postgres.marker import read_marker, write_marker
@@ -37,6 +37,7 @@ from manor.control.engines.postgres.session import APPLICATION_PREFIX, Sessions,
 from manor.control.engines.postgres.strays import find_strays
 from manor.control.templates.model import BoundDataset
 from manor.errors import Code, EngineError, ManorError, UnsupportedError
+from manor.settings import redact_url
 
 GROUP_ROLE = "manor_tenant"
 """Every tenant's role is a member; goldens grant to it. It opens no database by itself: CONNECT is granted role by role."""
@@ -60,6 +61,12 @@ FROM pg_roles r WHERE r.rolname = current_user
 _DATABASES = """
 SELECT d.datname, r.rolname, shobj_description(d.oid, 'pg_database'), d.datconnlimit
 FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba
+"""
+
+_EXISTING_ROLES = """
+SELECT r.rolname, EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid
+                          WHERE m.member = r.oid AND g.rolname = %s)
+FROM pg_roles r WHERE r.rolname = ANY(%s)
 """
 
 _SIZE_AND_SESSIONS = """
@@ -165,6 +172,7 @@ class PostgresServer:
             await fill_database(connection, Fill(schema=spec.schema, rows=spec.rows, varying=_all_columns(spec.rows)))
             for statement in (*ddl.sequence_starts(spec.numbers_taken), *ddl.grants(GROUP_ROLE)):
                 await connection.execute(statement.encode())
+            await refuse_rows_of_nobody(connection, isolation)
         async with self._sessions.inside(spec.building) as connection:
             await connection.execute("VACUUM (ANALYZE)")
         # A new session, because the first one after a change writes pg_internal.init: copied along, it spares every
@@ -195,7 +203,8 @@ class PostgresServer:
 
     async def clone(self, golden: str, database: str) -> None:
         strategy = sql.SQL(" STRATEGY FILE_COPY" if await self._version_number() >= 150000 else "")
-        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}{}").format(
+        # Closed, because a copy has the default rights: every tenant's role could enter it and change the shared rows.
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} ALLOW_CONNECTIONS false{}").format(
             sql.Identifier(database), sql.Identifier(golden), strategy
         )
         async with self._sessions.maintenance() as connection:
@@ -203,10 +212,16 @@ class PostgresServer:
 
     async def create_roles(self, logins: Sequence[Login]) -> None:
         verifiers = await asyncio.to_thread(lambda: [scram_verifier(login.password) for login in logins])
-        query = "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)"
         async with self._sessions.maintenance() as connection, connection.transaction():
-            present = await (await connection.execute(query, [[login.role for login in logins]])).fetchall()
-            existing = {row[0] for row in present}
+            present = await (await connection.execute(_EXISTING_ROLES, [GROUP_ROLE, [x.role for x in logins]])).fetchall()
+            existing = {role for role, _ in present}
+            strangers = sorted(role for role, ours in present if not ours)
+            if strangers:
+                raise EngineError(
+                    f"a role named {strangers[0]} exists that Manor did not make: it is left alone",
+                    hint="drop or rename the role, or change naming_pattern",
+                    code=Code.CONFLICT,
+                )
             pairs = zip(logins, verifiers, strict=True)
             await connection.execute(_joined([_role_statement(x.role, v, x.role in existing) for x, v in pairs]))
 
@@ -217,6 +232,7 @@ class PostgresServer:
             statements.append(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
             comment = sql.Literal(write_marker(marker))
             statements.append(sql.SQL("COMMENT ON DATABASE {} IS {}").format(database, comment))
+            statements.append(sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS true").format(database))
         async with self._sessions.maintenance() as connection, connection.transaction():
             await connection.execute(_joined(statements))
 
@@ -312,18 +328,28 @@ class PostgresServer:
             isolation_ok=isolated,
             bytes=int(size),
             connections=int(sessions),
-            reaches_other=await self._reaches(other, credentials) if other else False,
+            reaches_other=await self._reaches(other, credentials, home=database) if other else False,
             probed=other,
         )
 
-    async def _reaches(self, database: str, credentials: dict[str, str]) -> bool:
+    async def _reaches(self, database: str, credentials: dict[str, str], *, home: str) -> bool:
         try:
             async with self._sessions.inside(database, **credentials):
                 return True
         except ManorError as error:
-            if error.code is Code.DENIED:
+            # A server that does not speak English refuses in words that nobody here knows: ask it.
+            if error.code is Code.DENIED or not await self._may_connect(database, home, credentials):
                 return False
             raise  # a probe that could not be made proves nothing
+
+    async def _may_connect(self, database: str, home: str, credentials: dict[str, str]) -> bool:
+        query = "SELECT has_database_privilege(current_user, %s, 'CONNECT')"
+        async with self._sessions.inside(home, **credentials) as connection:
+            return bool((await _one(connection, query, [database]))[0])
+
+    @property
+    def address(self) -> str:
+        return redact_url(self._sessions.admin_url)
 
     def url(self, database: str, login: Login) -> str:
         return tenant_url(self._sessions.admin_url, database, login.role, login.password)

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
-from manor.control.engines.driver import Fill
+from manor.control.engines.driver import Fill, IsolatedColumn
 from manor.control.engines.postgres import compile as ddl
 from manor.control.engines.postgres import values
 from manor.control.engines.postgres.isolation import compile_isolation
@@ -24,7 +25,7 @@ Connection = psycopg.AsyncConnection[Any]
 
 
 async def fill_database(connection: Connection, fill: Fill) -> None:
-    """Isolation first, while the tables are still empty and a check costs nothing; then rows in the given order."""
+    """Isolation values first, because rows are checked against them; then rows in the given order."""
     if not any(_by_copy(dataset) for dataset in fill.rows):
         await _send(connection, [*_isolation(fill), *_inserts(connection, fill.schema, fill.rows), *_resets(fill)])
         return
@@ -73,3 +74,16 @@ async def _copy(connection: Connection, table: Table, dataset: BoundDataset) -> 
     async with connection.cursor() as cursor, cursor.copy(values.copy_statement(table, dataset).encode()) as copy:
         for line in values.copy_lines(table, dataset):
             await copy.write_row(line)
+
+
+async def refuse_rows_of_nobody(connection: Connection, isolation: Sequence[IsolatedColumn]) -> None:
+    """Raise ``EngineError`` where loading shared rows put a row into an isolated table: it holds no tenant's value, and every
+    tenant would get it."""
+    for isolated in isolation:
+        query = sql.SQL("SELECT FROM {} LIMIT 1").format(sql.Identifier(isolated.table))
+        if (await connection.execute(query)).rowcount:
+            raise EngineError(
+                f"loading the shared rows wrote into {isolated.table}, whose rows belong to single tenants",
+                hint="a trigger does it: let it do nothing there, or make the rows that set it off the tenants' own",
+                code=Code.BAD_INPUT,
+            )

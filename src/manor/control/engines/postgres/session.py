@@ -34,6 +34,7 @@ _CODES = {
     "57014": Code.TIMEOUT,
     "3D000": Code.NOT_FOUND,
 }
+_DETAIL_IS_A_KEY = {"23503", "23505"}
 _HINTS = {
     Code.DENIED: "check the login's password and rights; `manor doctor` lists what is missing",
     "53100": "the server's disk is full: free space and run the command again",
@@ -54,8 +55,14 @@ def translate(error: psycopg.Error, where: str) -> ManorError:
         return UnreachableError(f"{where}: {text}", hint="the server went away or is starting", transient=True)
     code = _CODES.get(state, Code.INTERNAL if state.startswith("XX") else Code.BAD_INPUT)
     hint = _HINTS.get(state) or _HINTS.get(code) or error.diag.message_hint or ""
-    detail = f" ({error.diag.message_detail})" if error.diag.message_detail and code is not Code.DENIED else ""
-    return EngineError(f"{where}: {text}{detail} [{state}]", hint=hint, code=code, transient=state in _TRANSIENT_STATES)
+    detail = error.diag.message_detail if code is not Code.DENIED and not _detail_is_a_row(state) else None
+    text += f" ({detail})" if detail else ""
+    return EngineError(f"{where}: {text} [{state}]", hint=hint, code=code, transient=state in _TRANSIENT_STATES)
+
+
+def _detail_is_a_row(state: str) -> bool:
+    """Whether PostgreSQL's detail holds a whole row ("Failing row contains (…)"): a tenant's data has no place in a report."""
+    return state.startswith(("23", "44")) and state not in _DETAIL_IS_A_KEY
 
 
 def _translate_connection_failure(text: str, where: str) -> ManorError:
