@@ -19,9 +19,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import settings
 from psycopg import sql
 
 MISSING = "missing part: "
+
+settings.register_profile("nightly", max_examples=10_000, deadline=None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -125,7 +125,7 @@ async def open_runtime(workplace: Workplace, *, stop: StopSignal | None = None) 
     urls = {d.name: await _reach(workplace, d) for d in workplace.environment.deployments}
     secret_box = open_secrets(workplace.project)
     async with contextlib.AsyncExitStack() as stack:
-        servers = await _open_servers(workplace, urls, operation, stack, acting=True)
+        servers = await _open_servers(workplace, urls, operation, stack)
         catalog = await Catalog.open(_catalog_url(workplace, urls), secret_box, application=operation)
         await stack.enter_async_context(catalog)
         yield _runtime(workplace, operation, servers, catalog, stop)
@@ -133,7 +133,10 @@ async def open_runtime(workplace: Workplace, *, stop: StopSignal | None = None) 
 
 @contextlib.asynccontextmanager
 async def look_runtime(workplace: Workplace) -> AsyncIterator[Runtime | None]:
-    """The same for commands that only look: nothing is made. None where there is no catalog yet."""
+    """The same for commands that only look: nothing is made. None where there is no catalog yet.
+
+    No server is entered before the command asks it something: what needs the catalog alone works while a server is down.
+    """
     from manor.control.catalog.catalog import Catalog
 
     if _is_untouched(workplace):
@@ -142,10 +145,13 @@ async def look_runtime(workplace: Workplace) -> AsyncIterator[Runtime | None]:
     operation = new_operation_id(dt.datetime.now(dt.UTC))
     urls = {d.name: await _reach(workplace, d) for d in workplace.environment.deployments}
     async with contextlib.AsyncExitStack() as stack:
-        servers = await _open_servers(workplace, urls, operation, stack, acting=False)
-        catalog = await Catalog.peek(
-            _catalog_url(workplace, urls), open_secrets(workplace.project, create=False), application=operation
-        )
+        servers = {name: _server(workplace, name, url, operation, stack) for name, url in urls.items()}
+        secret_box = open_secrets(workplace.project, create=False)
+        try:
+            catalog = await Catalog.peek(_catalog_url(workplace, urls), secret_box, application=operation)
+        except UnreachableError as error:
+            place = "catalog_url" if workplace.environment.catalog_url else f"deployment {next(iter(urls))}"
+            raise UnreachableError(error.message, hint=f"{place}: {error.hint}", transient=error.transient) from error
         if catalog is None:
             yield None
             return
@@ -220,7 +226,7 @@ def _catalog_url(workplace: Workplace, urls: Mapping[str, str]) -> str:
 
 
 async def _open_servers(
-    workplace: Workplace, urls: Mapping[str, str], operation: str, stack: contextlib.AsyncExitStack, *, acting: bool
+    workplace: Workplace, urls: Mapping[str, str], operation: str, stack: contextlib.AsyncExitStack
 ) -> dict[str, PostgresServer]:
     from manor.control.operations.rights import require_rights
 
@@ -231,8 +237,7 @@ async def _open_servers(
             facts = await server.facts()
         except UnreachableError as error:
             raise UnreachableError(error.message, hint=f"deployment {name}: {error.hint}") from error
-        if acting:
-            require_rights(name, facts)
+        require_rights(name, facts)
         servers[name] = server
     return servers
 

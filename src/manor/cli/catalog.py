@@ -27,8 +27,10 @@ def rotate_key(retire: bool) -> None:
         from manor.wiring import open_key_ring, open_runtime
 
         workplace = open_workplace()
+        wait_seconds = float(workplace.environment.settings.lock_wait_seconds)
         async with open_runtime(workplace) as runtime:
-            return await rotate(runtime, open_key_ring(workplace.project), retire=retire)
+            ring = open_key_ring(workplace.project)
+            return await rotate(runtime, ring, retire=retire, lock_wait_seconds=wait_seconds)
 
     changed = asyncio.run(work())
     if not print_document({"reencrypted": changed}):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from manor.cli.failures import Exit
-from manor.cli.options import fleet_source, open_workplace, parallel_option, with_global_options
+from manor.cli.options import deployment_option, fleet_source, open_workplace, parallel_option, with_global_options
 from manor.cli.render import print_document, print_table
 from manor.errors import EXIT_SOME_FAILED
 
@@ -22,20 +22,23 @@ _SIGNS = {"ok": "✓", "warning": "!", "problem": "✗"}
 
 @click.command()
 @click.option("--registry", type=click.Path(path_type=Path), metavar="F", help="Forecast for this registry.")
+@deployment_option
 @parallel_option
 @with_global_options
-def doctor(registry: Path | None, parallel: int | None) -> None:
+def doctor(registry: Path | None, deployment: str | None, parallel: int | None) -> None:
     """Look at every server: rights, pooler, connections, disk and inode forecast, leftovers."""
     from manor.control.operations.doctor import examine
     from manor.wiring import inspect_servers
 
+    if deployment is not None and registry is None:
+        raise click.UsageError("--deployment says where a registry's databases would go: name it with --registry F")
     workplace = open_workplace(registry)
-    declared, most = frozenset[str](), parallel or 20
+    declared, most = dict[str, str](), parallel or 20
     if registry is not None:
         from manor.control.operations.fleet import load_fleet
 
-        fleet = load_fleet(fleet_source(workplace, registry))
-        declared = fleet.declared
+        fleet = load_fleet(fleet_source(workplace, registry, deployment))
+        declared = {str(target.tenant): target.server for target in fleet.targets}
         most = parallel or fleet.registry.operations.batch_settings.max_parallel
 
     async def work() -> list[Examination]:

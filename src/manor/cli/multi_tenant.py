@@ -224,7 +224,8 @@ def healthcheck(
     with progress(quiet=current().quiet) as display:
         workplace = open_workplace(registry, hooks=(display,), sessions=parallel or 20)
         fleet = load_fleet(fleet_source(workplace, registry, deployment))
-        request = HealthRequest(group=group, limit=limit, parallel=parallel or 20)
+        seconds = float(fleet.registry.operations.batch_settings.timeout_seconds)
+        request = HealthRequest(group=group, limit=limit, parallel=parallel or 20, timeout_seconds=seconds)
 
         async def work() -> Report:
             async with look_runtime(workplace) as runtime:

@@ -112,7 +112,8 @@ def show(tenant_argument: str | None, tenant: str | None, drift: bool) -> None:
 
         async with _looking() as runtime:
             record = await find_tenant(runtime, name)
-            return record, await tenant_drift(runtime, record) if drift else []
+            wait_seconds = float(open_workplace().environment.settings.lock_wait_seconds)
+            return record, await tenant_drift(runtime, record, lock_wait_seconds=wait_seconds) if drift else []
 
     record, differences = asyncio.run(work())
     document = {**_json(record), "variables": dict(record.variables), "config": dict(record.config)}
@@ -140,14 +141,16 @@ def url(tenant_argument: str | None, tenant: str | None) -> None:
         click.echo(record.url)
 
 
-@tenant.command(context_settings={"ignore_unknown_options": True})
+@tenant.command(context_settings={"allow_interspersed_args": False})
 @click.argument("tenant_argument", metavar="TENANT")
 @click.argument("psql_arguments", nargs=-1, type=click.UNPROCESSED)
 @with_global_options
 def psql(tenant_argument: str, psql_arguments: tuple[str, ...]) -> None:
-    """Enter a tenant's database as its own role; further arguments go to psql."""
+    """Enter a tenant's database as its own role; whatever stands behind TENANT goes to psql."""
     from manor.wiring import psql_command
 
+    if psql_arguments[:1] == ("--",):  # separates ours from psql's; to psql itself it would end the options
+        psql_arguments = psql_arguments[1:]
     record = _find(tenant_argument)
     program, variables = psql_command(open_workplace(), record.server, record.url)
     os.execve(program, [program, *psql_arguments], {**os.environ, **variables})  # noqa: S606 - no shell wanted
@@ -165,8 +168,10 @@ def rotate_password(tenant_argument: str | None, tenant: str | None) -> None:
         from manor.control.operations.tenants import rotate_password as rotate
         from manor.wiring import open_runtime
 
-        async with open_runtime(open_workplace()) as runtime:
-            return await rotate(runtime, name)
+        workplace = open_workplace()
+        wait_seconds = float(workplace.environment.settings.lock_wait_seconds)
+        async with open_runtime(workplace) as runtime:
+            return await rotate(runtime, name, lock_wait_seconds=wait_seconds)
 
     record = asyncio.run(work())
     if not print_document({"tenant_id": str(record.tenant), "rotated": True}):

@@ -35,13 +35,14 @@ COMMANDS = {
     ("server", "stop"): ("--mode",),
     ("server", "status"): (),
     ("server", "logs"): ("--lines",),
+    ("server", "doctor"): (),
     ("server", "destroy"): ("--confirm",),
     ("audit", "list"): ("--limit", "--subject"),
     ("audit", "verify"): (),
     ("catalog", "rotate-key"): ("--retire",),
     ("schema", "registry"): (),
     ("init",): ("--blueprint",),
-    ("doctor",): ("--registry", "--parallel"),
+    ("doctor",): ("--registry", "--parallel", "--deployment"),
 }
 
 

@@ -106,3 +106,14 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "taken").write_text("")
     with pytest.raises(CatalogError, match="cannot write the anchor"):
         AnchorFile(tmp_path / "taken" / "audit.anchor").append(anchor(1))
+
+
+def test_anchors_that_cannot_be_read_are_told_with_their_place(anchors):
+    """A folder in the file's place, or a file of somebody else's: one of our errors, with the path and what to do."""
+    anchors.path.mkdir(parents=True)
+    for read in (lambda: anchors.last("aaaaaaaa"), lambda: list(anchors.read("aaaaaaaa"))):
+        with pytest.raises(CatalogError, match="cannot be read") as caught:
+            read()
+        assert caught.value.place is not None
+        assert caught.value.place.file == str(anchors.path)
+        assert caught.value.hint

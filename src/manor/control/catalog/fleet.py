@@ -41,10 +41,12 @@ class FleetStore(LedgerStore):
                 parse = functools.cache(json.loads)
                 return [_record(row, parse) for row in await cursor.fetchall()]
 
-    async def database_by_tenant(self, text: str) -> DatabaseRecord:
-        """The database of one tenant, with its URL. ``text``: full tenant id, or a short id or database name that is unique.
+    async def database_by_tenant(self, text: str, *, with_url: bool = True) -> DatabaseRecord:
+        """The database of one tenant, with its URL unless told otherwise. ``text``: full tenant id, or a short id or database
+        name that is unique.
 
-        Raises ``NotFoundError`` with a suggestion, and ``InputError`` with the candidates where several match.
+        Raises ``NotFoundError`` with a suggestion, ``InputError`` with the candidates where several match, and
+        ``CatalogError`` where the URL cannot be decrypted.
         """
         rows = await self._link.rows(query("database_by_tenant"), {"text": text})
         if not rows:
@@ -53,7 +55,8 @@ class FleetStore(LedgerStore):
         if len(rows) > 1 and str(found) != text:
             candidates = ", ".join(str(_tenant(row)) for row in rows)
             raise InputError(f"{text!r} is the name of several tenants", hint=f"name one of them: {candidates}")
-        return _record(rows[0], json.loads, url=self._secrets.decrypt(str(found), rows[0][-1]))
+        url = self._secrets.decrypt(str(found), rows[0][-1]) if with_url else ""
+        return _record(rows[0], json.loads, url=url)
 
     async def record_intent(self, batch: Sequence[DatabaseRecord], operation_id: str) -> None:
         """Record tenants and databases that are about to be made, as ``pending``; all or none. Safe to repeat.
@@ -63,10 +66,11 @@ class FleetStore(LedgerStore):
         """
         rows = _rows(batch)
         async with self._link.transaction() as connection:
-            await self._hold(connection, operation_id)
+            held = await connection.execute(query("hold_operation"), {"id": operation_id})
             for part in _parts(rows):
                 await self._refuse_conflicts(connection, part)
                 await self._record(connection, [{**row, "state": "pending"} for row in part], operation_id)
+            _refuse_interrupted(operation_id, await held.fetchone())
         if len(rows) >= _MANY:
             await self._link.run(query("analyze_fleet"))
 
@@ -84,7 +88,9 @@ class FleetStore(LedgerStore):
         """
         rows = _rows(ready)
         async with self._link.transaction() as connection:
-            await self._hold(connection, operation_id)
+            # Held from here on, looked at last: nobody can call the operation interrupted before this transaction ends, and
+            # the answer costs no round trip of its own.
+            held = await connection.execute(query("hold_operation"), {"id": operation_id})
             for part in _parts(_outcome_rows(outcomes)):
                 await connection.execute(query("record_outcomes"), {"operation": operation_id, "batch": safe_json(part)})
             failed = sorted(str(o.target.tenant) for o in outcomes if o.status is Status.ERROR)
@@ -93,15 +99,7 @@ class FleetStore(LedgerStore):
             for part in _parts(rows):
                 await self._record(connection, [{**row, "state": "ready"} for row in part], operation_id)
             await self._append(connection, operation_id, audit)
-
-    async def _hold(self, connection: Connection, operation_id: str) -> None:
-        """Keep others from calling the operation interrupted before this transaction ends: what they then see is complete."""
-        row = await (await connection.execute(query("hold_operation"), {"id": operation_id})).fetchone()
-        if row is not None and row[0] == "interrupted":
-            raise ConflictError(
-                f"another operation has taken over from {operation_id}",
-                hint="nothing more is done here; run the command again once that one has ended",
-            )
+            _refuse_interrupted(operation_id, await held.fetchone())
 
     async def _record(self, connection: Connection, rows: list[dict[str, Any]], operation_id: str) -> None:
         encrypted = ({**row, "url": self._secrets.encrypt(row["tenant"], row["url"])} for row in rows)
@@ -122,6 +120,14 @@ class FleetStore(LedgerStore):
         rows = await self._link.rows(query("similar_tenants"), {"short_id": short_id})
         near = suggest(text, {row[0] for row in rows}) if "/" in text else suggest(text, {row[1] for row in rows})
         return near or "manor tenant list shows all tenants"
+
+
+def _refuse_interrupted(operation_id: str, row: TupleRow | None) -> None:
+    if row is not None and row[0] == "interrupted":
+        raise ConflictError(
+            f"another operation has taken over from {operation_id}",
+            hint="nothing more is done here; run the command again once that one has ended",
+        )
 
 
 def _tenant(row: TupleRow) -> TenantId:

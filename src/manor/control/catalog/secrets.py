@@ -62,6 +62,10 @@ def _parse_key(text: str, origin: str) -> _Key:
     return _Key(hashlib.sha256(b"manor key id" + audit).hexdigest()[:8], None if audit_only else raw, audit)
 
 
+def _new_password(owner: str) -> str:
+    return f"`manor tenant rotate-password {owner}`"
+
+
 class KeyRing:
     """Keys in order, the primary first. Immutable; ``rotate`` and ``retire`` return the ring that follows."""
 
@@ -180,10 +184,12 @@ class SecretBox:
         try:
             plain = MultiFernet(self._open_fernets()).decrypt(token.encode()).decode()
         except (InvalidToken, UnicodeError):
-            raise CatalogError(f"the stored URL of {owner} cannot be decrypted", hint=_HINT, code=Code.DENIED) from None
+            hint = f"{_HINT}; where that key is lost, give a new password: {_new_password(owner)}"
+            raise CatalogError(f"the stored URL of {owner} cannot be decrypted", hint=hint, code=Code.DENIED) from None
         found, _, text = plain.partition("\n")
         if found != owner:
-            raise CatalogError(f"the stored URL of {owner} is the one of {found}", hint="the catalog was changed by hand")
+            hint = f"the catalog was changed by hand; give a new password: {_new_password(owner)}"
+            raise CatalogError(f"the stored URL of {owner} is the one of {found}", hint=hint)
         return text
 
     def is_current(self, token: str) -> bool:

@@ -9,7 +9,7 @@ from manor.control.catalog.queries import query
 from manor.control.catalog.records import AuditEvent
 from manor.control.catalog.secrets import SecretBox
 from manor.control.catalog.store import batch_json
-from manor.errors import NotFoundError
+from manor.errors import ConflictError, NotFoundError
 from manor.tenancy import TenantId
 
 _REENCRYPT_BATCH = 500
@@ -29,9 +29,27 @@ class VaultStore(LedgerStore):
 
     async def urls(self, tenants: Iterable[TenantId]) -> dict[TenantId, str]:
         """Decrypted URLs of those tenants that are recorded; empty text where one has none yet."""
+        return {tenant: self.decrypt_url(tenant, token) for tenant, token in (await self.encrypted_urls(tenants)).items()}
+
+    async def encrypted_urls(self, tenants: Iterable[TenantId]) -> dict[TenantId, str]:
+        """The same as they are stored, for ``decrypt_url``: one that cannot be read must not hide the others."""
         rows = await self._link.rows(query("urls"), {"tenants": [str(tenant) for tenant in tenants]})
-        found = {TenantId(row[0], row[1], row[2]): row[3] for row in rows}
-        return {tenant: self._secrets.decrypt(str(tenant), token) for tenant, token in found.items()}
+        return {TenantId(row[0], row[1], row[2]): row[3] for row in rows}
+
+    def decrypt_url(self, tenant: TenantId, token: str) -> str:
+        """One stored URL in plain text. Raises ``CatalogError`` where no key here made it, or where it is another tenant's."""
+        return self._secrets.decrypt(str(tenant), token)
+
+    async def confirm_key(self) -> None:
+        """Raise ``ConflictError`` where the catalog has moved to a key that was made after our keys were read: what we would
+        encrypt, nobody could read once the old keys are retired. For who has just waited for a lock.
+        """
+        rows = await self._link.rows(query("identity"))
+        key_id = str(rows[0][1]) if rows else ""
+        if key_id and not self._secrets.ring.can_decrypt(key_id):
+            raise ConflictError(
+                f"the catalog was moved to key {key_id} while this waited", hint="run the command again", transient=True
+            )
 
     async def reencrypt(self, secrets: SecretBox) -> int:
         """Encrypt every URL with the primary key of ``secrets``, which must still hold the old keys; returns how many changed.

@@ -49,6 +49,7 @@ async def deploy(runtime: Runtime, fleet: Fleet, request: DeployRequest) -> Repo
     began, started_at = time.monotonic(), runtime.now()
     wait_seconds = request.lock_wait_seconds
     async with runtime.catalog.lock(FLEET_LOCK, wait_seconds=wait_seconds, holder=runtime.operation) as lock:
+        await runtime.catalog.confirm_key()
         runtime = replace(runtime, still_alone=still_alone(runtime, lock))
         await recover(runtime)
         survey = await take_survey(runtime)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,17 +43,18 @@ class Examination:
 
 
 async def examine(
-    servers: Iterable[ServerDriver], catalog: Catalog | ManorError | None, *, declared: frozenset[str], parallel: int
+    servers: Iterable[ServerDriver], catalog: Catalog | ManorError | None, *, declared: Mapping[str, str], parallel: int
 ) -> list[Examination]:
     """Every server in turn. ``catalog``: None where there is none yet, or why it cannot be read; ``declared``: tenant ids
-    that a deploy would look at; ``parallel``: its connections."""
+    that a deploy would look at, with their server; ``parallel``: its connections."""
     found: list[Examination] = []
-    catalog_id, pooled, planned = "", set[str](), len(declared)
+    catalog_id, pooled, deployed = "", set[str](), set[str]()
     if isinstance(catalog, ManorError):
         found.append(_finding("", "catalog", "problem", str(catalog), catalog.hint))
     elif catalog is not None:
         catalog_id, pooled = catalog.id, {warm.database for warm in await catalog.pool_list()}
-        planned = len(declared - {str(record.tenant) for record in await catalog.databases(state="ready")})
+        deployed = {str(record.tenant) for record in await catalog.databases(state="ready")}
+    planned = Counter(server for tenant, server in declared.items() if tenant not in deployed)
     for server in servers:
         try:
             facts, seen, strays = await server.facts(), await look(server), await server.stray_folders()
@@ -61,7 +63,7 @@ async def examine(
             continue
         found += _rights(server, facts)
         found += _connections(server, facts, parallel)
-        found += _disk(server, facts, planned)
+        found += _disk(server, facts, planned[server.name])
         found += _cleanliness(server, seen, catalog_id, pooled)
         found += stray_files(server.name, strays)
     return found

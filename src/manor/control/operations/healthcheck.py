@@ -12,10 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from manor.control.catalog.records import DatabaseRecord
-from manor.control.engines.driver import HealthFacts, Login
+from manor.control.engines.driver import HealthFacts, Login, ServerDriver
 from manor.control.operations.fleet import Fleet
+from manor.control.operations.tenants import server_of
+from manor.control.provision.plan import switched_off
 from manor.control.rollout.report import Report
-from manor.control.rollout.verify import drift_problem, recorded_isolation
+from manor.control.rollout.verify import drift_problem, recorded_isolation, too_long
 from manor.control.runtime import Runtime
 from manor.control.steps import Failure, Outcome, Status, Target
 from manor.errors import Code, EngineError, ManorError
@@ -29,21 +31,29 @@ class HealthRequest:
     group: str | None = None
     limit: int | None = None
     parallel: int = 20
+    timeout_seconds: float = 300
+    """For one target: a tenant may hold a lock on its table for as long as it likes."""
 
 
 async def healthcheck_fleet(runtime: Runtime | None, fleet: Fleet, request: HealthRequest) -> Report:
     """One outcome per declared target: success, skipped (not provisioned on purpose) or an error that says what is wrong."""
     targets = fleet.select(group=request.group, limit=request.limit)
     if runtime is None:
-        outcomes = [
-            _failed(t, EngineError("not deployed yet", hint="manor multi-tenant deploy", code=Code.NOT_FOUND)) for t in targets
-        ]
-        return _report("", fleet, outcomes, 0.0, None)
+        return _report("", fleet, [_not_there(t, fleet) for t in targets], 0.0, None)
     began, started_at = time.monotonic(), runtime.now()
     runtime.telemetry.emit("operation.planned", runtime.operation, targets=len(targets))
     records = {str(r.tenant): r for r in await runtime.catalog.databases()}
-    urls = await runtime.catalog.urls([t.tenant for t in targets if str(t.tenant) in records])
-    check = _Check(runtime, records, urls, _neighbours(records, await _present(runtime)))
+    urls = await runtime.catalog.encrypted_urls([t.tenant for t in targets if str(t.tenant) in records])
+    present, unseen = await _present(runtime)
+    check = _Check(
+        runtime=runtime,
+        fleet=fleet,
+        records=records,
+        urls=urls,
+        neighbours=_neighbours(records, present),
+        unseen=unseen,
+        timeout_seconds=request.timeout_seconds,
+    )
     slots = asyncio.Semaphore(request.parallel)
 
     async def one(target: Target) -> Outcome:
@@ -73,12 +83,19 @@ def _report(operation: str, fleet: Fleet, outcomes: list[Outcome], seconds: floa
     )
 
 
-async def _present(runtime: Runtime) -> frozenset[tuple[str, str]]:
-    """(server, database) of all that is there."""
+async def _present(runtime: Runtime) -> tuple[frozenset[tuple[str, str]], dict[str, ManorError]]:
+    """(server, database) of all that is there, and by name the servers that do not let us look: their targets fail alone."""
     there: set[tuple[str, str]] = set()
-    for name, server in runtime.servers.items():
-        there.update((name, database) for database in await server.databases())
-    return frozenset(there)
+    unseen: dict[str, ManorError] = {}
+
+    async def look(name: str, server: ServerDriver) -> None:
+        try:
+            there.update((name, database) for database in await server.databases())
+        except ManorError as error:
+            unseen[name] = error
+
+    await asyncio.gather(*(look(name, server) for name, server in runtime.servers.items()))
+    return frozenset(there), unseen
 
 
 def _neighbours(records: Mapping[str, DatabaseRecord], present: frozenset[tuple[str, str]]) -> dict[str, str]:
@@ -97,29 +114,27 @@ def _neighbours(records: Mapping[str, DatabaseRecord], present: frozenset[tuple[
     return ring
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Check:
-    def __init__(
-        self,
-        runtime: Runtime,
-        records: Mapping[str, DatabaseRecord],
-        urls: Mapping[TenantId, str],
-        neighbours: Mapping[str, str],
-    ) -> None:
-        self.runtime = runtime
-        self.records = records
-        self.urls = urls
-        self.neighbours = neighbours
+    runtime: Runtime
+    fleet: Fleet
+    records: Mapping[str, DatabaseRecord]
+    urls: Mapping[TenantId, str]
+    """As they are stored: one that cannot be decrypted is its own target's failure."""
+    neighbours: Mapping[str, str]
+    unseen: Mapping[str, ManorError]
+    timeout_seconds: float
 
     async def run(self, target: Target) -> Outcome:
         record = self.records.get(str(target.tenant))
         if record is None or record.state != "ready":
-            if not target.auto_provision:
-                return Outcome(target=target, status=Status.SKIPPED, detail="auto_provision: false")
-            missing = EngineError("not deployed yet", hint="manor multi-tenant deploy", code=Code.NOT_FOUND)
-            return _failed(target, missing)
+            return _not_there(target, self.fleet)
         began = time.monotonic()
         try:
-            facts = await self._look(record)
+            async with asyncio.timeout(self.timeout_seconds):
+                facts = await self._look(record)
+        except TimeoutError:
+            return _failed(target, too_long(record, self.timeout_seconds), time.monotonic() - began)
         except ManorError as error:
             return _failed(target, error, time.monotonic() - began)
         problem = _problem(record, facts)
@@ -134,12 +149,22 @@ class _Check:
         )
 
     async def _look(self, record: DatabaseRecord) -> HealthFacts:
-        server = self.runtime.servers.get(record.server)
-        if server is None:
-            raise EngineError(f"server {record.server} is not among the deployments", code=Code.NOT_FOUND)
-        login = Login(role=record.role, password=password_of(self.urls[record.tenant]))
+        server = server_of(self.runtime, record)
+        if record.server in self.unseen:
+            raise self.unseen[record.server]
+        url = self.runtime.catalog.decrypt_url(record.tenant, self.urls[record.tenant])
+        login = Login(role=record.role, password=password_of(url))
         other = self.neighbours.get(str(record.tenant))
         return await server.check(record.database, login, recorded_isolation(record.config), other=other)
+
+
+def _not_there(target: Target, fleet: Fleet) -> Outcome:
+    """A target without a ready database: skipped where deploy would skip it, for ever, and an error otherwise."""
+    auto_create = fleet.registry.operations.provisioning.auto_create_on_deploy
+    reason = switched_off(target, fleet.templates[target.template], auto_create=auto_create)
+    if reason:
+        return Outcome(target=target, status=Status.SKIPPED, detail=reason)
+    return _failed(target, EngineError("not deployed yet", hint="manor multi-tenant deploy", code=Code.NOT_FOUND))
 
 
 def _problem(record: DatabaseRecord, facts: HealthFacts) -> EngineError | None:

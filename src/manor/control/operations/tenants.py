@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from manor.control.audit import anchor_head
 from manor.control.catalog.records import AuditEvent, DatabaseRecord
-from manor.control.engines.driver import Fill, Login, Marker
+from manor.control.engines.driver import Fill, Login, Marker, ServerDriver
+from manor.control.operations.deploy import FLEET_LOCK
 from manor.control.rollout.verify import recorded_isolation
 from manor.control.runtime import Runtime
 from manor.control.templates.model import Schema
@@ -21,12 +22,29 @@ async def find_tenant(runtime: Runtime, text: str) -> DatabaseRecord:
     return await runtime.catalog.database_by_tenant(text)
 
 
-async def tenant_drift(runtime: Runtime, record: DatabaseRecord) -> list[str]:
+def server_of(runtime: Runtime, record: DatabaseRecord) -> ServerDriver:
+    """The server that holds a recorded database. Raises ``NotFoundError`` where the environment no longer names it."""
+    server = runtime.servers.get(record.server)
+    if server is None:
+        raise NotFoundError(
+            f"server {record.server}, which holds {record.database}, is not among the deployments",
+            hint="put it back into environ.yaml",
+        )
+    return server
+
+
+async def tenant_drift(runtime: Runtime, record: DatabaseRecord, *, lock_wait_seconds: float = 10.0) -> list[str]:
     """What differs between the tenant's schema and the golden one it was copied from, in words; empty where nothing does.
 
     Nobody may enter a golden database, so a copy is looked at and dropped; one that a kill leaves is swept by the next deploy.
+    Raises ``ConflictError`` while a deploy runs: it would sweep the copy away.
     """
-    server = runtime.servers[record.server]
+    server = server_of(runtime, record)
+    async with runtime.catalog.lock(FLEET_LOCK, wait_seconds=lock_wait_seconds, holder=runtime.operation):
+        return await _differences(runtime, server, record)
+
+
+async def _differences(runtime: Runtime, server: ServerDriver, record: DatabaseRecord) -> list[str]:
     golden = next((g for g in await runtime.catalog.goldens(record.server) if g.digest == record.golden), None)
     if golden is None:
         raise NotFoundError(f"the golden database that {record.database} was copied from is no longer there")
@@ -42,19 +60,27 @@ async def tenant_drift(runtime: Runtime, record: DatabaseRecord) -> list[str]:
     return server.explain_drift(expected, await server.describe(record.database, isolation))
 
 
-async def rotate_password(runtime: Runtime, text: str) -> DatabaseRecord:
+async def rotate_password(runtime: Runtime, text: str, *, lock_wait_seconds: float = 10.0) -> DatabaseRecord:
     """Give a tenant's role a new password. Recorded first: a password that the server has and nobody knows would lock out.
 
-    Between the two steps new connections with the recorded URL fail; repeating the command heals an interruption.
+    Between the two steps new connections with the recorded URL fail; repeating the command heals an interruption. It heals a
+    URL that cannot be decrypted too, so the old one is never read. Raises ``ConflictError`` while another operation runs: of
+    two that set passwords at once, the catalog could keep one and the server the other.
     """
-    record = await find_tenant(runtime, text)
+    async with runtime.catalog.lock(FLEET_LOCK, wait_seconds=lock_wait_seconds, holder=runtime.operation):
+        await runtime.catalog.confirm_key()
+        record = await runtime.catalog.database_by_tenant(text, with_url=False)
+        await _set_new_password(runtime, record)
+        return await find_tenant(runtime, str(record.tenant))
+
+
+async def _set_new_password(runtime: Runtime, record: DatabaseRecord) -> None:
     if record.state != "ready":
         raise RefusedError(f"tenant {record.tenant} is {record.state}", hint="deploy it first")
-    server = runtime.servers[record.server]
+    server = server_of(runtime, record)
     login = Login(role=record.role, password=runtime.new_password())
     url = server.url(record.database, login)
     event = AuditEvent(actor=runtime.actor, action="tenant.rotate_password", subject=str(record.tenant), details={})
     await runtime.catalog.set_url(record.tenant, url, operation_id=runtime.operation, audit=[event])
     await server.set_password(login)
     await anchor_head(runtime.catalog, runtime.anchor, operation_id=runtime.operation)
-    return await find_tenant(runtime, str(record.tenant))

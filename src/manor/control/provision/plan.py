@@ -112,9 +112,9 @@ def _decide(target: Target, template: Template, survey: Survey, rules: Rules) ->
     if record is not None and record.state == "ready" and not rules.recreate_missing:
         reason = "recorded as ready, but the database is gone from the server"
         return _Decision(Action.CONFLICT, reason, hint="restore it, or build an empty one with --recreate-missing")
-    switched_off = _switched_off(target, template, rules)
-    if switched_off:
-        return _Decision(Action.SKIP, switched_off)
+    reason = switched_off(target, template, auto_create=rules.auto_create)
+    if reason:
+        return _Decision(Action.SKIP, reason)
     if target.database in look.roles and record is None:
         reason = f"a role named {target.database} exists that Manor did not make: it is left alone"
         return _Decision(Action.CONFLICT, reason, hint="drop or rename the role, or change naming_pattern")
@@ -144,10 +144,11 @@ def _changed(target: Target, record: DatabaseRecord) -> _Decision | None:
     return None
 
 
-def _switched_off(target: Target, template: Template, rules: Rules) -> str:
+def switched_off(target: Target, template: Template, *, auto_create: bool) -> str:
+    """Which word keeps the target from being made, or nothing."""
     if not template.deployment:
         return f"template {template.name} has deployment: false"
-    if not rules.auto_create:  # the registry has already made all its targets auto_provision: false
+    if not auto_create:  # the registry has already made all its targets auto_provision: false
         return "operations.provisioning.auto_create_on_deploy: false"
     if not target.auto_provision:
         return "auto_provision: false"

@@ -61,7 +61,7 @@ async def _verify(server: ServerDriver, step: Step, record: DatabaseRecord, dige
         if problem is not None:
             raise problem
     except (ManorError, TimeoutError) as caught:
-        error = caught if isinstance(caught, ManorError) else _too_long(record, timeout_seconds)
+        error = caught if isinstance(caught, ManorError) else too_long(record, timeout_seconds)
         failure = Failure.of(error)
         seconds = time.monotonic() - began
         return Outcome(
@@ -79,7 +79,8 @@ async def _verify(server: ServerDriver, step: Step, record: DatabaseRecord, dige
     )
 
 
-def _too_long(record: DatabaseRecord, seconds: float) -> EngineError:
+def too_long(record: DatabaseRecord, seconds: float) -> EngineError:
+    """What is said of a look that was broken off."""
     return EngineError(
         f"database {record.database} could not be looked at within {seconds:g} s",
         hint="does a session hold a lock on one of its tables?",
