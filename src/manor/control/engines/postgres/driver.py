@@ -6,7 +6,6 @@ checkpoint (docs/decisions/0006). Passwords reach the server as SCRAM verifiers,
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -32,15 +31,12 @@ from manor.control.engines.postgres.fill import fill_database, refuse_rows_of_no
 from manor.control.engines.postgres.fingerprint import describe_query, explain_drift, fingerprint_parameters, fingerprint_query
 from manor.control.engines.postgres.isolation import placeholder
 from manor.control.engines.postgres.marker import read_marker, write_marker
-from manor.control.engines.postgres.scram import scram_verifier
+from manor.control.engines.postgres.roles import GROUP_ROLE, make_roles, verifiers_of
 from manor.control.engines.postgres.session import APPLICATION_PREFIX, Sessions, tenant_url
 from manor.control.engines.postgres.strays import find_strays
 from manor.control.templates.model import BoundDataset
 from manor.errors import Code, EngineError, ManorError, UnsupportedError
 from manor.settings import redact_url
-
-GROUP_ROLE = "manor_tenant"
-"""Every tenant's role is a member; goldens grant to it. It opens no database by itself: CONNECT is granted role by role."""
 
 OLDEST = 140000
 
@@ -61,12 +57,6 @@ FROM pg_roles r WHERE r.rolname = current_user
 _DATABASES = """
 SELECT d.datname, r.rolname, shobj_description(d.oid, 'pg_database'), d.datconnlimit
 FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba
-"""
-
-_EXISTING_ROLES = """
-SELECT r.rolname, EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid
-                          WHERE m.member = r.oid AND g.rolname = %s)
-FROM pg_roles r WHERE r.rolname = ANY(%s)
 """
 
 _SIZE_AND_SESSIONS = """
@@ -211,19 +201,9 @@ class PostgresServer:
             await connection.execute(statement)
 
     async def create_roles(self, logins: Sequence[Login]) -> None:
-        verifiers = await asyncio.to_thread(lambda: [scram_verifier(login.password) for login in logins])
+        verifiers = await verifiers_of(logins)
         async with self._sessions.maintenance() as connection, connection.transaction():
-            present = await (await connection.execute(_EXISTING_ROLES, [GROUP_ROLE, [x.role for x in logins]])).fetchall()
-            existing = {role for role, _ in present}
-            strangers = sorted(role for role, ours in present if not ours)
-            if strangers:
-                raise EngineError(
-                    f"a role named {strangers[0]} exists that Manor did not make: it is left alone",
-                    hint="drop or rename the role, or change naming_pattern",
-                    code=Code.CONFLICT,
-                )
-            pairs = zip(logins, verifiers, strict=True)
-            await connection.execute(_joined([_role_statement(x.role, v, x.role in existing) for x, v in pairs]))
+            await make_roles(connection, logins, verifiers)
 
     async def restrict(self, databases: Mapping[str, Marker]) -> None:
         statements = []
@@ -374,11 +354,6 @@ async def _one(connection: psycopg.AsyncConnection[Any], query: str, parameters:
     if row is None:
         raise EngineError("the server returned no row where one is certain", code=Code.INTERNAL)
     return tuple(row)
-
-
-def _role_statement(role: str, verifier: str, exists: bool) -> sql.Composed:
-    text = "ALTER ROLE {} WITH LOGIN PASSWORD {}" if exists else "CREATE ROLE {} WITH LOGIN PASSWORD {} IN ROLE {}"
-    return sql.SQL(text).format(sql.Identifier(role), sql.Literal(verifier), *([] if exists else [sql.Identifier(GROUP_ROLE)]))
 
 
 def _all_columns(rows: Sequence[BoundDataset]) -> frozenset[tuple[str, str]]:
