@@ -6,8 +6,6 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
-from manor.errors import InputError
-
 POSTGRES_MAX_BYTES = 63
 MYSQL_MAX_CHARACTERS = 64
 
@@ -31,18 +29,6 @@ class TenantId:
 
     def __str__(self) -> str:
         return f"{self.customer_code}/{self.group}/{self.id}"
-
-    @classmethod
-    def parse(cls, text: str) -> TenantId:
-        """The inverse of ``str``. Raises ``InputError`` unless there are exactly three legal parts."""
-        parts = text.split("/")
-        if len(parts) != 3:
-            raise InputError(f"{text!r} is not a full tenant id", hint="write <customer_code>/<group>/<id>")
-        for part in parts:
-            problem = id_part_problem(part)
-            if problem:
-                raise InputError(f"{text!r} is not a tenant id: {part!r} {problem}")
-        return cls(*parts)
 
 
 def id_part_problem(part: str) -> str | None:

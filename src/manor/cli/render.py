@@ -47,14 +47,14 @@ def print_document(document: Mapping[str, Any] | Sequence[Any]) -> bool:
     return True
 
 
-def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "") -> None:
+def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table that fits the terminal; plain columns where it is none."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     console = Console(highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else 160)
-    table = Table(*headers, title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    table = Table(*headers, box=box.SIMPLE_HEAD, pad_edge=False)
     for row in rows:
         table.add_row(*(cell.replace("[", "\\[") for cell in row))
     console.print(table)

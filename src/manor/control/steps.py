@@ -29,17 +29,6 @@ class Status(enum.StrEnum):
 
 ProvisioningStatus = Status
 
-LEGAL_MOVES: Mapping[Status, frozenset[Status]] = {
-    Status.PENDING: frozenset({Status.IN_PROGRESS, Status.SKIPPED, Status.NOT_STARTED, Status.ERROR}),
-    Status.IN_PROGRESS: frozenset({Status.SUCCESS, Status.ERROR, Status.ROLLED_BACK, Status.NEEDS_DECISION}),
-    Status.SUCCESS: frozenset({Status.ROLLED_BACK}),
-    Status.SKIPPED: frozenset(),
-    Status.ERROR: frozenset(),
-    Status.ROLLED_BACK: frozenset(),
-    Status.NOT_STARTED: frozenset(),
-    Status.NEEDS_DECISION: frozenset({Status.SUCCESS, Status.ERROR, Status.ROLLED_BACK}),
-}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
@@ -74,7 +63,7 @@ class Action(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One idempotent change to one target. ``id`` is stable over runs."""
+    """One idempotent change to one target."""
 
     target: Target
     action: Action
@@ -84,10 +73,6 @@ class Step:
     """For a conflict with what was recorded: ``name``, ``server`` or ``template``."""
     content_digest: str = ""
     """Digest of the template's content: schema, rows, isolation values, with variables where the target's values go."""
-
-    @property
-    def id(self) -> str:
-        return f"{self.action}:{self.target.tenant}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
