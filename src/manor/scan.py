@@ -54,6 +54,8 @@ class Text:
 
     def fill(self, values: Mapping[str, str]) -> str:
         """Insert values as data. Raises ``KeyError`` for a missing one: check ``names`` first."""
+        if len(self.parts) == 1 and isinstance(self.parts[0], str):  # most texts of most registries
+            return self.parts[0]
         return "".join(p if isinstance(p, str) else values[p.name] for p in self.parts)
 
 

@@ -7,6 +7,7 @@ every distinct set of values of its variables. Beyond a budget of values, for th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from manor.control.steps import Target
@@ -77,7 +78,8 @@ def _all_cells(template: Template) -> Iterator[tuple[str, str, Any]]:
 
 def representatives(targets: Sequence[Target], names: Sequence[str], budget: int) -> list[Target]:
     """The first target of each distinct set of values, or where those are more than ``budget`` the few that stand for them."""
-    distinct = list({tuple(target.variables[name] for name in names): target for target in reversed(targets)}.values())[::-1]
+    values = itemgetter(*names)
+    distinct = list({values(target.variables): target for target in reversed(targets)}.values())[::-1]
     if len(distinct) <= budget or not distinct:
         return distinct
     chosen = {distinct[0].tenant: distinct[0]}

@@ -21,21 +21,22 @@ def _scan_remembered(text: str) -> tuple[Text, frozenset[str]]:
 
 def scan_names(text: str) -> tuple[Text, frozenset[str]]:
     """``scan`` without a place, and the names in it. Cheap for plain text and for texts that thousands of entries repeat."""
-    if "{" in text or "}" in text:
+    if _has_brace(text):
         return _scan_remembered(text)
     return Text((text,) if text else ()), frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Definitions:
-    """Variables whose references are all known and free of circles."""
+    """Variables whose references are all known and free of circles: those that are plain text, and the others."""
 
+    plain: Mapping[str, str]
     texts: Mapping[str, Text]
     order: tuple[str, ...]
 
     def fill(self, given: Mapping[str, str]) -> dict[str, str]:
         """All values of one tenant: the given ones and, over them, the defined ones."""
-        return fill_variables(self.texts, self.order, given)
+        return fill_variables(self.texts, self.order, {**given, **self.plain})
 
 
 def define(variables: Mapping[str, str], given: Iterable[str], place_of: PlaceOf) -> tuple[Definitions | None, list[Finding]]:
@@ -44,27 +45,37 @@ def define(variables: Mapping[str, str], given: Iterable[str], place_of: PlaceOf
     ``given`` are the names that every tenant has a value for; ``place_of`` tells where a variable's value stands.
     """
     texts, uses, findings = _scan_all(variables, place_of)
-    names = frozenset(given)
-    known = names | variables.keys()
+    plain = {name: text for name, text in variables.items() if not _has_brace(text)}
+    if not texts and not findings:  # thousands of entries say nothing but plain text
+        return Definitions(plain, {}, ()), []
+    outside = plain.keys() | given
+    known = outside | variables.keys()
     for name, used in uses.items():
         for unknown in sorted(used - known):
             message = f"variable {name} refers to {{{unknown}}}, which is not defined"
             findings.append(Finding(message=message, place=place_of(name), hint=suggest(unknown, known)))
     if all(used.isdisjoint(texts) for used in uses.values()):
-        return (None if findings else Definitions(texts, tuple(texts))), findings
-    findings.extend(_circles(texts, uses, names, place_of))
+        return (None if findings else Definitions(plain, texts, tuple(texts))), findings
+    findings.extend(_circles(texts, uses, frozenset(outside), place_of))
     if findings:
         return None, findings
-    return Definitions(texts, tuple(order_variables(texts, names))), []
+    return Definitions(plain, texts, tuple(order_variables(texts, outside))), []
+
+
+def _has_brace(text: str) -> bool:
+    return "{" in text or "}" in text
 
 
 def _scan_all(variables: Mapping[str, str], place_of: PlaceOf) -> tuple[dict[str, Text], Uses, list[Finding]]:
+    """Those that are more than plain text."""
     texts: dict[str, Text] = {}
     uses: dict[str, frozenset[str]] = {}
     findings: list[Finding] = []
     for name, written in variables.items():
+        if not _has_brace(written):
+            continue
         try:
-            texts[name], uses[name] = scan_names(written)
+            texts[name], uses[name] = _scan_remembered(written)
         except InputError as error:
             findings.append(Finding(message=f"variable {name}: {error.message}", place=place_of(name), hint=error.hint))
     return texts, uses, findings
