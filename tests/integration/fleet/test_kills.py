@@ -6,6 +6,7 @@ project have a first, a middle and a last wave.
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -41,6 +42,8 @@ POOL_TAKING = [
     ("target.recorded", 2),
 ]
 CLEANING_UP = [("operation.interrupted", 1), ("leftover.dropped", 1), ("leftover.dropped", 2)]
+TRIMMING = [("pool.dropped", 1), ("pool.dropped", 2)]
+RETIRING = [("golden.dropped", 1), ("golden.retired", 1)]
 FINISHING = [(f"target.{step}", n) for step in ("intent", "unlocked", "recorded") for n in (1, 2)]
 
 
@@ -68,6 +71,12 @@ def with_pool(registry: Path, *, tenants: int = 4) -> None:
     """Ask for two warm databases per template."""
     text = registry.read_text(encoding="utf-8").replace("tenant_count: 4", f"tenant_count: {tenants}")
     registry.write_text(text + "  provisioning:\n    warm_pool: 2\n", encoding="utf-8")
+
+
+def change_template(customer: Path) -> None:
+    """Another price in the rows that all tenants of a template share: another golden."""
+    rows = customer / "tenant_type1" / "main@products.dat"
+    rows.write_text(rows.read_text(encoding="utf-8").replace("9800.00", "9900.00"), encoding="utf-8")
 
 
 @pytest.mark.parametrize(("kind", "occurrence"), FRESH)
@@ -121,6 +130,64 @@ def test_a_warm_pool_shrinks_to_its_size(driver: Any, registry: Path, fleet_chec
     assert fleet_check.problems() == []
 
 
+@pytest.mark.parametrize(("kind", "occurrence"), TRIMMING)
+def test_a_deploy_killed_while_it_trims_the_warm_pool_is_made_whole_by_the_next(
+    driver: Any, registry: Path, fleet_check: Any, kind: str, occurrence: int
+) -> None:
+    """No copy is left that nobody can take, and none is offered that is gone."""
+    with_pool(registry, tenants=1)
+    converge(driver, registry)
+    registry.write_text(registry.read_text(encoding="utf-8").replace("warm_pool: 2", "warm_pool: 1"), encoding="utf-8")
+    kill(registry, kind, occurrence)
+    converge(driver, registry)
+    assert fleet_check.problems(pool=1) == []
+
+
+@pytest.mark.parametrize(("kind", "occurrence"), RETIRING)
+def test_a_golden_that_nothing_came_from_is_dropped_though_the_deploy_that_does_it_is_killed(
+    driver: Any, registry: Path, fleet_check: Any, kind: str, occurrence: int
+) -> None:
+    """Its template changed before any tenant was made of it."""
+    kill(registry, "golden.built", 2)
+    change_template(registry.parent)
+    kill(registry, kind, occurrence)
+    converge(driver, registry)
+    assert fleet_check.problems() == []
+    assert len(fleet_check.recorded().goldens) == 2
+
+
+def test_a_golden_that_was_sealed_but_never_recorded_is_dropped_too(driver: Any, registry: Path, fleet_check: Any) -> None:
+    """Only its marker tells whose it is."""
+    kill(registry, "golden.sealed", 2)
+    change_template(registry.parent)
+    converge(driver, registry)
+    assert fleet_check.problems() == []
+
+
+def test_a_golden_stays_as_long_as_a_database_came_from_it(driver: Any, registry: Path, fleet_check: Any) -> None:
+    """`tenant show --drift` compares with it."""
+    converge(driver, registry)
+    change_template(registry.parent)
+    registry.write_text(registry.read_text(encoding="utf-8").replace("tenant_count: 4", "tenant_count: 5"), encoding="utf-8")
+    converge(driver, registry)
+    converge(driver, registry)
+    assert len(fleet_check.recorded().goldens) == 3
+
+
+def test_registries_that_share_a_template_name_leave_each_others_warm_pools_alone(
+    driver: Any, registry: Path, fleet_check: Any
+) -> None:
+    """Each customer's folder has a template of that name, and the catalog is one."""
+    with_pool(registry, tenants=1)
+    converge(driver, registry)
+    theirs = fleet_check.recorded().pool
+    other = shutil.copytree(registry.parent, registry.parent.with_name("customer_b")) / registry.name
+    change_template(other.parent)
+    other.write_text(other.read_text(encoding="utf-8").replace("customer_a", "customer_b"), encoding="utf-8")
+    converge(driver, other)
+    assert set(theirs) < set(fleet_check.recorded().pool)
+
+
 @pytest.mark.parametrize(("kind", "occurrence"), CLEANING_UP)
 def test_a_deploy_killed_while_it_cleans_up_after_a_killed_one_is_made_whole_by_the_next(
     driver: Any, registry: Path, fleet_check: Any, kind: str, occurrence: int
@@ -151,5 +218,5 @@ def test_every_boundary_that_a_deploy_tells_of_is_killed_at(driver: Any, registr
     driver.deploy_once(registry, lambda event: seen.add(event.kind))
     registry.write_text(registry.read_text(encoding="utf-8").replace("tenant_count: 1", "tenant_count: 4"), encoding="utf-8")
     driver.deploy_once(registry, lambda event: seen.add(event.kind))
-    covered = {kind for kind, _ in (*FRESH, *POOL_FILLING, *POOL_TAKING, *CLEANING_UP, *FINISHING)}
+    covered = {kind for kind, _ in (*FRESH, *POOL_FILLING, *POOL_TAKING, *CLEANING_UP, *TRIMMING, *RETIRING, *FINISHING)}
     assert seen <= covered

@@ -37,7 +37,7 @@ class ServerFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Marker:
-    """What Manor writes on a database it made (a comment in PostgreSQL), so that a lost catalog can be rebuilt."""
+    """What Manor writes on a database it made (a comment in PostgreSQL): whose it is, whatever the catalog says."""
 
     catalog: str
     """Id of the catalog that owns it."""

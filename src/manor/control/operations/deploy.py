@@ -14,7 +14,7 @@ from manor.control.operations.survey import take_survey
 from manor.control.provision.plan import Rules, ServerLook, Survey, large_change, plan_provision
 from manor.control.rollout.alone import still_alone
 from manor.control.rollout.finish import finish
-from manor.control.rollout.goldens import ensure_goldens
+from manor.control.rollout.goldens import ensure_goldens, retire_goldens, unused_goldens
 from manor.control.rollout.provision import Golden, Limits, WaveBuilder
 from manor.control.rollout.recover import recover
 from manor.control.rollout.report import Report
@@ -59,7 +59,8 @@ async def deploy(runtime: Runtime, fleet: Fleet, request: DeployRequest) -> Repo
         runtime.telemetry.emit("operation.planned", runtime.operation, targets=len(plan.steps), actions=plan.count())
         await _begin(runtime, fleet, plan, started_at)
         outcomes = await carry_out(runtime, fleet, plan, survey, limits_of(fleet, request))
-        notices = await _refill(runtime, fleet, outcomes)
+        notices = await _refill(runtime, fleet, survey, outcomes)
+        notices += await _retire(runtime, fleet, survey)
         report = Report(
             operation=runtime.operation,
             verb="deploy",
@@ -282,16 +283,31 @@ def _planned_outcome(step: Step) -> Outcome:
     return Outcome(target=step.target, status=Status.PENDING, detail=step.reason or f"would {step.action}")
 
 
-async def _refill(runtime: Runtime, fleet: Fleet, outcomes: Sequence[Outcome]) -> list[str]:
+async def _retire(runtime: Runtime, fleet: Fleet, survey: Survey) -> list[str]:
+    """Drop the goldens that were of use before this deploy and no longer are. A failure here is a notice."""
+    used = {template.digest for template in fleet.templates.values()} | {r.golden for r in survey.records.values()}
+    notices: list[str] = []
+    for name, server in runtime.servers.items() if not runtime.stop.requested else ():
+        try:
+            recorded = await runtime.catalog.goldens(name)
+            unused = unused_goldens(survey.servers[name].databases, recorded, runtime.catalog.id, used)
+            await retire_goldens(runtime, server, unused)
+        except ManorError as error:
+            notices.append(f"a golden database on {name} that nothing needs could not be dropped: {error}")
+    return notices
+
+
+async def _refill(runtime: Runtime, fleet: Fleet, survey: Survey, outcomes: Sequence[Outcome]) -> list[str]:
     """Bring the warm pools of the templates in use to their size. A failure here is a notice: every target already has its
     outcome."""
+    foreign = {record.golden for record in survey.records.values() if record.source != fleet.source.shown_as}
     size = fleet.registry.operations.provisioning.warm_pool
     in_use = {(o.target.server, o.target.template) for o in outcomes if o.status in (Status.SUCCESS, Status.SKIPPED)}
     notices: list[str] = []
     for server, name in sorted(in_use) if not runtime.stop.requested else ():
         template = fleet.templates[name]
         try:
-            await trim_pool(runtime, runtime.servers[server], name, template.digest, size)
+            await trim_pool(runtime, runtime.servers[server], name, template.digest, size, foreign=foreign)
             if not size or not template.deployment:
                 continue
             goldens = await ensure_goldens(runtime, runtime.servers[server], [template])

@@ -1,4 +1,5 @@
-"""``manor doctor``: what a deploy needs, looked at before it is needed. Changes nothing."""
+"""``manor doctor``: what a deploy needs, looked at before it is needed. It changes no database and no catalog; an embedded
+server is started for it."""
 
 from __future__ import annotations
 

@@ -1,11 +1,13 @@
-"""One golden database per (template, schema digest, server): built once, verified, then only copied."""
+"""One golden database per (template, schema digest, server): built once, verified, then only copied, and dropped once no
+template and no database is of that digest."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 
 from manor.control.catalog.records import GoldenRecord
-from manor.control.engines.driver import GoldenSpec, IsolatedColumn, Marker, ServerDriver
+from manor.control.engines.driver import FoundDatabase, GoldenSpec, IsolatedColumn, Marker, ServerDriver
 from manor.control.rollout.provision import Golden, operation_token
 from manor.control.runtime import Runtime
 from manor.control.templates.model import Template, bind_dataset
@@ -35,6 +37,28 @@ async def ensure_goldens(runtime: Runtime, server: ServerDriver, templates: Iter
             golden = await _build(runtime, server, template)
         by_digest[template.digest] = goldens[template.name] = golden
     return goldens
+
+
+def unused_goldens(
+    present: Mapping[str, FoundDatabase], recorded: Iterable[GoldenRecord], catalog: str, used: AbstractSet[str]
+) -> list[str]:
+    """Names of this catalog's golden databases whose digest is not ``used`` and that nothing on the server was copied from;
+    those that are gone and still recorded among them."""
+    markers = {name: found.marker for name, found in present.items() if found.marker and found.marker.catalog == catalog}
+    needed = used | {marker.digest for marker in markers.values() if marker.kind == "tenant"}
+    unused = {name for name, marker in markers.items() if marker.kind == "golden" and marker.digest not in needed}
+    return sorted(unused | {r.database for r in recorded if r.database not in present and r.digest not in needed})
+
+
+async def retire_goldens(runtime: Runtime, server: ServerDriver, names: Iterable[str]) -> None:
+    """Drop golden databases that nothing needs any more."""
+    for name in names:
+        await runtime.still_alone()  # a successor may have come to need it
+        # Forgotten last: what a kill leaves is still known, and dropping it again is no error.
+        await server.drop_database(name)
+        runtime.telemetry.emit("golden.dropped", runtime.operation, name, server=server.name)
+        await runtime.catalog.drop_golden(server.name, name)
+        runtime.telemetry.emit("golden.retired", runtime.operation, name, server=server.name)
 
 
 def _is_intact(record: GoldenRecord, present: object) -> bool:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
+
 from manor.control.engines.driver import FoundDatabase, Marker, ServerDriver
 from manor.control.rollout.provision import Golden
 from manor.control.runtime import Runtime
 
 
-async def trim_pool(runtime: Runtime, server: ServerDriver, template: str, digest: str, size: int) -> None:
-    """Drop the copies of a template that came from an earlier golden, and those beyond ``size``."""
+async def trim_pool(
+    runtime: Runtime, server: ServerDriver, template: str, digest: str, size: int, *, foreign: AbstractSet[str] = frozenset()
+) -> None:
+    """Drop the copies of a template that came from an earlier golden, and those beyond ``size``.
+
+    ``foreign`` are digests that other registries use: their templates may have the same name.
+    """
     pool = await runtime.catalog.pool_list(server.name)
     present = await server.databases() if pool else {}
-    ours = [warm for warm in pool if _is_of(template, present.get(warm.database))]
+    ours = [w for w in pool if _is_of(template, present.get(w.database)) and (w.digest == digest or w.digest not in foreign)]
     current = [warm for warm in ours if warm.digest == digest]
     for warm in [*(w for w in ours if w.digest != digest), *current[size:]]:
         # Forgotten first: nobody may take what is about to be dropped; what a kill leaves is swept by the next operation.

@@ -6,7 +6,7 @@ by replacing that function, which touches one row of one catalog: changing defau
 times as much, and dirties twenty files that the next checkpoint has to sync. PostgreSQL folds the call into a constant when
 a statement is planned.
 
-A golden database belongs to no tenant, so its functions return a placeholder that no tenant's value can equal by accident.
+A golden database belongs to no tenant, so its functions return a placeholder; no isolated table of a golden has rows.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from manor.control.engines.postgres.types import Kind, PostgresType, translate_t
 from manor.control.templates.model import Column
 from manor.errors import InputError
 
-PLACEHOLDERS = {Kind.TEXT: ":manor-tenant:", Kind.UUID: "00000000-0000-0000-0000-000000000000", Kind.INTEGER: "0"}
+PLACEHOLDERS = {Kind.TEXT: ":manor-tenant:", Kind.UUID: "00000000-0000-0000-0000-000000000000"}
 """Each must be a value of its type: the check is evaluated as far as it can be when it is added."""
 
 
@@ -25,9 +25,7 @@ def isolated_type(column_type: str) -> PostgresType:
     """The type of an isolated column, as written in a schema. Raises ``InputError`` where it cannot hold a tenant's value."""
     found = translate_type(Column(name="the isolation column", type=column_type))
     if found.kind not in PLACEHOLDERS:
-        raise InputError(
-            f"a column of type {column_type} cannot hold a tenant's value", hint="use a text, integer or UUID column"
-        )
+        raise InputError(f"a column of type {column_type} cannot hold a tenant's value", hint="use a text or UUID column")
     return found
 
 
