@@ -12,6 +12,8 @@ MYSQL_MAX_CHARACTERS = 64
 RESERVED_DATABASES = frozenset(
     {"postgres", "template0", "template1", "mysql", "information_schema", "performance_schema", "sys", "manor_catalog"}
 )
+RESERVED_ROLES = frozenset({"public", "none"})
+"""No role can have these names (PostgreSQL manual, CREATE ROLE), and a tenant's role has its database's name."""
 RESERVED_PREFIXES = ("pg_", "manor_")
 """``pg_`` belongs to PostgreSQL (roles of that prefix cannot be made), ``manor_`` to Manor's own databases and roles."""
 
@@ -63,7 +65,7 @@ def database_name_problem(name: str, *, engine: str = "postgres") -> str | None:
     problem = identifier_problem(name, engine=engine)
     if problem:
         return problem
-    if name.lower() in RESERVED_DATABASES:
+    if name.lower() in RESERVED_DATABASES | RESERVED_ROLES:
         return "is reserved"
     for prefix in RESERVED_PREFIXES:
         if name.lower().startswith(prefix):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from manor.control.engines.postgres.types import Kind, translate_type
+from manor.control.engines.postgres.types import _RULES, Kind, translate_type
+from manor.control.templates.column_kinds import KNOWN_WORDS
 from manor.control.templates.model import Column
 from manor.errors import InputError, Place
 
@@ -164,3 +165,8 @@ def test_a_wrong_type_is_named_with_its_place(spelling: str, says: str, hint: st
     assert says in caught.value.message
     assert hint in caught.value.hint
     assert caught.value.place == place
+
+
+def test_checking_a_schema_knows_every_type_that_can_be_made() -> None:
+    """A type of the documented list is never doubted with a notice."""
+    assert set(_RULES) - KNOWN_WORDS == set()

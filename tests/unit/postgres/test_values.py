@@ -161,3 +161,11 @@ def test_a_type_that_only_the_server_knows_takes_text() -> None:
     """A domain of a schema.sql is not known here: the server reads the text."""
     table = _table(Column(name="c", type="email_address"))
     assert values.insert_statement(table, _dataset("c", ("a@b.c",)))[0][1] == ["a@b.c"]
+
+
+def test_rows_without_values_are_an_insert_each() -> None:
+    """PostgreSQL has no INSERT of several rows without columns, and COPY without columns does not exist."""
+    table = _table(Column(name="id", type="SERIAL"))
+    dataset = _dataset("", (), (), ())
+    assert values.insert_statement(table, dataset) == [('INSERT INTO "t" DEFAULT VALUES', [])] * 3
+    assert not values.can_copy(dataset)

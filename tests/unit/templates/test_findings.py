@@ -192,6 +192,7 @@ def test_the_tenants_own_value_may_be_left_out_even_where_the_column_is_required
         ("{tenant_isolation_column: id, default_tenant_value: '{T}'}", "users.id is INT and cannot hold a tenant's value"),
         ("{tenant_isolation_column: twice, default_tenant_value: '{T}'}", "users.twice is computed by the database"),
         ("{tenant_isolation_column: name}", "tenant_isolation_column needs default_tenant_value"),
+        ("{tenant_isolation_column: name, default_tenant_value: ''}", "users: default_tenant_value is empty"),
         ("{default_tenant_value: x}", "default_tenant_value needs tenant_isolation_column"),
         (
             "{tenant_isolation_column: name, default_tenant_value: much too long}",

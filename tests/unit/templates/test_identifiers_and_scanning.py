@@ -79,7 +79,8 @@ def test_whatever_passes_as_an_identifier_is_plain_and_fits(name) -> None:
 @given(name=st.from_regex(r"[A-Za-z_][A-Za-z0-9_-]{0,62}", fullmatch=True))
 def test_plain_names_pass_unless_they_belong_to_somebody(name) -> None:
     assert identifier_problem(name) is None
-    owned = name.lower().startswith(("pg_", "manor_")) or name.lower() in {"postgres", "template0", "template1", "sys", "mysql"}
+    servers = {"postgres", "template0", "template1", "sys", "mysql", "public", "none"}
+    owned = name.lower().startswith(("pg_", "manor_")) or name.lower() in servers
     if not owned and "schema" not in name.lower():
         assert database_name_problem(name) is None
 

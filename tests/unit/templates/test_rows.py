@@ -139,6 +139,19 @@ def test_csv_is_typed_by_the_schema_and_empty_cells_mean_null_or_the_default(pro
     assert rows[1] == {"name": "", "code": None, "flag": None, "day": None, "need": 7}
 
 
+def test_a_cell_of_csv_may_be_long(project) -> None:
+    project.tables({"t": "column_name: code, column_type: TEXT, primary_key: 1"})
+    project.template({"main@t.csv": f"code\n{'x' * 200_000}\n"})
+    assert len(rows_of(project.loaded())[0]["code"]) == 200_000
+
+
+def test_a_row_may_leave_everything_to_the_database(project) -> None:
+    project.tables({"t": "column_name: id, column_type: INT AUTO_INCREMENT, primary_key: 1"})
+    project.template({"main@t.dat": "- {}\n- {id: null}\n"})
+    (dataset,) = project.loaded().shared_rows
+    assert (dataset.columns, dataset.rows) == ((), ((), ()))
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp932"])
 def test_csv_of_japanese_spreadsheets_is_read(project, encoding) -> None:
     project.tables({"t": ALL})
@@ -157,6 +170,8 @@ def test_csv_of_japanese_spreadsheets_is_read(project, encoding) -> None:
         (b"id,,name\n1,a,2\n", ":1:2: column 2 of the header has no name"),
         (b"id,name\n\n1,{\n", ":3:2: '{' at position 0"),
         (b"name,id\na,x\n", ":2:2: t.id: text 'x' is not a whole number"),
+        (b"1,a,b\n", ":1:1: table 't' has no column '1'"),
+        (b"id,nme\n", ":1:2: table 't' has no column 'nme' (did you mean 'name'?)"),
         (b"name,nme\na,x\n", ":2:2: table 't' has no column 'nme' (did you mean 'name'?)"),
     ],
 )

@@ -165,6 +165,12 @@ def test_a_column_that_cannot_be_made_is_named(column, message) -> None:
     assert message in findings[0]
 
 
+@pytest.mark.parametrize("declared", ["BIT(8)", "VECTOR(3)", "INTERVAL", "halfvec(3)", "BIT VARYING(4)", "money"])
+def test_a_type_whose_values_are_not_checked_is_known_all_the_same(declared) -> None:
+    _, findings = one_column(f"column_type: {declared}")
+    assert findings == []
+
+
 @pytest.mark.parametrize("name", ["a b", 'a"b', "${PREFIX}_users", "users; DROP TABLE x", "", "é", "a" * 64, "a.b", "1a"])
 def test_an_unsafe_name_is_refused_wherever_it_stands(name) -> None:
     quoted = "'" + name + "'"

@@ -39,7 +39,7 @@ class TableRows:
 
     def add(self, raw: RawRows) -> None:
         """Type the rows of one file. Beyond ``MAX_FINDINGS_PER_FILE`` findings only their number is said."""
-        found: list[Finding] = []
+        found = [] if raw.rows else self._check_header(raw)
         left_out = 0
         for index, row in enumerate(raw.rows):
             typed, problems = self.type_row(row)
@@ -54,6 +54,14 @@ class TableRows:
             found.append(Finding(message=f"{left_out:,} more findings in this file", place=raw.locate(0, None)))
         self.findings.extend(found)
 
+    def _check_header(self, raw: RawRows) -> list[Finding]:
+        """Where no rows follow, nothing else looks at the names of the columns; a first row of values would be lost."""
+        unknown = [(place, self._unknown(name)) for name, place in raw.header if name not in self.columns]
+        return [Finding(message=message, place=place, hint=hint) for place, (_, message, hint) in unknown]
+
+    def _unknown(self, name: str) -> Unfit:
+        return name, f"table {self.table.name!r} has no column {name!r}", suggest(name, self.columns)
+
     def type_row(self, row: RawRow) -> tuple[TypedRow, list[Unfit]]:
         """One row with its cells as they go into the database, and what is wrong with it."""
         typed: dict[str, Cell] = {}
@@ -61,7 +69,7 @@ class TableRows:
         for name, cell in row.items():
             column = self.columns.get(name)
             if column is None:
-                problems.append((name, f"table {self.table.name!r} has no column {name!r}", suggest(name, self.columns)))
+                problems.append(self._unknown(name))
                 continue
             try:
                 self._put(typed, column, self.kinds[name], cell)

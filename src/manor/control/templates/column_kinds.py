@@ -79,7 +79,14 @@ _FAMILIES: dict[Family, frozenset[str]] = {
     Family.SET: frozenset({"set"}),
 }
 _FAMILY_OF = {word: family for family, words in _FAMILIES.items() for word in words}
-KNOWN_WORDS = frozenset(_FAMILY_OF) | frozenset(_INTEGER_BYTES) | {"bit", "inet", "interval", "vector"}
+_UNCHECKED = (
+    "bit varbit interval hstore ltree vector halfvec sparsevec clob string varchar2 number inet cidr macaddr macaddr8 xml "
+    "tsvector tsquery point line lseg box path polygon circle jsonpath pg_lsn oid regclass "
+    "int4range int8range numrange tsrange tstzrange daterange "
+    "int4multirange int8multirange nummultirange tsmultirange tstzmultirange datemultirange"
+)
+"""First words of types that engines know and whose values are left to the database."""
+KNOWN_WORDS = frozenset(_FAMILY_OF) | frozenset(_INTEGER_BYTES) | _SERIAL | frozenset(_UNCHECKED.split())
 """First words of the types that are known here, in lower case."""
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from manor.control.templates.model import Dataset, Isolation, Schema, Sql
 from manor.scan import Text, Variable
 
-FORMAT = "manor-template-2"
+FORMAT = "manor-template-3"
 """Changes when the same template must give another digest, because something else is built from it."""
 
 

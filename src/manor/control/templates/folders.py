@@ -6,10 +6,13 @@ folder or of a file, may lead out.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from manor.errors import InputError
+from manor.errors import InputError, Place
 from manor.scan import suggest
 
 OUTSIDE = "is outside the project"
@@ -57,7 +60,18 @@ class Folders:
             raise InputError(
                 f"the template {name!r} {OUTSIDE}", hint="it is a symbolic link that leads out: copy the folder in"
             )
+        self._check_access(folder)
         return folder
+
+    def _check_access(self, folder: Path) -> None:
+        """Listing a folder and entering it are two permissions."""
+        try:
+            os.scandir(folder).close()
+            with contextlib.suppress(FileNotFoundError):
+                (folder / "_mapping.yaml").lstat()
+        except OSError as error:
+            hint = "let the user that runs Manor read and enter it"
+            raise InputError(f"cannot read the folder: {error.strerror}", place=Place(self.show(folder)), hint=hint) from error
 
     def _check_name(self, name: str) -> None:
         if name.startswith(("/", "\\", "~")) or ".." in name.replace("\\", "/").split("/") or Path(name).is_absolute():
@@ -72,8 +86,8 @@ class Folders:
         except OSError:
             return []
 
-    def files(self, folder: Path) -> list[Path]:
-        """The files of ``folder`` that a user means, sorted by name; hidden ones and lock files of editors left out.
+    def entries(self, folder: Path) -> list[Path]:
+        """What a user means to stand in ``folder``, sorted by name; hidden files and lock files of editors left out.
 
         Raises ``InputError`` where the folder cannot be read.
         """
@@ -81,7 +95,18 @@ class Folders:
             found = sorted(folder.iterdir())
         except OSError as error:
             raise InputError(f"cannot read the folder: {error.strerror}") from error
-        return [path for path in found if not path.name.startswith((".", "~$")) and (path.is_file() or path.is_symlink())]
+        return [path for path in found if not path.name.startswith((".", "~$"))]
+
+
+def kind_problem(path: Path) -> str | None:
+    """Why the content of ``path``, links followed, cannot be read, or None; reading a pipe would wait forever."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        return f"cannot read the file: {error.strerror}"
+    if stat.S_ISDIR(mode):
+        return f"{path.name} is a folder, not a file"
+    return None if stat.S_ISREG(mode) else f"{path.name} is a pipe or a device, not a file"
 
 
 def read_bytes(path: Path, limit: int) -> bytes:

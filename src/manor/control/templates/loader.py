@@ -13,8 +13,9 @@ from typing import TypeVar
 
 from manor.control.templates import data_settings, mapping, rows, schema_yaml
 from manor.control.templates.assemble import DataFile, Parts, assemble
+from manor.control.templates.data_names import SETTINGS_ENDING, wrong_name
 from manor.control.templates.data_settings import DataSettings
-from manor.control.templates.folders import OUTSIDE, Folders, read_bytes
+from manor.control.templates.folders import OUTSIDE, Folders, kind_problem, read_bytes
 from manor.control.templates.mapping import TemplateMapping
 from manor.control.templates.model import Template
 from manor.control.templates.rows import DataName, RawRows
@@ -151,6 +152,10 @@ class TemplateLoader:
         if not self.folders.contains(path):
             self._report([Finding(message=f"the file {OUTSIDE}", place=place, hint="it is a symbolic link that leads out")])
             return None
+        problem = kind_problem(path)
+        if problem:
+            self._report([Finding(message=problem, place=place, hint="put a plain file in its place, or take it away")])
+            return None
         try:
             result, findings = read(place.file)
         except InputError as error:
@@ -213,7 +218,7 @@ class TemplateLoader:
 
     def _listing(self, source: _Source) -> list[Path]:
         try:
-            return self.folders.files(source.folder)
+            return self.folders.entries(source.folder)
         except InputError as error:
             self._report_error(error, Place(self.folders.show(source.folder)))
             return []
@@ -223,7 +228,8 @@ class TemplateLoader:
         found: dict[DataName, Path] = {}
         unloaded: list[str] = []
         for index, source in enumerate(chain):
-            for name, path in self._named_files(source, rows.ENDINGS, own=index == 0):
+            self._report_wrong_names(source)
+            for name, path in self._named_files(source, rows.ENDINGS):
                 if name.schema.startswith("_"):
                     unloaded.append(self.folders.show(path))  # DBGear keeps choices of its editor in such files
                 elif self._belongs(name, path, chain, own=index == 0):
@@ -235,19 +241,16 @@ class TemplateLoader:
                 files.append(DataFile(name=name, rows=raw))
         return files, unloaded
 
-    def _named_files(self, source: _Source, endings: Sequence[str], *, own: bool) -> list[tuple[DataName, Path]]:
-        named = []
+    def _report_wrong_names(self, source: _Source) -> None:
         for path in self._listing(source):
-            if path.suffix not in endings:
-                continue
-            name = DataName.parse(path.stem)
-            if name is not None:
-                named.append((name, path))
-            elif own and path.suffix == ".dat":
-                message = f"{path.name} is not the name of a data file"
-                hint = "name it <schema>@<table>.dat or <schema>@<table>#<segment>.dat"
+            wrong = wrong_name(path.name)
+            if wrong:
+                message, hint = wrong
                 self._report([Finding(message=message, place=Place(self.folders.show(path)), hint=hint)])
-        return named
+
+    def _named_files(self, source: _Source, endings: Sequence[str]) -> list[tuple[DataName, Path]]:
+        found = [(DataName.parse(path.stem), path) for path in self._listing(source) if path.suffix in endings]
+        return [(name, path) for name, path in found if name is not None]
 
     def _belongs(self, name: DataName, path: Path, chain: Sequence[_Source], *, own: bool) -> bool:
         instances = chain[0].mapping.instances
@@ -274,7 +277,7 @@ class TemplateLoader:
     def _data_settings(self, chain: Sequence[_Source]) -> dict[DataName, tuple[DataSettings, Place]]:
         found: dict[DataName, tuple[DataSettings, Place]] = {}
         for source in chain:
-            for name, path in self._named_files(source, (".yaml",), own=False):
+            for name, path in self._named_files(source, (SETTINGS_ENDING,)):
                 if name.schema not in chain[0].mapping.instances or name in found:
                     continue
                 if path not in self._settings:
@@ -294,12 +297,18 @@ def _parse_rows(path: Path, shown: str) -> tuple[RawRows, list[Finding]]:
         return rows.parse_dat(read_yaml(path, shown_as=shown, tags=rows.TAGS))
     if path.suffix == ".csv":
         return rows.parse_csv(read_bytes(path, rows.MAX_TABULAR_BYTES), shown)
+    return _parse_workbook(path, shown)
+
+
+def _parse_workbook(path: Path, shown: str) -> tuple[RawRows, list[Finding]]:
     from manor.control.templates.spreadsheets import read_sheet
 
     try:
-        return rows.parse_xlsx(read_sheet(path), shown)
+        sheet = read_sheet(path, shown)
     except OSError as error:
         raise InputError(f"cannot read the file: {error.strerror}") from error
+    raw, findings = rows.parse_xlsx(sheet.rows, shown, unusable=sheet.unusable)
+    return raw, [*sheet.findings, *findings]
 
 
 def _decode(content: bytes) -> str:

@@ -187,6 +187,8 @@ class _Reader:
             )
         if value is not None and column is None:
             self.report(f"{key}: default_tenant_value needs tenant_isolation_column", *path, key=True, hint="name the column")
+        if value == "":
+            self.report(f"{key}: default_tenant_value is empty", *path, "default_tenant_value", hint="write the tenant's value")
         ignored = [name for name in ("audit_enabled", "retention_days") if getattr(model, name) is not None]
         return DataModel(
             key=key,

@@ -12,7 +12,7 @@ import datetime as dt
 import enum
 import io
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -53,6 +53,8 @@ class RawRows:
     file: str
     rows: tuple[RawRow, ...]
     locate: Locate
+    header: tuple[tuple[str, Place], ...] = ()
+    """Of a CSV or XLSX file: the names of its columns, with their places."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -166,6 +168,7 @@ def parse_csv(content: bytes, file: str) -> tuple[RawRows, list[Finding]]:
     except InputError as error:
         line = error.place.line if error.place else 1
         return _no_rows(file), [Finding(message=error.message, place=Place(file, line, 1), hint=error.hint)]
+    csv.field_size_limit(MAX_TABULAR_BYTES)  # of the whole process; the standard library's own is 131,072 characters
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     table = _Tabular(file)
     line = 1
@@ -178,10 +181,12 @@ def parse_csv(content: bytes, file: str) -> tuple[RawRows, list[Finding]]:
     return table.finish()
 
 
-def parse_xlsx(sheet: Iterable[Iterable[Any]], file: str) -> tuple[RawRows, list[Finding]]:
-    """The rows of a worksheet, given as rows of openpyxl's values."""
+def parse_xlsx(sheet: Iterable[Iterable[Any]], file: str, *, unusable: Collection[int] = ()) -> tuple[RawRows, list[Finding]]:
+    """The rows of a worksheet, given as rows of openpyxl's values; ``unusable`` are lines whose cells have findings already."""
     table = _Tabular(file)
     for line, cells in enumerate(sheet, 1):
+        if line in unusable and table.header is not None:
+            continue
         values = [_spreadsheet_value(cell) for cell in cells]
         values.extend([EMPTY] * (len(table.header or ()) - len(values)))
         table.add(values, line)
@@ -208,6 +213,7 @@ class _Tabular:
     def __init__(self, file: str) -> None:
         self.file = file
         self.header: list[str] | None = None
+        self.header_line = 0
         self.rows: list[RawRow] = []
         self.lines: list[int] = []
         self.findings: list[Finding] = []
@@ -232,7 +238,7 @@ class _Tabular:
             self.lines.append(line)
 
     def begin(self, cells: list[Any], line: int) -> None:
-        self.header = []
+        self.header, self.header_line = [], line
         for number, cell in enumerate(cells, 1):
             name = str(cell).strip() if cell is not EMPTY else ""
             if not name:
@@ -253,5 +259,7 @@ class _Tabular:
             return Place(self.file, self.lines[row], header.index(column) + 1 if column in header else 1)
 
         broken_header = len(set(header)) != len(header) or "" in header
-        rows = () if broken_header else tuple(self.rows)
-        return RawRows(file=self.file, rows=rows, locate=locate), self.findings
+        if broken_header:
+            return _no_rows(self.file), self.findings
+        named = tuple((name, Place(self.file, self.header_line, number)) for number, name in enumerate(header, 1))
+        return RawRows(file=self.file, rows=tuple(self.rows), locate=locate, header=named), self.findings

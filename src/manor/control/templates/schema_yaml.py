@@ -199,7 +199,8 @@ class _Builder:
     def doubt_type(self, declared: str, types: Types, path: tuple[str | int, ...]) -> None:
         """A type that is unknown here may be a domain; one that looks like a slip of the pen is said, not refused."""
         word = re.split(r"[\s(]", declared.lower(), maxsplit=1)[0]
-        hint = suggest(word, KNOWN_WORDS | set(types))
+        known = KNOWN_WORDS | set(types)
+        hint = "" if word in known else suggest(word, known)
         if hint.startswith("did you mean"):
             place, message = self.place(*path, "column_type"), f"the column type {declared!r} is not known here"
             self.findings.append(Finding(message=message, place=place, hint=hint, severity="notice"))

@@ -1,18 +1,43 @@
-"""The first worksheet of an XLSX file. The only module that knows openpyxl, which is slow to import and imported on use."""
+"""The first worksheet of an XLSX file. The only module that knows openpyxl, which is slow to import and imported on use.
+
+openpyxl gives None for a formula whose result was never stored and for all cells but one that are merged, as if they were
+empty; so both are looked for in the sheet's XML.
+"""
 
 from __future__ import annotations
 
+import re
 import warnings
 import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from manor.control.templates.rows import MAX_TABULAR_BYTES
-from manor.errors import InputError
+from manor.errors import Finding, InputError, Place
+
+MAX_FINDINGS = 50
+"""Per worksheet; of those beyond it only the number is said."""
+
+_NAMESPACE = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+_CELL, _ROW, _MERGED = (_NAMESPACE + name for name in ("c", "row", "mergeCell"))
+_FORMULA, _VALUE = _NAMESPACE + "f", _NAMESPACE + "v"
+_SIGNS = re.compile(rb"[<:](?:f|mergeCell)[\s/>]")
 
 
-def read_sheet(path: Path) -> list[tuple[Any, ...]]:
-    """The values of the first worksheet, row by row; of a formula, the result that was saved with it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sheet:
+    """One worksheet: its values, row by row, and what cannot be taken for a value."""
+
+    rows: list[tuple[Any, ...]]
+    findings: list[Finding]
+    unusable: frozenset[int]
+    """Lines, counted from 1, with a cell that has a finding."""
+
+
+def read_sheet(path: Path, shown: str) -> Sheet:
+    """The first worksheet; of a formula, the result that was saved with it. Places name the file as ``shown``.
 
     Raises ``InputError`` for a file that is no workbook or unpacks to more than ``MAX_TABULAR_BYTES``, ``OSError`` for one that
     cannot be opened.
@@ -26,10 +51,10 @@ def read_sheet(path: Path) -> list[tuple[Any, ...]]:
         raise InputError(
             f"the file unpacks to {size:,} bytes, {MAX_TABULAR_BYTES:,} are allowed", hint="load bulk rows from CSV"
         )
-    return _read(path)
+    return _read(path, shown)
 
 
-def _read(path: Path) -> list[tuple[Any, ...]]:
+def _read(path: Path, shown: str) -> Sheet:
     import openpyxl
 
     with warnings.catch_warnings():
@@ -37,9 +62,7 @@ def _read(path: Path) -> list[tuple[Any, ...]]:
         try:
             book = openpyxl.load_workbook(path, read_only=True, data_only=True)
             try:
-                sheet = book.worksheets[0]
-                sheet.reset_dimensions()  # some programs write a wrong size, and up to a too large one openpyxl pads
-                return [tuple(row) for row in sheet.iter_rows(values_only=True)]
+                return _Reader(book.worksheets[0], shown).read(book.worksheets[1:])
             finally:
                 book.close()
         except OSError:
@@ -48,3 +71,106 @@ def _read(path: Path) -> list[tuple[Any, ...]]:
             raise InputError(
                 f"the workbook cannot be read: {type(error).__name__}", hint="open it and save it again"
             ) from error
+
+
+class _Reader:
+    """Reads one of openpyxl's worksheets and collects what is wrong with its cells."""
+
+    def __init__(self, sheet: Any, shown: str) -> None:
+        self.sheet = sheet
+        self.shown = shown
+        self.findings: list[Finding] = []
+        self.unusable: set[int] = set()
+
+    def read(self, further: list[Any]) -> Sheet:
+        rows = [self.values(row) for row in _rows(self.sheet)]
+        self.search_xml(len(rows))
+        self.findings.sort(key=lambda finding: (finding.place.line, finding.place.column) if finding.place else (0, 0))
+        left_out = len(self.findings) - MAX_FINDINGS
+        if left_out > 0:
+            self.findings[MAX_FINDINGS:] = [
+                Finding(message=f"{left_out:,} more findings in this file", place=Place(self.shown))
+            ]
+        self.findings.extend(self.not_read(sheet) for sheet in further if _has_content(sheet))
+        return Sheet(rows=rows, findings=self.findings, unusable=frozenset(self.unusable))
+
+    def not_read(self, sheet: Any) -> Finding:
+        return Finding(
+            message=f"the sheet {sheet.title!r} is not read: only the first one, {self.sheet.title!r}, is",
+            place=Place(self.shown),
+            hint="give it a file of its own: <schema>@<table>#<segment>.xlsx",
+            severity="notice",
+        )
+
+    def report(self, line: int, column: int, message: str, hint: str) -> None:
+        self.unusable.add(line)
+        self.findings.append(Finding(message=message, place=Place(self.shown, line, column), hint=hint))
+
+    def values(self, row: Any) -> tuple[Any, ...]:
+        for cell in row:
+            if cell.data_type == "e":
+                message = f"{self.name(cell.coordinate)} holds the error {cell.value}"
+                self.report(cell.row, cell.column, message, "correct the formula, or write the value")
+        return tuple(cell.value for cell in row)
+
+    def name(self, coordinate: str) -> str:
+        return f"{self.sheet.title}!{coordinate}"
+
+    def search_xml(self, lines: int) -> None:
+        from openpyxl.utils.cell import range_boundaries
+
+        for line, column, coordinate in _from_xml(self.sheet):
+            if line:
+                hint = "open and save it in a spreadsheet program, or write the value"
+                self.report(line, column, f"{self.name(coordinate)}: the formula has no stored value", hint)
+            else:
+                left, top, _, bottom = (bound or 1 for bound in range_boundaries(coordinate))
+                self.report(top, left, f"merged cells {self.name(coordinate)}", "unmerge them and give each row its value")
+                self.unusable.update(range(top, min(bottom, lines) + 1))
+
+
+def _rows(sheet: Any) -> Any:
+    sheet.reset_dimensions()  # some programs write a wrong size, and up to a too large one openpyxl pads
+    return sheet.iter_rows()
+
+
+def _has_content(sheet: Any) -> bool:
+    return any(cell.value is not None for row in _rows(sheet) for cell in row)
+
+
+def _from_xml(sheet: Any) -> Iterator[tuple[int, int, str]]:
+    """(line, column, coordinate) of formulas without a stored value; (0, 0, range) of merged cells."""
+    from openpyxl.utils.cell import coordinate_to_tuple, get_column_letter
+    from openpyxl.xml.functions import iterparse
+
+    with sheet._get_source() as source:
+        if not _mentions_them(source):
+            return
+    line = 0
+    with sheet._get_source() as source:
+        for _, element in iterparse(source):
+            if element.tag == _ROW:
+                line, column = int(element.get("r") or line + 1), 0
+                for cell in element.iterfind(_CELL):
+                    written = cell.get("r")
+                    column = coordinate_to_tuple(written)[1] if written else column + 1
+                    if _is_unstored(cell):
+                        yield line, column, f"{get_column_letter(column)}{line}"
+                element.clear()
+            elif element.tag == _MERGED:
+                yield 0, 0, element.get("ref", "")
+
+
+def _mentions_them(source: IO[bytes]) -> bool:
+    """Most sheets hold neither: searching their bytes takes a small part of the time that parsing takes."""
+    end = b""
+    while block := source.read(1 << 20):
+        if _SIGNS.search(end + block):
+            return True
+        end = block[-16:]
+    return False
+
+
+def _is_unstored(cell: Any) -> bool:
+    """Empty text is a result too: it has the type ``str``, which a program that does not calculate leaves out."""
+    return cell.find(_FORMULA) is not None and cell.get("t") != "str" and not cell.findtext(_VALUE)

@@ -32,17 +32,21 @@ _BOOLEANS: dict[object, bool] = {
 def insert_statement(table: Table, dataset: BoundDataset) -> list[tuple[str, list[object]]]:
     """Multi-row INSERTs for psycopg as (statement, parameters), each with at most 1,000 rows and 60,000 parameters.
 
-    SQL expressions stand in their place, in parentheses. NULL in an identity column means the next number, as in MySQL. Raises
-    ``InputError`` for a cell that its column cannot hold, for a value in a generated column and for an unknown column.
+    SQL expressions stand in their place, in parentheses. NULL in an identity column means the next number, as in MySQL. Rows
+    without values are an INSERT each. Raises ``InputError`` for a cell that its column cannot hold, for a value in a generated
+    column and for an unknown column.
     """
     shape = _Shape(table, dataset)
+    if not shape.columns:
+        defaults = f"INSERT INTO {quote_identifier(table.name)} DEFAULT VALUES".replace("%", "%%")
+        return [(defaults, []) for _ in dataset.rows]
     size = max(1, min(MAX_ROWS, MAX_PARAMETERS // max(1, len(shape.columns))))
     return [_insert(shape, start, dataset.rows[start : start + size]) for start in range(0, len(dataset.rows), size)]
 
 
 def can_copy(dataset: BoundDataset) -> bool:
-    """Whether COPY can load it: no cell is an expression."""
-    return not any(isinstance(cell, Sql) for row in dataset.rows for cell in row)
+    """Whether COPY can load it: there is a column to name, and no cell is an expression."""
+    return bool(dataset.columns) and not any(isinstance(cell, Sql) for row in dataset.rows for cell in row)
 
 
 def copy_statement(table: Table, dataset: BoundDataset) -> str:
