@@ -410,8 +410,9 @@ Options of every command; they stand before or after the verb, and the last word
 
 {everywhere}
 {exits_table()}
-Results go to standard output, progress and errors to standard error. With `--format json` an error is a document
-`{{"error": {{"code", "message", "hint"}}}}` too; the codes are listed in [errors](errors.md).
+Results go to standard output, progress and errors to standard error. With `--format json` or `yaml` an error is a
+document `{{"error": {{"code", "message", "hint"}}}}` too, a wrong option or command included; the codes are listed in
+[errors](errors.md).
 
 {sections}"""
 

@@ -98,18 +98,18 @@ def psql_command(workplace: Workplace, server: str, url: str) -> tuple[str, dict
     return program, psql_environment(url)
 
 
-def open_key_ring(project: Project, *, create: bool = True) -> KeyRing:
-    """The keys of the catalog (``MANOR_KEY``, ``MANOR_KEY_FILE``, or the project's own key file)."""
+def open_key_ring(project: Project) -> KeyRing:
+    """The keys of the catalog (``MANOR_KEY``, ``MANOR_KEY_FILE``, or the project's own key file, which a new catalog makes)."""
     from manor.control.catalog.secrets import KeyRing
 
-    return KeyRing.load(project.folder, os.environ, create=create)
+    return KeyRing.load(project.folder, os.environ, create=False)
 
 
-def open_secrets(project: Project, *, create: bool = True) -> SecretBox:
+def open_secrets(project: Project) -> SecretBox:
     """The keys, ready to encrypt."""
     from manor.control.catalog.secrets import SecretBox
 
-    return SecretBox(open_key_ring(project, create=create))
+    return SecretBox(open_key_ring(project))
 
 
 @contextlib.asynccontextmanager
@@ -146,7 +146,7 @@ async def look_runtime(workplace: Workplace) -> AsyncIterator[Runtime | None]:
     urls = {d.name: await _reach(workplace, d) for d in workplace.environment.deployments}
     async with contextlib.AsyncExitStack() as stack:
         servers = {name: _server(workplace, name, url, operation, stack) for name, url in urls.items()}
-        secret_box = open_secrets(workplace.project, create=False)
+        secret_box = open_secrets(workplace.project)
         try:
             catalog = await Catalog.peek(_catalog_url(workplace, urls), secret_box, application=operation)
         except UnreachableError as error:
@@ -170,7 +170,7 @@ async def inspect_servers(workplace: Workplace) -> AsyncIterator[tuple[list[Post
         servers = [_server(workplace, name, url, operation, stack) for name, url in urls.items()]
         catalog: Catalog | ManorError | None
         try:
-            secrets = open_secrets(workplace.project, create=False)
+            secrets = open_secrets(workplace.project)
             catalog = await Catalog.peek(_catalog_url(workplace, urls), secrets, application=operation)
         except ManorError as error:
             catalog = error

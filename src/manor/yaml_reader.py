@@ -9,7 +9,9 @@ keys first.
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -106,23 +108,34 @@ def read_yaml(path: Path, *, shown_as: str = "", tags: Mapping[str, TagConstruct
     """Read one file.
 
     ``tags`` maps a local tag such as ``!sql`` to what makes a value of its scalar. Raises ``InputError`` with a place for
-    anything that cannot be read: missing or too large file, not UTF-8, bad syntax, duplicate key, too deep, too many nodes.
+    anything that cannot be read: missing or too large file, a device or pipe, not UTF-8, bad syntax, duplicate key, too deep,
+    too many nodes.
     """
     shown = shown_as or str(path)
     try:
-        size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise InputError(
-                f"the file has {size:,} bytes, {MAX_FILE_BYTES:,} are allowed",
-                place=Place(shown),
-                hint="split it, or load bulk rows from CSV",
-            )
-        text = path.read_bytes().decode("utf-8-sig")
+        text = _read_file(path, shown).decode("utf-8-sig")
     except OSError as error:
         raise InputError(f"cannot read the file: {error.strerror}", place=Place(shown)) from error
     except UnicodeDecodeError as error:
         raise InputError(f"the file is not UTF-8 (byte {error.start})", place=Place(shown), hint="save it as UTF-8") from error
     return parse_yaml(text, shown, tags=tags)
+
+
+def _read_file(path: Path, shown: str) -> bytes:
+    """A file that ends: devices and pipes, which may never do, are refused, and opening one does not wait for its writer."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise InputError("this is not a regular file", place=Place(shown), hint="name a file that ends with its last line")
+        content = file.read(MAX_FILE_BYTES + 1) if found.st_size <= MAX_FILE_BYTES else b""
+    size = max(found.st_size, len(content))
+    if size > MAX_FILE_BYTES:
+        raise InputError(
+            f"the file has {size:,} bytes, {MAX_FILE_BYTES:,} are allowed",
+            place=Place(shown),
+            hint="split it, or load bulk rows from CSV",
+        )
+    return content
 
 
 def parse_yaml(text: str, file: str, *, tags: Mapping[str, TagConstructor] | None = None) -> YamlDocument:

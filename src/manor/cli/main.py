@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from manor import __version__
 from manor.cli.options import with_global_options
+from manor.errors import EXIT_INTERRUPTED
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 _COMMANDS = {
     "audit": ("manor.cli.audit:audit", "Read and verify the audit log."),
@@ -58,11 +64,40 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit with its code; every error is one line with place, cause and hint, never a traceback."""
-    from manor.cli.failures import run
-
     # pydantic would look through all installed packages for plugins: nobody wants any, and it takes longer than click.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    sys.exit(run(cli, arguments))
+    _open_closed_streams()
+    try:
+        signal.signal(signal.SIGTERM, _interrupt)
+        from manor.cli.failures import run
+
+        code = run(cli, arguments)
+        _ignore_signals()
+    except KeyboardInterrupt:  # before or after `run` could catch it
+        _ignore_signals()
+        code = EXIT_INTERRUPTED
+    sys.exit(code)
+
+
+def _open_closed_streams() -> None:
+    """Python has no stdout or stderr where the caller closed it (``>&-``); what we print then goes nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115 - for as long as we live
+
+
+def _ignore_signals() -> None:
+    """All is said and done, only the interpreter's own end is left, which a signal would turn into a death of ours."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """SIGTERM is Ctrl-C: whoever handles that now (asyncio, while it runs) is given it, otherwise the command ends here."""
+    handler = signal.getsignal(signal.SIGINT)
+    if not callable(handler):  # ignored, as in a shell's background jobs
+        raise KeyboardInterrupt
+    handler(number, frame)
 
 
 if __name__ == "__main__":

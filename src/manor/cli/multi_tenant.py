@@ -21,7 +21,8 @@ from manor.cli.options import (
     with_global_options,
 )
 from manor.cli.progress import progress, run_stoppable
-from manor.cli.render import print_document, print_report, print_table, report_format, say, write_report
+from manor.cli.render import print_document, print_report, print_table, say
+from manor.cli.report_file import check_report_file, write_report
 from manor.errors import EXIT_BAD_INPUT, EXIT_REFUSED, EXIT_SOME_FAILED, InputError
 
 if TYPE_CHECKING:
@@ -112,8 +113,7 @@ def deploy(
     from manor.control.operations.fleet import load_fleet
     from manor.wiring import template_examiner
 
-    if report is not None:
-        report_format(report)
+    check_report_file(report)
     with progress(quiet=current().quiet) as display:
         workplace = open_workplace(registry, hooks=(display,))
         fleet = load_fleet(fleet_source(workplace, registry, deployment), template_examiner())
@@ -180,7 +180,7 @@ def _finish(result: Report, path: Path | None) -> None:
 @with_global_options
 def add_tenants(registry: Path, group: str, count: int, dry_run: bool) -> None:
     """Raise a group's tenant_count; comments and order of the registry stay as they are."""
-    from manor.control.registry.yaml_files import add_tenants as edit
+    from manor.control.operations.add_tenants import add_tenants as edit
 
     workplace = open_workplace(registry)
     change = edit(registry, group, count, dry_run=dry_run, shown_as=workplace.project.shown(registry))
@@ -219,8 +219,7 @@ def healthcheck(
     from manor.control.operations.healthcheck import HealthRequest, healthcheck_fleet
     from manor.wiring import look_runtime
 
-    if report is not None:
-        report_format(report)
+    check_report_file(report)
     with progress(quiet=current().quiet) as display:
         workplace = open_workplace(registry, hooks=(display,), sessions=parallel or 20)
         fleet = load_fleet(fleet_source(workplace, registry, deployment))

@@ -93,7 +93,10 @@ deployment_option = click.option(
     "--deployment", metavar="NAME", help="Server for groups that name none, where the environment has several."
 )
 report_option = click.option(
-    "--report", metavar="F", type=click.Path(path_type=Path), help="Also write the report to F (.json, .yaml or .yml)."
+    "--report",
+    metavar="F",
+    type=click.Path(path_type=Path),
+    help="Also write the report to F (.json, .yaml or .yml): a new file, or an earlier report.",
 )
 group_option = click.option("--group", metavar="G", help="Only this group.")
 limit_option = click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Only the first N targets.")
@@ -143,8 +146,17 @@ def open_workplace(registry: Path | None = None, *, hooks: tuple[Hook, ...] = ()
     from manor.telemetry import Telemetry
     from manor.wiring import Workplace
 
+    _silence_psycopg()
     project, environment = open_project(registry)
     return Workplace(project=project, environment=environment, telemetry=Telemetry(*hooks), sessions=sessions)
+
+
+def _silence_psycopg() -> None:
+    """What it logs (connections that broke while they were closed) is about errors that we report, or that nobody needs."""
+    import logging
+
+    if not current().verbose:
+        logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 
 def fleet_source(workplace: Workplace, registry: Path, deployment: str | None = None) -> FleetSource:

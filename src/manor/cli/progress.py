@@ -40,6 +40,8 @@ class Progress:
             self._bar = _Bar(self._total) if sys.stderr.isatty() else None
         elif event.kind == "golden.built":
             self._line(f"golden database of {event.subject} built on {event.details.get('server')}", always=True)
+        elif event.kind == "catalog.away":
+            self._line(f"waiting {event.details['seconds']:.0f} s for the catalog: {event.subject}", always=True)
         elif event.kind.startswith("target."):
             self._counts[event.kind.removeprefix("target.")] += 1
             self._draw()
@@ -122,6 +124,8 @@ def run_stoppable(work: Callable[[StopSignal], Awaitable[T]]) -> T:
         task = asyncio.ensure_future(work(stop))
 
         def interrupt() -> None:
+            if task.done():
+                return
             if stop.requested:
                 click.echo("manor: cancelled; the next deploy cleans up", err=True)
                 task.cancel()
@@ -129,11 +133,22 @@ def run_stoppable(work: Callable[[StopSignal], Awaitable[T]]) -> T:
             stop.set()
             click.echo("manor: stopping: what is under way is finished and recorded (again to cancel at once)", err=True)
 
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, interrupt)
-        try:
-            return await task
-        except asyncio.CancelledError:
-            raise KeyboardInterrupt from None
+        with _handled_by(lambda: loop.call_soon_threadsafe(interrupt)):
+            try:
+                return await task
+            except asyncio.CancelledError:
+                raise KeyboardInterrupt from None
 
     return asyncio.run(supervised())
+
+
+@contextlib.contextmanager
+def _handled_by(react: Callable[[], object]) -> Iterator[None]:
+    """SIGINT and SIGTERM for a while. The handlers from before come back in one step: ``loop.remove_signal_handler`` would
+    leave SIGTERM to the system, which kills."""
+    before = {number: signal.signal(number, lambda *_: react()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from manor.cli.options import current
-from manor.errors import InputError
 
 if TYPE_CHECKING:
     from manor.control.rollout.report import Report
@@ -101,26 +99,9 @@ def summary_line(report: Report) -> str:
     verb = f"{report.verb} (dry run)" if report.dry_run else report.verb
     took = f" in {report.duration_seconds:.1f} s" if report.duration_seconds else ""
     tail = f"; plan {report.digest}" if report.dry_run else (f" (operation {report.operation})" if report.operation else "")
-    return f"{verb}: {len(report.outcomes)} targets: {counts}{took}{tail}"
+    return f"{verb}: {counted(len(report.outcomes), 'target')}: {counts}{took}{tail}"
 
 
-def write_report(report: Report, path: Path | None) -> None:
-    """Write the document to a file; its ending decides the format. Raises ``InputError`` where it cannot be written."""
-    if path is None:
-        return
-    how = report_format(path)
-    try:
-        path.write_text(to_text(report.to_json(), how) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"the report cannot be written to {path}: {error.strerror}") from error
-    say(f"report written to {path}")
-
-
-def report_format(path: Path) -> str:
-    """``json`` or ``yaml`` by the file's ending. Raises ``InputError`` for another one: found before the work, not after."""
-    formats = {".json": "json", ".yaml": "yaml", ".yml": "yaml"}
-    if path.suffix.lower() not in formats:
-        raise InputError(f"--report {path}: the ending must be .json, .yaml or .yml")
-    if not path.absolute().parent.is_dir():
-        raise InputError(f"--report {path}: the folder {path.absolute().parent} does not exist")
-    return formats[path.suffix.lower()]
+def counted(number: int, noun: str) -> str:
+    """``1 tenant``, ``2 tenants``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from manor.cli.failures import Exit
 from manor.cli.options import open_workplace, with_global_options
-from manor.cli.render import print_document, print_table, say
-from manor.errors import NotFoundError
+from manor.cli.render import counted, print_document, print_table, say
+from manor.errors import EXIT_SOME_FAILED, NotFoundError
 
 if TYPE_CHECKING:
     from manor.control.catalog.records import DatabaseRecord
@@ -41,6 +42,8 @@ async def _looking() -> AsyncIterator[Runtime]:
 
 
 def _named(option: str | None, argument: str | None) -> str:
+    if option and argument and option != argument:
+        raise click.UsageError(f"two tenants are named: {argument} and --tenant-id {option}")
     name = option or argument
     if not name:
         raise click.UsageError("name a tenant: TENANT or --tenant-id T")
@@ -86,7 +89,10 @@ def list_tenants(group: str | None) -> None:
         from manor.control.operations.tenants import list_tenants as listed
 
         async with _looking() as runtime:
-            return await listed(runtime, group=group)
+            found = await listed(runtime, group=group)
+            if group is not None and not found:
+                raise _no_such_group(group, await listed(runtime))
+            return found
 
     records = asyncio.run(work())
     if print_document([_json(r) for r in records]):
@@ -95,13 +101,19 @@ def list_tenants(group: str | None) -> None:
         ("tenant", "database", "template", "server", "state"),
         [(str(r.tenant), r.database, r.template, r.server, r.state) for r in records],
     )
-    say(f"{len(records)} tenants")
+    say(counted(len(records), "tenant"))
+
+
+def _no_such_group(group: str, records: list[DatabaseRecord]) -> NotFoundError:
+    from manor.scan import suggest
+
+    return NotFoundError(f"no recorded tenant is in a group {group!r}", hint=suggest(group, {r.group for r in records}))
 
 
 @tenant.command()
 @tenant_argument
 @tenant_option
-@click.option("--drift", is_flag=True, help="Also compare its schema with the one it was made from.")
+@click.option("--drift", is_flag=True, help="Also compare its schema with the one it was made from; exit code 1 if it differs.")
 @with_global_options
 def show(tenant_argument: str | None, tenant: str | None, drift: bool) -> None:
     """Show what is recorded about one tenant (its URL: `manor tenant url`)."""
@@ -119,15 +131,16 @@ def show(tenant_argument: str | None, tenant: str | None, drift: bool) -> None:
     document = {**_json(record), "variables": dict(record.variables), "config": dict(record.config)}
     if drift:
         document["drift"] = differences
-    if print_document(document):
-        return
-    for key, value in document.items():
-        if key not in {"variables", "config", "drift"} and value not in (None, ""):
-            click.echo(f"{key.replace('_', ' '):<12} {value}")
-    for line in differences:
-        click.echo(f"✗ {line}")
-    if drift and not differences:
-        click.echo("✓ no drift")
+    if not print_document(document):
+        for key, value in document.items():
+            if key not in {"variables", "config", "drift"} and value not in (None, ""):
+                click.echo(f"{key.replace('_', ' '):<12} {value}")
+        for line in differences:
+            click.echo(f"✗ {line}")
+        if drift and not differences:
+            click.echo("✓ no drift")
+    if differences:
+        raise Exit(EXIT_SOME_FAILED)
 
 
 @tenant.command()

@@ -55,6 +55,23 @@ def test_a_wrong_key_is_told_and_reads_nothing(fleet: Any) -> None:
     assert "MANOR_KEY" in error["message"] + error["hint"]
 
 
+def test_a_lost_key_is_not_replaced(fleet: Any) -> None:
+    """No command makes a new one, which would hide that the right one must be brought back; then all is well again."""
+    keys, kept = fleet.manor.folder / ".manor" / "keys", fleet.manor.folder / "a copy"
+    keys.rename(kept)
+    for words in (
+        ("multi-tenant", "deploy", *REGISTRY),
+        ("tenant", "rotate-password", "acme_common"),
+        ("catalog", "rotate-key"),
+    ):
+        error = fleet.manor.json(*words, code=2)["error"]
+        assert "there is no key" in error["message"]
+        assert "MANOR_KEY" in error["hint"]
+        assert not keys.exists()
+    kept.rename(keys)
+    assert fleet.manor.json("multi-tenant", "deploy", *REGISTRY)["summary"] == {"skipped": 6}
+
+
 def test_keys_from_the_environment_are_their_owners_to_rotate(fleet: Any) -> None:
     """With MANOR_KEY set no key file is written: its owner puts a new key first, and rotate-key re-encrypts."""
     file = fleet.manor.folder / ".manor" / "keys"

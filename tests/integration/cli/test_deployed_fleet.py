@@ -79,6 +79,18 @@ def test_a_report_that_cannot_be_written_is_found_before_the_work(fleet: Any, tm
         assert done.stdout == ""
 
 
+def test_a_report_replaces_an_earlier_one_and_nothing_else(fleet: Any, tmp_path: Path) -> None:
+    """The registry least of all."""
+    for ending in ("json", "yaml"):
+        report = tmp_path / f"report.{ending}"
+        for _ in range(2):
+            fleet.manor("multi-tenant", "deploy", *REGISTRY, "--dry-run", "--report", report)
+    before = fleet.manor.registry.read_bytes()
+    done = fleet.manor("multi-tenant", "healthcheck", *REGISTRY, "--report", fleet.manor.registry, code=2)
+    assert "is not an earlier report" in done.stderr
+    assert fleet.manor.registry.read_bytes() == before
+
+
 def test_group_and_limit_select_targets(fleet: Any) -> None:
     """`--group` and `--limit` narrow every verb down; a group that is not there is told with those that are."""
     for verb in ("deploy", "healthcheck"):
@@ -99,8 +111,9 @@ def test_one_broken_database_is_exit_code_1_and_hides_no_other(fleet: Any) -> No
         failed = next(o for o in document["outcomes"] if o["error"])
         assert (failed["database"], failed["error"]["code"]) == ("acme_std_002", "drift")
         assert failed["error"]["hint"]
-        told = fleet.manor("tenant", "show", "acme_std_002", "--drift").stdout
+        told = fleet.manor("tenant", "show", "acme_std_002", "--drift", code=1).stdout
         assert "smuggled" in told
+        assert len(fleet.manor.json("tenant", "show", "acme_std_002", "--drift", code=1)["drift"]) == 1
         table = fleet.manor("multi-tenant", "healthcheck", *REGISTRY, code=1).stdout
         assert "acme_std_002" in table
         assert "acme_std_001" not in table
@@ -124,6 +137,8 @@ def test_tenants_are_listed_and_shown(fleet: Any) -> None:
     assert sorted(t["database"] for t in listed) == sorted(d for d in DATABASES if d != "acme_later_001")
     assert {t["state"] for t in listed} == {"ready"}
     assert [t["group"] for t in fleet.manor.json("tenant", "list", "--group", "fixed")] == ["fixed"]
+    error = fleet.manor.json("tenant", "list", "--group", "partner", code=2)["error"]
+    assert (error["code"], error["hint"]) == ("not_found", "did you mean 'partners'?")
     url = fleet.manor("tenant", "url", "acme/partners/002").stdout.strip()
     password = url.split(":", 2)[2].split("@")[0]
     for told in (fleet.manor("tenant", "list").stdout, fleet.manor("tenant", "show", "acme/partners/002").stdout):

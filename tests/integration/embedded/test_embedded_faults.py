@@ -99,6 +99,25 @@ def test_a_stale_pid_file_whose_number_is_another_server_s_is_passed_over(
     assert pid_of(running) == other
 
 
+@pytest.mark.parametrize("content", [b"", b"\0" * 64], ids=["empty", "zeros"])
+def test_a_pid_file_that_a_power_cut_emptied_is_told_and_passed_over(stopped: EmbeddedServer, content: bytes) -> None:
+    (stopped.status().data_directory / "postmaster.pid").write_bytes(content)
+    assert "went down" in stopped.status().problem
+    assert stopped.start().state is ServerState.RUNNING
+
+
+def test_a_server_whose_pid_file_was_emptied_does_not_share_its_data_with_another(server: EmbeddedServer) -> None:
+    server.start()
+    first = pid_of(server)
+    with psycopg.connect(server.url) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 7 AS value")
+    (server.status().data_directory / "postmaster.pid").write_bytes(b"")
+    assert server.start().pid != first
+    assert not processes.is_alive(first)
+    with psycopg.connect(server.url) as connection:
+        assert connection.execute("SELECT value FROM kept").fetchone() == (7,)
+
+
 def test_a_zombie_is_not_a_server(stopped: EmbeddedServer, until: Callable[..., None]) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         until(lambda: not processes.is_alive(process.pid), "the child has ended and is not yet reaped")

@@ -42,6 +42,10 @@ def test_the_state_directory_is_the_named_one() -> None:
         ("-4711\n/data\n", 4711, False),
         ("", None, False),
         ("not a number\n", None, False),
+        ("--5\n", None, False),
+        ("\u00b2\n", None, False),
+        ("99999999999999999999\n", None, False),
+        ("\0" * 512, None, False),
     ],
 )
 def test_a_pid_file_is_read_in_every_stage_of_its_life(tmp_path: Path, text: str, pid: int | None, ready: bool) -> None:
@@ -49,6 +53,25 @@ def test_a_pid_file_is_read_in_every_stage_of_its_life(tmp_path: Path, text: str
     found = processes.read_pid_file(tmp_path)
     assert (found.pid if found else None) == pid
     assert (found.ready if found else False) is ready
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 64, b"not a number\n", b"0\n", b"1\n"])
+def test_a_pid_file_that_would_stop_postgresql_for_good_is_removed(
+    tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "_WRITING_PATIENCE_SECONDS", 0.05)
+    processes.forget_pid_file(tmp_path)
+    (tmp_path / "postmaster.pid").write_bytes(content)
+    processes.forget_pid_file(tmp_path)
+    assert not processes.has_pid_file(tmp_path)
+
+
+def test_a_pid_file_that_is_just_being_written_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "postmaster.pid"
+    path.touch()
+    monkeypatch.setattr(processes.time, "sleep", lambda _: path.write_text("999999999\n/data\n"))
+    processes.forget_pid_file(tmp_path)
+    assert path.read_text() == "999999999\n/data\n", "a dead process's is PostgreSQL's to remove"
 
 
 def test_our_own_process_is_alive_and_no_server() -> None:

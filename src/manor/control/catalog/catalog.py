@@ -65,7 +65,7 @@ class Catalog(FleetStore, JournalStore, StockStore, VaultStore):
             raise CatalogError("the catalog has lost its identity", hint="restore it from a backup")
         catalog_id, key_id = rows[0]
         if claim and not key_id:
-            await link.run(query("claim_key"), {"key_id": secrets.key_id})
+            await link.run(query("claim_key"), {"key_id": secrets.create_key()})
             key_id = (await link.rows(query("identity")))[0][1]
         secrets.check(key_id)
         return cls(link, secrets, catalog_id)

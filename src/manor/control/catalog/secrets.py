@@ -26,6 +26,7 @@ KEY_VARIABLE = "MANOR_KEY"
 KEY_FILE_VARIABLE = "MANOR_KEY_FILE"
 _AUDIT_ONLY = "audit:"
 _HINT = f"set {KEY_VARIABLE} (or {KEY_FILE_VARIABLE}) to the key that this catalog was made with"
+_RESTORE = f"bring the file back from your copy of it, or {_HINT}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +82,8 @@ class KeyRing:
     def load(cls, project: Path, environment: Mapping[str, str], *, create: bool = True) -> KeyRing:
         """From ``MANOR_KEY``, else the file ``MANOR_KEY_FILE``, else ``<project>/.manor/keys``.
 
-        The last one is made (0600; two creators get the same key) unless ``create`` is False, for looks that must touch
-        nothing; then the ring may be empty and says so only when a key is needed. Raises ``CatalogError``.
+        The last one is made (0600) unless ``create`` is False; then the ring may be empty and says so only when a key is
+        needed. Raises ``CatalogError``.
         """
         if environment.get(KEY_VARIABLE, "").strip():
             return cls(split_keys(environment[KEY_VARIABLE]))
@@ -90,13 +91,19 @@ class KeyRing:
         if file:
             return cls._read(Path(file), private=False)
         path = project / ".manor" / "keys"
-        if create and not path.exists():
-            create_key_file(path, [Fernet.generate_key().decode()])
-        return cls._read(path, private=True) if path.exists() else cls((), origin=str(path), path=path)
+        ring = cls._read(path, private=True) if path.exists() else cls((), origin=str(path), path=path)
+        return ring.created() if create else ring
 
     @classmethod
     def _read(cls, path: Path, *, private: bool) -> KeyRing:
         return cls(read_key_file(path, private=private), origin=str(path), path=path)
+
+    def created(self) -> KeyRing:
+        """This ring; an empty one makes its file, if it may have one (of two creators both get the same key)."""
+        if self._keys or self._path is None:
+            return self
+        create_key_file(self._path, [Fernet.generate_key().decode()])
+        return self._read(self._path, private=True)
 
     def __repr__(self) -> str:
         return f"KeyRing(origin={self.origin!r}, ids={[key.id for key in self._keys]})"
@@ -141,7 +148,7 @@ class KeyRing:
 
     def _primary(self) -> _Key:
         if not self._keys:
-            raise CatalogError(f"there is no key: {self.origin} does not exist", hint=_HINT, code=Code.BAD_INPUT)
+            raise CatalogError(f"there is no key: {self.origin} does not exist", hint=_RESTORE, code=Code.BAD_INPUT)
         return self._keys[0]
 
     def _rewritten(self, change: Callable[[KeyRing], list[str]]) -> KeyRing:
@@ -172,6 +179,14 @@ class SecretBox:
     def key_id(self) -> str:
         """Id of the key that encrypts and signs now. Raises ``CatalogError`` where there is none."""
         return self.ring.primary_id
+
+    def create_key(self) -> str:
+        """The same; the project's key file is made where it is missing. Only for a catalog in which nothing is encrypted yet:
+        for any other a new key would hide that the right one is lost.
+        """
+        self.ring = self.ring.created()
+        self._audit_keys = self.ring.audit_keys()
+        return self.key_id
 
     def encrypt(self, owner: str, text: str) -> str:
         """Ciphertext of ``text`` that only ``owner`` (a tenant id) can be given back. Empty stays empty."""
@@ -209,7 +224,7 @@ class SecretBox:
         if not key_id or self.ring.can_decrypt(key_id):
             return
         if not self._audit_keys:
-            raise CatalogError(f"there is no key: {self.ring.origin} does not exist", hint=_HINT, code=Code.BAD_INPUT)
+            raise CatalogError(f"there is no key: {self.ring.origin} does not exist", hint=_RESTORE, code=Code.BAD_INPUT)
         raise CatalogError(
             f"the catalog is encrypted with key {key_id}, which is not among those of {self.ring.origin}",
             hint=_HINT,

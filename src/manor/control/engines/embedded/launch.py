@@ -36,7 +36,7 @@ def bring_up(site: Site) -> None:
     processes.end_orphans(site.layout.real_data, site.layout.cluster_name)
     if not site.layout.exists:
         cluster.create_cluster(site, account, binaries, socket_directory)
-    _forget_stranger(site)
+    processes.forget_pid_file(site.layout.real_data)
     sockets.clear_stale_lock(socket_directory)
     cluster.write_configuration(site, site.layout.real_data, account, socket_directory)
     _launch(site, account, binaries)
@@ -56,13 +56,6 @@ def _is_coming_up(site: Site) -> bool:
         take_down(site, "fast")
         return False
     return _wait_until_ready(site, postmaster.pid)
-
-
-def _forget_stranger(site: Site) -> None:
-    """Remove a pid file whose number is a stranger's now, whom PostgreSQL would take for a server; dead ones it removes."""
-    found = processes.read_pid_file(site.layout.real_data)
-    if found is not None and processes.is_stranger(found.pid, site.layout.real_data):
-        (site.layout.real_data / processes.PID_FILE).unlink(missing_ok=True)
 
 
 def _launch(site: Site, account: Account, binaries: Binaries) -> None:

@@ -8,6 +8,7 @@ the cluster's name in their titles.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -23,6 +24,8 @@ POLL_SECONDS = 0.02
 # macOS has no /proc; there ps answers, and knows no working directories.
 _HAS_PROC = Path("/proc/self/stat").exists()
 _ORPHAN_PATIENCE_SECONDS = 3.0
+_WRITING_PATIENCE_SECONDS = 1.0
+_PID = re.compile(r"-?[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +43,29 @@ def read_pid_file(data: Path) -> PidFile | None:
         lines = (data / PID_FILE).read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return None
-    if not lines or not lines[0].strip().lstrip("-").isdigit():
+    if not lines or not _PID.fullmatch(lines[0].strip()):
         return None
     lines += [""] * 8
     return PidFile(pid=abs(int(lines[0])), socket_directory=lines[4], ready=lines[7].strip() == "ready")
+
+
+def has_pid_file(data: Path) -> bool:
+    """Whether there is such a file, readable as one or not. Raises ``PermissionError``."""
+    return (data / PID_FILE).exists()
+
+
+def forget_pid_file(data: Path) -> None:
+    """Remove a pid file at which PostgreSQL would stop although no server runs: one whose number is a stranger's now, and one
+    that a power cut left empty or without a number. Those of dead processes it removes itself.
+
+    Call it where no process of this data directory is left. A server that is just being started out of our sight (in another
+    container) is given the time to write its number.
+    """
+    deadline = time.monotonic() + _WRITING_PATIENCE_SECONDS
+    while (found := read_pid_file(data)) is None and has_pid_file(data) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    if found is None or is_stranger(found.pid, data):
+        (data / PID_FILE).unlink(missing_ok=True)
 
 
 def running_postmaster(data: Path) -> PidFile | None:

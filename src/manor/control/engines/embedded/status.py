@@ -117,7 +117,7 @@ def _pid(site: Site) -> int | None:
 
 def _unclean_end(site: Site) -> str:
     with contextlib.suppress(PermissionError):
-        if processes.read_pid_file(site.layout.real_data) is not None:
+        if processes.has_pid_file(site.layout.real_data):
             return "the server was killed or the machine went down; the next start recovers"
     return ""
 
