@@ -12,10 +12,11 @@ class Event:
     """One thing that happened.
 
     ``kind`` is ``operation.planned|started|recorded|ended``, ``audit.anchored``; ``operation.interrupted`` (a dead one was
-    found) and ``leftover.dropped``; ``golden.sealed|built``, ``wave.started``, ``roles.created``; ``target.<step>`` with the
-    steps ``intent``, ``taken`` (from the pool), ``cloned``, ``restricted``, ``filled``, ``published``, ``unlocked`` (its role
-    has the recorded password), ``recorded``, ``ended``; or ``pool.cloned|restricted|filled|dropped``. Each is told after the
-    fact, so that a test can kill at every boundary.
+    found), ``leftover.dropped`` and ``entry.forgotten``; ``golden.sealed|built|dropped|retired``, ``wave.started``,
+    ``roles.created``, ``server.moved``; ``target.<step>`` with the steps ``intent``, ``taken`` (from the pool), ``cloned``,
+    ``restricted``, ``filled``, ``published``, ``unlocked`` (its role has the recorded password), ``recorded``, ``ended``;
+    ``pool.cloned|restricted|filled|dropped``; or ``catalog.away`` (it is waited for). Each is told after the fact, so that a
+    test can kill at every boundary.
     """
 
     kind: str

@@ -427,13 +427,11 @@ def test_tenants_of_one_template_have_one_fingerprint(server: Server) -> None:
     assert seen.pop()[1] is True
 
 
-def test_integer_and_uuid_tenants(server: Server) -> None:
+def test_uuid_and_char_tenants(server: Server) -> None:
     """Isolation columns of other types prove their value too, in any spelling that means the same."""
-    table = _table("t", ID, _column("u", "UUID"), _column("i", "INT"), _column("b", "BIGINT"), _column("c", "CHAR(40)"))
+    table = _table("t", ID, _column("u", "UUID"), _column("c", "CHAR(40)"))
     spellings = {
         "u": ("6F9619FF8B86D011B42D00CF4FC964FF", placeholder("uuid")),
-        "i": ("007", placeholder("int")),
-        "b": ("7", placeholder("bigint")),
         "c": ("x", placeholder("text")),
     }
     seen = set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -39,6 +40,29 @@ class StopSignal:
         return self._event.is_set()
 
 
+class Outage:
+    """How long the catalog has been away by now."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def begin(self) -> bool:
+        """It did not answer; whether that is news."""
+        if self._since is not None:
+            return False
+        self._since = time.monotonic()
+        return True
+
+    def end(self) -> None:
+        """It answered."""
+        self._since = None
+
+    @property
+    def seconds(self) -> float:
+        """0 while it answers."""
+        return 0.0 if self._since is None else time.monotonic() - self._since
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
     """Ports and ambient values of one command."""
@@ -51,6 +75,7 @@ class Runtime:
     anchor: AnchorFile
     telemetry: Telemetry
     stop: StopSignal = field(default_factory=StopSignal)
+    outage: Outage = field(default_factory=Outage)
     still_alone: Callable[[], Awaitable[None]] = _unasked
     """Raises ``ConflictError`` where another operation has taken over (``rollout.alone``)."""
     now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)

@@ -160,7 +160,7 @@ class ServerDriverSuite(MakingPromises):
         """The new password opens, the old one no longer does."""
         tenant = await make("a")
         changed = replace(tenant.login, password=AWKWARD_PASSWORD)
-        await server.set_password(changed)
+        await server.set_password(changed, tenant.database)
         assert await bench.ask(server.url(tenant.database, changed), "SELECT 1") == [(1,)]
         with pytest.raises(bench.refused):
             await bench.ask(tenant.url, "SELECT 1")

@@ -126,6 +126,20 @@ async def test_no_key_is_refused_with_the_place_where_one_was_looked_for(admin_u
     assert not (tmp_path / ".manor").exists()
 
 
+async def test_a_catalog_that_has_lost_its_key_is_given_no_new_one(admin_url, catalog, tmp_path):
+    with pytest.raises(CatalogError, match="there is no key"):
+        await Catalog.open(admin_url, SecretBox(KeyRing.load(tmp_path, {}, create=False)), application="test")
+    assert not (tmp_path / ".manor").exists()
+
+
+async def test_a_new_catalog_makes_the_projects_key(admin_url, tmp_path):
+    async with await Catalog.open(
+        admin_url, SecretBox(KeyRing.load(tmp_path, {}, create=False)), application="test"
+    ) as catalog:
+        assert catalog.id
+    KeyRing.load(tmp_path, {}, create=False).fernets()
+
+
 async def test_a_login_that_may_not_create_databases_is_told_what_to_grant(server, admin_url, box):
     with pytest.raises(CatalogError, match="nobody may not create the database") as caught:
         await Catalog.open(server.url("nobody"), box, application="test")

@@ -44,6 +44,7 @@ POOL_TAKING = [
 CLEANING_UP = [("operation.interrupted", 1), ("leftover.dropped", 1), ("leftover.dropped", 2)]
 TRIMMING = [("pool.dropped", 1), ("pool.dropped", 2)]
 RETIRING = [("golden.dropped", 1), ("golden.retired", 1)]
+FORGETTING = [("entry.forgotten", 1), ("entry.forgotten", 4)]
 FINISHING = [(f"target.{step}", n) for step in ("intent", "unlocked", "recorded") for n in (1, 2)]
 
 
@@ -156,6 +157,21 @@ def test_a_golden_that_nothing_came_from_is_dropped_though_the_deploy_that_does_
     assert len(fleet_check.recorded().goldens) == 2
 
 
+@pytest.mark.parametrize(("kind", "occurrence"), FORGETTING)
+def test_entries_of_tenants_that_never_came_to_be_are_forgotten_once_undeclared(
+    driver: Any, registry: Path, fleet_check: Any, kind: str, occurrence: int
+) -> None:
+    """Their names are free, their roles are gone, and nobody calls them orphans."""
+    kill(registry, "target.cloned", 2, wave_size=TARGETS)
+    text = registry.read_text(encoding="utf-8")
+    registry.write_text(text.replace("  tenants:", "  clients:"), encoding="utf-8")  # the same names, other tenants
+    kill(registry, kind, occurrence)
+    report = driver.deploy_once(registry)
+    assert report.exit_code == 0
+    assert report.orphans == ()
+    assert fleet_check.problems() == []
+
+
 def test_a_golden_that_was_sealed_but_never_recorded_is_dropped_too(driver: Any, registry: Path, fleet_check: Any) -> None:
     """Only its marker tells whose it is."""
     kill(registry, "golden.sealed", 2)
@@ -218,5 +234,7 @@ def test_every_boundary_that_a_deploy_tells_of_is_killed_at(driver: Any, registr
     driver.deploy_once(registry, lambda event: seen.add(event.kind))
     registry.write_text(registry.read_text(encoding="utf-8").replace("tenant_count: 1", "tenant_count: 4"), encoding="utf-8")
     driver.deploy_once(registry, lambda event: seen.add(event.kind))
-    covered = {kind for kind, _ in (*FRESH, *POOL_FILLING, *POOL_TAKING, *CLEANING_UP, *TRIMMING, *RETIRING, *FINISHING)}
+    covered = {
+        kind for kind, _ in (*FRESH, *POOL_FILLING, *POOL_TAKING, *CLEANING_UP, *TRIMMING, *RETIRING, *FORGETTING, *FINISHING)
+    }
     assert seen <= covered

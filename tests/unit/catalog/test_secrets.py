@@ -43,6 +43,17 @@ def test_the_projects_key_file_is_for_its_owner_only(tmp_path):
     assert "chmod 600" in caught.value.hint
 
 
+def test_a_key_is_created_where_there_is_none_and_only_there(tmp_path):
+    box = SecretBox(KeyRing.load(tmp_path, {}, create=False))
+    made = box.create_key()
+    assert KeyRing.load(tmp_path, {}, create=False).primary_id == made == box.key_id
+    assert box.decrypt("t", box.encrypt("t", "x")) == "x"
+    assert box.audit_key(made)
+    assert box.create_key() == made
+    given = SecretBox(KeyRing([new_key()]))
+    assert given.create_key() == given.key_id
+
+
 def test_sixteen_creators_at_once_get_the_same_key(tmp_path):
     with ThreadPoolExecutor(16) as pool:
         rings = list(pool.map(lambda _: KeyRing.load(tmp_path, {}), range(16)))

@@ -10,7 +10,7 @@ import pytest
 
 from manor.control.catalog.records import DatabaseRecord
 from manor.control.engines.driver import FoundDatabase, Marker
-from manor.control.provision.plan import Rules, ServerLook, Survey, large_change, plan_provision
+from manor.control.provision.plan import Rules, ServerLook, Survey, large_change, plan_provision, without_unmade
 from manor.control.steps import Plan, Target
 from manor.control.templates.model import Template
 from manor.tenancy import TenantId
@@ -68,6 +68,7 @@ CASES: dict[str, tuple[Plan, str, str]] = {
     "the catalog never heard of it": (plan(databases=(found(),)), "finish", "complete"),
     "it is recorded and there": (plan(TARGET, RECORD, databases=(found(),)), "verify", "exists"),
     "a stranger's database": (plan(databases=(found(None),)), "conflict", "did not make"),
+    "recorded, and not marked any more": (plan(TARGET, RECORD, databases=(found(None),)), "conflict", "Manor's mark"),
     "another catalog's database": (plan(databases=(found(replace(OURS, catalog="x")),)), "conflict", "did not make"),
     "another tenant's database": (plan(databases=(found(replace(OURS, tenant="acme/old/007")),)), "conflict", "acme/old/007"),
     "another tenant's failed record": (plan(TARGET, replace(OTHER, state="failed")), "conflict", "acme/old/007"),
@@ -139,3 +140,46 @@ def test_many_vanished_entries_need_a_word(vanished: int, stopped: bool) -> None
     )
     made = plan_provision([TARGET], {"t": TEMPLATE}, survey, RULES, declared=frozenset({str(TENANT)}))
     assert (large_change(made, survey, RULES) is not None) is stopped
+
+
+def test_entries_that_never_became_a_database_and_are_no_longer_declared_are_set_aside() -> None:
+    """They are no orphans, take no names and do not count as recorded; all others stay."""
+    records = {
+        "failed": replace(RECORD, tenant=TenantId("acme", "std", "002"), database="acme_002", state="failed"),
+        "killed": replace(RECORD, tenant=TenantId("acme", "std", "003"), database="acme_003", state="pending"),
+        "published": replace(RECORD, tenant=TenantId("acme", "std", "004"), database="acme_004", state="pending"),
+        "gone": replace(RECORD, tenant=TenantId("acme", "std", "005"), database="acme_005"),
+        "of another registry": replace(
+            RECORD, tenant=TenantId("acme", "std", "006"), database="acme_006", state="failed", source="s.yaml"
+        ),
+        "of no server here": replace(
+            RECORD, tenant=TenantId("acme", "std", "007"), database="acme_007", state="failed", server="east"
+        ),
+        "declared": replace(RECORD, state="failed"),
+    }
+    there = found(replace(OURS, tenant="acme/std/004"), "acme_004")
+    survey = Survey(
+        catalog="cat",
+        records={str(r.tenant): r for r in records.values()},
+        servers={"main": ServerLook(databases={"acme_004": there}, roles=frozenset())},
+    )
+    left, unmade = without_unmade(survey, "r.yaml", frozenset({str(TENANT)}))
+    assert list(unmade) == [records["failed"], records["killed"]]
+    assert left.records.keys() | {str(r.tenant) for r in unmade} == survey.records.keys()
+
+
+def test_only_ready_tenants_count_as_vanished() -> None:
+    """What never was ready is no loss; otherwise the guard would count more than there is."""
+    records: list[Any] = [RECORD]
+    for number in range(2, 6):
+        tenant = TenantId("acme", "std", f"{number:03d}")
+        records.append(replace(RECORD, tenant=tenant, database=f"acme_{number:03d}", state="pending"))
+    databases = {r.database: found(replace(OURS, tenant=str(r.tenant)), r.database) for r in records}
+    survey = Survey(
+        catalog="cat",
+        records={str(r.tenant): r for r in records},
+        servers={"main": ServerLook(databases=databases, roles=frozenset())},
+    )
+    made = plan_provision([TARGET], {"t": TEMPLATE}, survey, RULES, declared=frozenset({str(TENANT)}))
+    assert len(made.orphans) == 4
+    assert large_change(made, survey, RULES) is None

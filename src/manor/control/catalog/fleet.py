@@ -101,6 +101,13 @@ class FleetStore(LedgerStore):
             await self._append(connection, operation_id, audit)
             _refuse_interrupted(operation_id, await held.fetchone())
 
+    async def forget(self, tenant: TenantId, *, operation_id: str = "", audit: Sequence[AuditEvent] = ()) -> None:
+        """Strike off a tenant whose database was never ready; no error where it is not known. A ready one stays."""
+        async with self._link.transaction() as connection:
+            await connection.execute(query("forget_database"), {"tenant": str(tenant)})
+            await connection.execute(query("forget_tenant"), {"tenant": str(tenant)})
+            await self._append(connection, operation_id, audit)
+
     async def _record(self, connection: Connection, rows: list[dict[str, Any]], operation_id: str) -> None:
         encrypted = ({**row, "url": self._secrets.encrypt(row["tenant"], row["url"])} for row in rows)
         batch = batch_json(encrypted)

@@ -118,6 +118,12 @@ SET status = excluded.status, duration_seconds = excluded.duration_seconds, erro
 UPDATE manor.databases SET state = 'failed', operation = %(operation)s, updated_at = now()
 WHERE state = 'pending' AND tenant = ANY (%(tenants)s);
 
+-- forget_database --
+DELETE FROM manor.databases WHERE tenant = %(tenant)s AND state <> 'ready';
+
+-- forget_tenant --
+DELETE FROM manor.tenants t WHERE t.id = %(tenant)s AND NOT EXISTS (SELECT FROM manor.databases d WHERE d.tenant = t.id);
+
 -- conflicting_databases --
 WITH batch AS MATERIALIZED (
     SELECT tenant, server, database, role

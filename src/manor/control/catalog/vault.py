@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from manor.control.catalog.ledger import LedgerStore
 from manor.control.catalog.queries import query
@@ -26,6 +26,15 @@ class VaultStore(LedgerStore):
             await self._append(connection, operation_id, audit)
             if await changed.fetchone() is None:
                 raise NotFoundError(f"there is no tenant {tenant}")
+
+    async def renew_urls(
+        self, urls: Mapping[TenantId, str], *, operation_id: str = "", audit: Sequence[AuditEvent] = ()
+    ) -> None:
+        """Replace many tenants' URLs in one transaction."""
+        rows = [{"tenant": str(tenant), "url": self._secrets.encrypt(str(tenant), url)} for tenant, url in urls.items()]
+        async with self._link.transaction() as connection:
+            await connection.execute(query("replace_urls"), {"batch": batch_json(rows)})
+            await self._append(connection, operation_id, audit)
 
     async def urls(self, tenants: Iterable[TenantId]) -> dict[TenantId, str]:
         """Decrypted URLs of those tenants that are recorded; empty text where one has none yet."""

@@ -130,6 +130,14 @@ class HealthFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RoleFault:
+    """What a tenant's role may that it must not, or may not that it must."""
+
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StrayFolder:
     """Files on the server that belong to no database: lost space, nobody's data."""
 
@@ -199,8 +207,13 @@ class ServerDriver(Protocol):
         """Give finished databases their final names and markers, and let their roles in. All or none, in one transaction."""
         ...
 
-    async def set_password(self, login: Login) -> None:
-        """Change the password of a role that exists."""
+    async def set_password(self, login: Login, database: str) -> None:
+        """Change the password of a role; one that is gone, or shut out of its own ``database``, is made whole. Raises as
+        ``create_roles`` does."""
+        ...
+
+    async def role_faults(self, roles: Mapping[str, str]) -> Mapping[str, RoleFault]:
+        """What is wrong with tenants' roles, by role. ``roles``: the database of each. One query for all of them."""
         ...
 
     async def drop_database(self, database: str) -> None:
@@ -208,7 +221,7 @@ class ServerDriver(Protocol):
         ...
 
     async def drop_role(self, role: str) -> None:
-        """Drop a role that owns nothing; no error where it does not exist."""
+        """Drop a tenant's role that owns nothing; no error where there is none that Manor made."""
         ...
 
     async def fingerprint(self, database: str, isolation: Sequence[IsolatedColumn]) -> tuple[str, bool]:

@@ -8,15 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from manor.control.audit import anchor_head
-from manor.control.catalog.records import AuditEvent, OperationRecord, ServerRecord
+from manor.control.catalog.records import AuditEvent, OperationRecord
 from manor.control.operations.fleet import Fleet, refuse_unsafe
 from manor.control.operations.survey import take_survey
-from manor.control.provision.plan import Rules, ServerLook, Survey, large_change, plan_provision
+from manor.control.provision.plan import Rules, ServerLook, Survey, large_change, plan_provision, without_unmade
 from manor.control.rollout.alone import still_alone
 from manor.control.rollout.finish import finish
 from manor.control.rollout.goldens import ensure_goldens, retire_goldens, unused_goldens
 from manor.control.rollout.provision import Golden, Limits, WaveBuilder
-from manor.control.rollout.recover import recover
+from manor.control.rollout.recover import forget_unmade, recover
+from manor.control.rollout.remember import remember_servers
 from manor.control.rollout.report import Report
 from manor.control.rollout.retry import retrying, until_recorded
 from manor.control.rollout.verify import verify_all
@@ -52,12 +53,13 @@ async def deploy(runtime: Runtime, fleet: Fleet, request: DeployRequest) -> Repo
         await runtime.catalog.confirm_key()
         runtime = replace(runtime, still_alone=still_alone(runtime, lock))
         await recover(runtime)
-        survey = await take_survey(runtime)
+        survey, unmade = without_unmade(await take_survey(runtime), fleet.source.shown_as, fleet.declared)
         plan = make_plan(fleet, survey, request)
         check_plan(plan, survey, _rules(fleet, request), request)
-        await _remember_servers(runtime)
         runtime.telemetry.emit("operation.planned", runtime.operation, targets=len(plan.steps), actions=plan.count())
         await _begin(runtime, fleet, plan, started_at)
+        await forget_unmade(runtime, unmade)
+        await remember_servers(runtime, survey.records.values())
         outcomes = await carry_out(runtime, fleet, plan, survey, limits_of(fleet, request))
         notices = await _refill(runtime, fleet, survey, outcomes)
         notices += await _retire(runtime, fleet, survey)
@@ -81,6 +83,7 @@ async def dry_run(runtime: Runtime | None, fleet: Fleet, request: DeployRequest)
     Raises ``RefusedError`` where the plan is not the one of ``request.plan_digest``.
     """
     survey = await take_survey(runtime) if runtime is not None else empty_survey(fleet)
+    survey, _ = without_unmade(survey, fleet.source.shown_as, fleet.declared)
     plan = make_plan(fleet, survey, request)
     check_digest(plan, request)
     outcomes = [_planned_outcome(step) for step in plan.steps]
@@ -157,13 +160,6 @@ def _rules(fleet: Fleet, request: DeployRequest) -> Rules:
     )
 
 
-async def _remember_servers(runtime: Runtime) -> None:
-    for server in runtime.servers.values():
-        facts = await server.facts()
-        record = ServerRecord(name=server.name, engine=facts.engine, url=server.address, version=facts.version)
-        await until_recorded(lambda record=record: runtime.catalog.put_server(record))  # type: ignore[misc]
-
-
 async def _begin(runtime: Runtime, fleet: Fleet, plan: Plan, started_at: dt.datetime) -> None:
     record = OperationRecord(
         id=runtime.operation,
@@ -194,10 +190,10 @@ async def _record_end(runtime: Runtime, report: Report) -> None:
     state = "succeeded" if report.exit_code == 0 else "failed"
     event = AuditEvent(actor=runtime.actor, action="deploy.end", subject=report.source, details=report.summary)
     await until_recorded(
-        lambda: runtime.catalog.finish_operation(runtime.operation, state=state, summary=report.summary, audit=[event])
+        runtime, lambda: runtime.catalog.finish_operation(runtime.operation, state=state, summary=report.summary, audit=[event])
     )
     runtime.telemetry.emit("operation.recorded", runtime.operation, report.source, state=state)
-    await until_recorded(lambda: anchor_head(runtime.catalog, runtime.anchor, operation_id=runtime.operation))
+    await until_recorded(runtime, lambda: anchor_head(runtime.catalog, runtime.anchor, operation_id=runtime.operation))
     runtime.telemetry.emit("audit.anchored", runtime.operation, report.source)
     runtime.telemetry.emit("operation.ended", runtime.operation, report.source, state=state)
 
@@ -225,7 +221,7 @@ async def carry_out(runtime: Runtime, fleet: Fleet, plan: Plan, survey: Survey, 
 
 async def _journal(runtime: Runtime, outcomes: Sequence[Outcome]) -> None:
     if outcomes:
-        await until_recorded(lambda: runtime.catalog.record_results(runtime.operation, outcomes, ready=[], audit=[]))
+        await until_recorded(runtime, lambda: runtime.catalog.record_results(runtime.operation, outcomes, ready=[], audit=[]))
 
 
 async def _create(runtime: Runtime, fleet: Fleet, steps: Sequence[Step], limits: Limits) -> list[Outcome]:

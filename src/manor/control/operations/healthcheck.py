@@ -17,7 +17,7 @@ from manor.control.operations.fleet import Fleet
 from manor.control.operations.tenants import server_of
 from manor.control.provision.plan import switched_off
 from manor.control.rollout.report import Report
-from manor.control.rollout.verify import drift_problem, recorded_isolation, too_long
+from manor.control.rollout.verify import Doors, drift_problem, explained, look_at_roles, recorded_isolation, too_long
 from manor.control.runtime import Runtime
 from manor.control.steps import Failure, Outcome, Status, Target
 from manor.errors import Code, EngineError, ManorError
@@ -45,6 +45,10 @@ async def healthcheck_fleet(runtime: Runtime | None, fleet: Fleet, request: Heal
     records = {str(r.tenant): r for r in await runtime.catalog.databases()}
     urls = await runtime.catalog.encrypted_urls([t.tenant for t in targets if str(t.tenant) in records])
     present, unseen = await _present(runtime)
+    doors = await look_at_roles(
+        {name: server for name, server in runtime.servers.items() if name not in unseen},
+        [records[str(t.tenant)] for t in targets if str(t.tenant) in records and records[str(t.tenant)].state == "ready"],
+    )
     check = _Check(
         runtime=runtime,
         fleet=fleet,
@@ -52,6 +56,7 @@ async def healthcheck_fleet(runtime: Runtime | None, fleet: Fleet, request: Heal
         urls=urls,
         neighbours=_neighbours(records, present),
         unseen=unseen,
+        doors=doors,
         timeout_seconds=request.timeout_seconds,
     )
     slots = asyncio.Semaphore(request.parallel)
@@ -123,6 +128,7 @@ class _Check:
     """As they are stored: one that cannot be decrypted is its own target's failure."""
     neighbours: Mapping[str, str]
     unseen: Mapping[str, ManorError]
+    doors: Doors
     timeout_seconds: float
 
     async def run(self, target: Target) -> Outcome:
@@ -133,11 +139,11 @@ class _Check:
         try:
             async with asyncio.timeout(self.timeout_seconds):
                 facts = await self._look(record)
+            problem = _problem(record, facts, self.doors)
         except TimeoutError:
             return _failed(target, too_long(record, self.timeout_seconds), time.monotonic() - began)
         except ManorError as error:
-            return _failed(target, error, time.monotonic() - began)
-        problem = _problem(record, facts)
+            return _failed(target, explained(record, error, self.doors), time.monotonic() - began)
         if problem is not None:
             return _failed(target, problem, time.monotonic() - began, facts)
         return Outcome(
@@ -167,11 +173,14 @@ def _not_there(target: Target, fleet: Fleet) -> Outcome:
     return _failed(target, EngineError("not deployed yet", hint="manor multi-tenant deploy", code=Code.NOT_FOUND))
 
 
-def _problem(record: DatabaseRecord, facts: HealthFacts) -> EngineError | None:
-    if facts.reaches_other:
-        message = f"isolation is broken: the role of {record.database} can enter {facts.probed}"
-        return EngineError(message, hint=f"REVOKE CONNECT ON DATABASE {facts.probed} FROM PUBLIC", code=Code.DRIFT)
-    return drift_problem(record, facts.fingerprint, facts.isolation_ok)
+def _problem(record: DatabaseRecord, facts: HealthFacts, doors: Doors) -> EngineError | None:
+    drift = drift_problem(record, facts.fingerprint, facts.isolation_ok, doors)
+    if not facts.reaches_other:
+        return drift
+    message = f"isolation is broken: the role of {record.database} can enter {facts.probed}"
+    if drift is not None:  # says which right it is that lets the role in
+        return EngineError(f"{message}; {drift.message}", hint=drift.hint, code=Code.DRIFT)
+    return EngineError(message, hint=f"REVOKE CONNECT ON DATABASE {facts.probed} FROM PUBLIC", code=Code.DRIFT)
 
 
 def _facts(facts: HealthFacts) -> dict[str, object]:

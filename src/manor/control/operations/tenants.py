@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from manor.control.audit import anchor_head
 from manor.control.catalog.records import AuditEvent, DatabaseRecord
 from manor.control.engines.driver import Fill, Login, Marker, ServerDriver
@@ -10,6 +12,7 @@ from manor.control.rollout.verify import recorded_isolation
 from manor.control.runtime import Runtime
 from manor.control.templates.model import Schema
 from manor.errors import NotFoundError, RefusedError
+from manor.tenancy import password_of
 
 
 async def list_tenants(runtime: Runtime, *, group: str | None = None) -> list[DatabaseRecord]:
@@ -18,8 +21,15 @@ async def list_tenants(runtime: Runtime, *, group: str | None = None) -> list[Da
 
 
 async def find_tenant(runtime: Runtime, text: str) -> DatabaseRecord:
-    """One tenant by full id, or by a short id or database name that is unique; with its URL. Raises ``NotFoundError``."""
-    return await runtime.catalog.database_by_tenant(text)
+    """One tenant by full id, or by a short id or database name that is unique; with its URL. Raises ``NotFoundError``.
+
+    The URL leads to where the server is now, which its next deploy writes down.
+    """
+    record = await runtime.catalog.database_by_tenant(text)
+    server = runtime.servers.get(record.server)
+    if server is None or not record.url:
+        return record
+    return replace(record, url=server.url(record.database, Login(role=record.role, password=password_of(record.url))))
 
 
 def server_of(runtime: Runtime, record: DatabaseRecord) -> ServerDriver:
@@ -34,7 +44,8 @@ def server_of(runtime: Runtime, record: DatabaseRecord) -> ServerDriver:
 
 
 async def tenant_drift(runtime: Runtime, record: DatabaseRecord, *, lock_wait_seconds: float = 10.0) -> list[str]:
-    """What differs between the tenant's schema and the golden one it was copied from, in words; empty where nothing does.
+    """What differs between the tenant's schema and the golden one it was copied from, and between what its role may and what it
+    should, in words; empty where nothing does.
 
     Nobody may enter a golden database, so a copy is looked at and dropped; one that a kill leaves is swept by the next deploy.
     Raises ``ConflictError`` while a deploy runs: it would sweep the copy away.
@@ -57,7 +68,9 @@ async def _differences(runtime: Runtime, server: ServerDriver, record: DatabaseR
         expected = await server.describe(copy, isolation)
     finally:
         await server.drop_database(copy)
-    return server.explain_drift(expected, await server.describe(record.database, isolation))
+    faults = await server.role_faults({record.role: record.database})
+    differences = server.explain_drift(expected, await server.describe(record.database, isolation))
+    return [*(fault.message for fault in faults.values()), *differences]
 
 
 async def rotate_password(runtime: Runtime, text: str, *, lock_wait_seconds: float = 10.0) -> DatabaseRecord:
@@ -82,5 +95,5 @@ async def _set_new_password(runtime: Runtime, record: DatabaseRecord) -> None:
     url = server.url(record.database, login)
     event = AuditEvent(actor=runtime.actor, action="tenant.rotate_password", subject=str(record.tenant), details={})
     await runtime.catalog.set_url(record.tenant, url, operation_id=runtime.operation, audit=[event])
-    await server.set_password(login)
+    await server.set_password(login, record.database)
     await anchor_head(runtime.catalog, runtime.anchor, operation_id=runtime.operation)

@@ -28,10 +28,10 @@ class Verdict:
     def summary(self) -> str:
         """The last line for people."""
         if self.findings:
-            return f"✗ {self.source}: {len(self.findings)} findings"
+            return f"✗ {self.source}: {_counted(len(self.findings), 'finding')}"
         if self.refusals:
-            return f"✗ {self.source}: valid, but deploy refuses {len(self.refusals)} settings"
-        return f"✓ {self.source} is valid: {self.targets} databases declared"
+            return f"✗ {self.source}: valid, but deploy refuses {_counted(len(self.refusals), 'setting')}"
+        return f"✓ {self.source} is valid: {_counted(self.targets, 'database')} declared"
 
     def to_json(self) -> dict[str, Any]:
         """The document of ``--format json``."""
@@ -56,6 +56,10 @@ def finding_json(finding: Finding) -> dict[str, Any]:
         "hint": finding.hint,
         "severity": finding.severity,
     }
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def validate_fleet(source: FleetSource, examine: Examine, *, also_not_acted_on: Sequence[str] = ()) -> Verdict:

@@ -6,7 +6,7 @@ The rule that all others serve: a database that exists is never changed. It is m
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from manor.control.catalog.records import DatabaseRecord
 from manor.control.engines.driver import FoundDatabase
@@ -40,6 +40,28 @@ class Rules:
     auto_create: bool = True
     recreate_missing: bool = False
     max_change_percent: float = 30
+
+
+def without_unmade(survey: Survey, source: str, declared: frozenset[str]) -> tuple[Survey, tuple[DatabaseRecord, ...]]:
+    """The survey without the entries of ``source`` that it no longer declares and that never became a database, and these.
+
+    They stand for a try that failed or was killed: nothing but their roles is on a server, and their names are free.
+    """
+    unmade = tuple(
+        record
+        for tenant, record in survey.records.items()
+        if record.source == source
+        and tenant not in declared
+        and record.state != "ready"
+        and record.server in survey.servers
+        and record.database not in survey.servers[record.server].databases
+    )
+    gone = {str(record.tenant) for record in unmade}
+    roles: dict[str, set[str]] = {}
+    for record in unmade:
+        roles.setdefault(record.server, set()).add(record.role)
+    servers = {name: replace(look, roles=look.roles - roles.get(name, set())) for name, look in survey.servers.items()}
+    return replace(survey, records={t: r for t, r in survey.records.items() if t not in gone}, servers=servers), unmade
 
 
 def plan_provision(
@@ -102,6 +124,11 @@ def _decide(target: Target, template: Template, survey: Survey, rules: Rules) ->
         changed = _changed(target, record)
         if changed is not None:
             return changed
+    if found is not None and record is not None and record.state == "ready" and not _is_ours(found, target, survey):
+        reason = (
+            f"the database {target.database} does not bear Manor's mark: its comment was changed, or it is another database"
+        )
+        return _Decision(Action.CONFLICT, reason, hint="it is left alone; if it is another one, put the tenant's own back")
     if found is not None and not _is_ours(found, target, survey):
         reason = f"a database named {target.database} exists that Manor did not make: it is left alone"
         return _Decision(Action.CONFLICT, reason, hint="rename it, or change naming_pattern")
@@ -191,7 +218,8 @@ def large_change(plan: Plan, survey: Survey, rules: Rules) -> LargeChange | None
     """
     known = [r for r in survey.records.values() if r.source == rules.source and r.state == "ready"]
     changed = [s for s in plan.steps if s.changes in {"server", "template"}]
-    gone = [o for o in plan.orphans if o.kind == "undeclared"]
+    ready = {(r.server, r.database) for r in known}
+    gone = [o for o in plan.orphans if o.kind == "undeclared" and (o.server, o.database) in ready]
     count = len(changed) + len(gone)
     if count <= 2 or not known or count * 100 <= rules.max_change_percent * len(known):
         return None

@@ -11,7 +11,7 @@ import errno
 import fcntl
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,9 @@ class TenantCountChange:
     last_id: str
 
 
+Compare = Callable[[LoadedRegistry, LoadedRegistry], None]
+
+
 def load_registry(path: Path, *, shown_as: str = "") -> LoadedRegistry:
     """Read and check one registry file; ``shown_as`` is what places call it.
 
@@ -86,10 +89,12 @@ def add_tenants(
     dry_run: bool = False,
     shown_as: str = "",
     lock_wait_seconds: float = LOCK_WAIT_SECONDS,
+    compare: Compare | None = None,
 ) -> TenantCountChange:
     """Raise ``tenant_count`` of ``group`` by ``count``; two callers at once both count.
 
-    Raises ``InputError`` (bad count, no number there, the file cannot be read or written), ``NotFoundError`` (no such group),
+    ``compare`` gets the registry before and after, and raises what should keep the change from being written. Raises
+    ``InputError`` (bad count, no number there, the file cannot be read or written), ``NotFoundError`` (no such group),
     ``RefusedError`` (the value is shared through an anchor) or ``ConflictError`` (the lock is held for too long).
     """
     if count < 1:
@@ -98,10 +103,10 @@ def add_tenants(
     try:
         real = Path(os.path.realpath(path, strict=True))
         if dry_run:
-            return _change(_read_text(real, shown), group, count, shown)[0]
+            return _change(_read_text(real, shown), group, count, shown, compare)[0]
         with _locked(real, lock_wait_seconds):
             text = _read_text(real, shown)
-            change, edited = _change(text, group, count, shown)
+            change, edited = _change(text, group, count, shown, compare)
             _replace(real, edited)
             return change
     except OSError as error:
@@ -113,7 +118,7 @@ def _read_text(path: Path, shown: str) -> str:
     return path.read_bytes().decode()
 
 
-def _change(text: str, group: str, count: int, shown: str) -> tuple[TenantCountChange, str]:
+def _change(text: str, group: str, count: int, shown: str, compare: Compare | None) -> tuple[TenantCountChange, str]:
     mark, body = (_BOM, text[1:]) if text.startswith(_BOM) else ("", text)
     document = parse_yaml(body, shown)
     values = _tenant_group(document, group)
@@ -128,7 +133,10 @@ def _change(text: str, group: str, count: int, shown: str) -> tuple[TenantCountC
         )
     first_id, last_id = _new_ids(document, group, values, before, after)
     change = TenantCountChange(group=group, before=before, after=after, first_id=first_id, last_id=last_id)
-    return change, mark + set_tenant_count(body, group, after, file=shown)
+    edited = set_tenant_count(body, group, after, file=shown)
+    if compare is not None:
+        compare(check_registry(document), check_registry(parse_yaml(edited, shown)))
+    return change, mark + edited
 
 
 def _tenant_group(document: YamlDocument, name: str) -> dict[str, Any]:

@@ -27,4 +27,4 @@ def still_alone(runtime: Runtime, lock: HeldLock) -> Callable[[], Awaitable[None
                 hint="nothing more is done here; run the command again once that one has ended",
             )
 
-    return lambda: until_recorded(prove)
+    return lambda: until_recorded(runtime, prove)

@@ -45,9 +45,9 @@ async def _finish(runtime: Runtime, step: Step, survey: Survey, templates: Mappi
         server, target, survey, templates[target.template], source
     )
     complete = replace(known, url=server.url(target.database, login))
-    await until_recorded(lambda: runtime.catalog.record_intent([complete], runtime.operation))
+    await until_recorded(runtime, lambda: runtime.catalog.record_intent([complete], runtime.operation))
     runtime.telemetry.emit("target.intent", runtime.operation, str(target.tenant))
-    await server.set_password(login)
+    await server.set_password(login, target.database)
     runtime.telemetry.emit("target.unlocked", runtime.operation, str(target.tenant))
     outcome = Outcome(target=target, status=Status.SUCCESS, detail="finished what an earlier run had built")
     event = AuditEvent(
@@ -56,7 +56,9 @@ async def _finish(runtime: Runtime, step: Step, survey: Survey, templates: Mappi
         subject=str(target.tenant),
         details={"database": target.database, "server": target.server, "finished": True},
     )
-    await until_recorded(lambda: runtime.catalog.record_results(runtime.operation, [outcome], ready=[complete], audit=[event]))
+    await until_recorded(
+        runtime, lambda: runtime.catalog.record_results(runtime.operation, [outcome], ready=[complete], audit=[event])
+    )
     runtime.telemetry.emit("target.recorded", runtime.operation, str(target.tenant))
     return outcome
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -105,7 +106,9 @@ class WaveBuilder:
         Raises only for what concerns all of them: the catalog is gone, or the task was cancelled.
         """
         builds = [self._plan(step, templates[step.target.template], goldens[step.target.template]) for step in steps]
-        await until_recorded(lambda: self.runtime.catalog.record_intent([b.record for b in builds], self.runtime.operation))
+        await until_recorded(
+            self.runtime, lambda: self.runtime.catalog.record_intent([b.record for b in builds], self.runtime.operation)
+        )
         self._tell("intent", builds)
         await self._take_from_pool(builds)
         roles = asyncio.ensure_future(self._together(builds, self._create_roles))
@@ -174,7 +177,8 @@ class WaveBuilder:
         for build in builds:
             if build.golden.digest in empty or self.runtime.stop.requested:
                 continue
-            taken = await until_recorded(lambda b=build: self.runtime.catalog.pool_take(self.server.name, b.golden.digest))  # type: ignore[misc]
+            take = functools.partial(self.runtime.catalog.pool_take, self.server.name, build.golden.digest)
+            taken = await until_recorded(self.runtime, take)
             if taken is None:
                 empty.add(build.golden.digest)
                 continue
@@ -329,7 +333,8 @@ class WaveBuilder:
             if outcome.status is not Status.NOT_STARTED
         ]
         await until_recorded(
-            lambda: self.runtime.catalog.record_results(self.runtime.operation, outcomes, ready=ready, audit=audit)
+            self.runtime,
+            lambda: self.runtime.catalog.record_results(self.runtime.operation, outcomes, ready=ready, audit=audit),
         )
         self._tell("recorded", [b for b in builds if b.published])
         for outcome in outcomes:

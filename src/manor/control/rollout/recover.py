@@ -7,10 +7,12 @@ looked at.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Iterable, Mapping
 
-from manor.control.catalog.records import AuditEvent
+from manor.control.catalog.records import AuditEvent, DatabaseRecord
 from manor.control.engines.driver import FoundDatabase, ServerDriver
+from manor.control.rollout.retry import ATTEMPTS, retrying, until_recorded
 from manor.control.runtime import Runtime
 
 
@@ -30,6 +32,21 @@ async def recover(runtime: Runtime) -> int:
     for server in runtime.servers.values():
         dropped += await _sweep(runtime, server)
     return dropped
+
+
+async def forget_unmade(runtime: Runtime, unmade: Iterable[DatabaseRecord]) -> None:
+    """Strike entries off that never became a database and are no longer declared, and the roles that were made for them."""
+    for record in unmade:
+        await runtime.still_alone()
+        if record.role:
+            await retrying(functools.partial(runtime.servers[record.server].drop_role, record.role), attempts=ATTEMPTS)
+        # Last: a kill before it leaves an entry that the next deploy forgets.
+        event = AuditEvent(
+            actor=runtime.actor, action="tenant.forget", subject=str(record.tenant), details={"database": record.database}
+        )
+        forget = functools.partial(runtime.catalog.forget, record.tenant, operation_id=runtime.operation, audit=[event])
+        await until_recorded(runtime, forget)
+        runtime.telemetry.emit("entry.forgotten", runtime.operation, str(record.tenant))
 
 
 async def _sweep(runtime: Runtime, server: ServerDriver) -> int:

@@ -23,15 +23,17 @@ from manor.control.engines.driver import (
     Login,
     Marker,
     Publication,
+    RoleFault,
     ServerFacts,
     StrayFolder,
 )
 from manor.control.engines.postgres import compile as ddl
-from manor.control.engines.postgres.fill import fill_database, refuse_rows_of_nobody
+from manor.control.engines.postgres.fill import fill_database, refuse_rows_of_nobody, refuse_tables_elsewhere
 from manor.control.engines.postgres.fingerprint import describe_query, explain_drift, fingerprint_parameters, fingerprint_query
 from manor.control.engines.postgres.isolation import placeholder
 from manor.control.engines.postgres.marker import read_marker, write_marker
-from manor.control.engines.postgres.roles import GROUP_ROLE, make_roles, verifiers_of
+from manor.control.engines.postgres.role_faults import find_role_faults
+from manor.control.engines.postgres.roles import GROUP_ROLE, are_ours, let_in, make_roles, verifiers_of
 from manor.control.engines.postgres.session import APPLICATION_PREFIX, Sessions, tenant_url
 from manor.control.engines.postgres.strays import find_strays
 from manor.control.templates.model import BoundDataset
@@ -159,6 +161,8 @@ class PostgresServer:
         async with self._sessions.inside(spec.building) as connection, connection.transaction():
             for statement in ddl.compile_schema(spec.schema, isolation, version_number=version):
                 await connection.execute(statement.encode())
+                await connection.execute(b"RESET search_path")  # a dump sets it to nothing, and names no schema may follow
+            await refuse_tables_elsewhere(connection)
             await fill_database(connection, Fill(schema=spec.schema, rows=spec.rows, varying=_all_columns(spec.rows)))
             for statement in (*ddl.sequence_starts(spec.numbers_taken), *ddl.grants(GROUP_ROLE)):
                 await connection.execute(statement.encode())
@@ -227,8 +231,7 @@ class PostgresServer:
             statements.append(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(name.building), target))
             comment = sql.Literal(write_marker(name.marker))
             statements.append(sql.SQL("COMMENT ON DATABASE {} IS {}").format(target, comment))
-            role = sql.Identifier(name.role)
-            statements.append(sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}").format(target, role))
+            statements.append(let_in(name.database, name.role))
         try:
             async with self._sessions.maintenance() as connection, connection.transaction():
                 await connection.execute(_joined(statements))
@@ -240,8 +243,15 @@ class PostgresServer:
         present = await self.databases()
         return all(name.database in present and present[name.database].marker == name.marker for name in names)
 
-    async def set_password(self, login: Login) -> None:
-        await self.create_roles([login])
+    async def set_password(self, login: Login, database: str) -> None:
+        verifiers = await verifiers_of([login])
+        async with self._sessions.maintenance() as connection, connection.transaction():
+            await make_roles(connection, [login], verifiers)
+            await connection.execute(let_in(database, login.role))
+
+    async def role_faults(self, roles: Mapping[str, str]) -> Mapping[str, RoleFault]:
+        async with self._sessions.maintenance() as connection:
+            return await find_role_faults(connection, roles)
 
     async def drop_database(self, database: str) -> None:
         statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database))
@@ -276,7 +286,8 @@ class PostgresServer:
 
     async def drop_role(self, role: str) -> None:
         async with self._sessions.maintenance() as connection:
-            await connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(role)))
+            if await are_ours(connection, [role]):
+                await connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(role)))
 
     async def fingerprint(self, database: str, isolation: Sequence[IsolatedColumn]) -> tuple[str, bool]:
         async with self._sessions.inside(database) as connection:

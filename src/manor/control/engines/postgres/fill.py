@@ -87,3 +87,23 @@ async def refuse_rows_of_nobody(connection: Connection, isolation: Sequence[Isol
                 hint="a trigger does it: let it do nothing there, or make the rows that set it off the tenants' own",
                 code=Code.BAD_INPUT,
             )
+
+
+_ELSEWHERE = """
+SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+  AND n.nspname NOT IN ('public', 'information_schema') AND NOT starts_with(n.nspname, 'pg_')
+  AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+ORDER BY 1, 2 LIMIT 1
+"""
+
+
+async def refuse_tables_elsewhere(connection: Connection) -> None:
+    """Raise ``EngineError`` where a table was made outside ``public``: the tenant's role could not use it."""
+    row = await (await connection.execute(_ELSEWHERE.encode())).fetchone()
+    if row is not None:
+        raise EngineError(
+            f"the schema makes {row[1]} in {row[0]}, but all tables of a tenant stand in public",
+            hint="take CREATE SCHEMA and SET search_path out of schema.sql",
+            code=Code.BAD_INPUT,
+        )

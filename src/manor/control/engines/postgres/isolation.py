@@ -66,5 +66,5 @@ def compile_isolated_column(column: IsolatedColumn, found: PostgresType) -> str:
     value = f"public.{quote_identifier(function_name(column))}(){cast}"
     return (
         f"ALTER TABLE {quote_identifier(column.table)} ALTER COLUMN {name} SET DEFAULT {value}, "
-        f"ADD CONSTRAINT {constraint} CHECK ({name} = {value})"
+        f"ADD CONSTRAINT {constraint} CHECK ({name} IS NOT DISTINCT FROM {value})"
     )

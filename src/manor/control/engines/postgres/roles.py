@@ -31,7 +31,7 @@ async def verifiers_of(logins: Sequence[Login]) -> list[str]:
 async def make_roles(connection: psycopg.AsyncConnection[Any], logins: Sequence[Login], verifiers: Sequence[str]) -> None:
     """Make roles, or give a new password to those that were made here before. Raises ``EngineError`` with code ``conflict``
     for a role that is no member of the group: somebody else's."""
-    present = await (await connection.execute(_EXISTING, [GROUP_ROLE, [x.role for x in logins]])).fetchall()
+    present = await _present(connection, [login.role for login in logins])
     strangers = sorted(role for role, ours in present if not ours)
     if strangers:
         raise EngineError(
@@ -42,6 +42,22 @@ async def make_roles(connection: psycopg.AsyncConnection[Any], logins: Sequence[
     existing = {role for role, _ in present}
     statements = [_statement(login.role, v, login.role in existing) for login, v in zip(logins, verifiers, strict=True)]
     await connection.execute(sql.SQL("; ").join(statements))
+
+
+def let_in(database: str, role: str) -> sql.Composed:
+    """One statement that opens a database to its role. Safe to repeat."""
+    names = sql.Identifier(database), sql.Identifier(role)
+    return sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}").format(*names)
+
+
+async def are_ours(connection: psycopg.AsyncConnection[Any], roles: Sequence[str]) -> bool:
+    """Whether all these roles exist and were made here."""
+    present = await _present(connection, roles)
+    return len(present) == len(set(roles)) and all(ours for _, ours in present)
+
+
+async def _present(connection: psycopg.AsyncConnection[Any], roles: Sequence[str]) -> list[tuple[Any, ...]]:
+    return await (await connection.execute(_EXISTING, [GROUP_ROLE, list(roles)])).fetchall()
 
 
 def _statement(role: str, verifier: str, exists: bool) -> sql.Composed:
