@@ -176,6 +176,13 @@ class MakingPromises(EngineFixtures):
         tenant = await make("b", customers("x", balance=None, profile=None, photo=None, note=None))
         assert await bench.ask(tenant.url, "SELECT balance, profile, photo, note FROM customers") == [(None,) * 4]
 
+    async def test_rows_without_numbers_come_after_those_that_bring_theirs(self, bench: ServerBench, make: Make) -> None:
+        """In one load, by single rows and in bulk: the counter goes on behind the numbers given so far."""
+        tenant = await make("a", customers_with_ids((1, "first"), (7, "seventh")), customers("next"))
+        assert await bench.ask(tenant.url, "SELECT id FROM customers WHERE name = 'next'") == [(8,)]
+        tenant = await make("b", many_customers(), customers("next"))
+        assert await bench.ask(tenant.url, "SELECT id FROM customers WHERE name = 'next'") == [(COPY_ROWS + 1,)]
+
     async def test_lists_arrive_as_lists(self, bench: ServerBench, make: Make) -> None:
         """Where the engine has columns of lists, a list is stored as one, also an empty one and one with NULL."""
         if bench.list_type is None:

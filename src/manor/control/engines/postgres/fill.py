@@ -27,15 +27,17 @@ Connection = psycopg.AsyncConnection[Any]
 async def fill_database(connection: Connection, fill: Fill) -> None:
     """Isolation values first, because rows are checked against them; then rows in the given order."""
     if not any(_by_copy(dataset) for dataset in fill.rows):
-        await _send(connection, [*_isolation(fill), *_inserts(connection, fill.schema, fill.rows), *_resets(fill)])
+        inserts = [text for index in range(len(fill.rows)) for text in _inserts(connection, fill, index)]
+        await _send(connection, [*_isolation(fill), *inserts, *_resets(fill)])
         return
     async with connection.transaction():
         await _send(connection, _isolation(fill))
-        for dataset in fill.rows:
+        for index, dataset in enumerate(fill.rows):
             if _by_copy(dataset):
                 await _copy(connection, _table(fill.schema, dataset), dataset)
+                await _send(connection, _moves_on(fill, index))
             else:
-                await _send(connection, list(_inserts(connection, fill.schema, [dataset])))
+                await _send(connection, list(_inserts(connection, fill, index)))
         await _send(connection, _resets(fill))
 
 
@@ -52,11 +54,20 @@ def _resets(fill: Fill) -> list[str]:
     return ddl.sequence_resets(fill.schema, fill.rows, fill.varying)
 
 
-def _inserts(connection: Connection, schema: Schema, rows: Sequence[BoundDataset]) -> Iterator[str]:
+def _moves_on(fill: Fill, index: int) -> list[str]:
+    """Moves sequences behind the numbers that one dataset gave, where rows of its table follow that leave theirs to it."""
+    dataset = fill.rows[index]
+    if all(later.table != dataset.table for later in fill.rows[index + 1 :]):
+        return []
+    return ddl.sequence_resets(fill.schema, [dataset], fill.varying)
+
+
+def _inserts(connection: Connection, fill: Fill, index: int) -> Iterator[str]:
     cursor = psycopg.AsyncClientCursor(connection)
-    for dataset in rows:
-        for statement, parameters in values.insert_statement(_table(schema, dataset), dataset):
-            yield cursor.mogrify(statement.encode(), parameters)
+    dataset = fill.rows[index]
+    for statement, parameters in values.insert_statement(_table(fill.schema, dataset), dataset):
+        yield cursor.mogrify(statement.encode(), parameters)
+    yield from _moves_on(fill, index)
 
 
 def _by_copy(dataset: BoundDataset) -> bool:
