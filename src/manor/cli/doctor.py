@@ -54,6 +54,6 @@ def show_examinations(found: Sequence[Examination]) -> None:
         print_table(("", "server", "subject", "finding"), [(_SIGNS[e.verdict], e.server, e.subject, e.message) for e in found])
         for e in found:
             if e.hint:
-                click.echo(f"  hint ({e.server}, {e.subject}): {e.hint}")
+                click.echo(f"  hint ({', '.join(filter(None, (e.server, e.subject)))}): {e.hint}")
     if any(e.verdict == "problem" for e in found):
         raise Exit(EXIT_SOME_FAILED)

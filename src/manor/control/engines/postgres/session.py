@@ -74,7 +74,10 @@ def _translate_connection_failure(text: str, where: str) -> ManorError:
     ):
         return EngineError(f"{where}: {text}", hint=_HINTS[Code.DENIED], code=Code.DENIED)
     if "permission denied for database" in lowered:
-        return EngineError(f"{where}: {text}", hint=_HINTS[Code.DENIED], code=Code.DENIED)
+        return EngineError(f"{where}: {text}", hint="the role lacks CONNECT on this database", code=Code.DENIED)
+    if "not currently accepting connections" in lowered and "database" in lowered:
+        hint = "ALTER DATABASE … WITH ALLOW_CONNECTIONS true, if it is meant to be open"
+        return EngineError(f"{where}: {text}", hint=hint, code=Code.DENIED)
     if "does not exist" in lowered and "database" in lowered:
         return EngineError(f"{where}: {text}", code=Code.NOT_FOUND)
     if "too many clients" in lowered or "remaining connection slots" in lowered:
