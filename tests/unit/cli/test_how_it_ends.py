@@ -12,6 +12,7 @@ import pytest
 
 SCRIPT = """
 import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what was started in the background by a shell ignores it
 from manor.cli import failures, main
 {patch}
 main.main(["schema", "registry"])
