@@ -9,7 +9,8 @@ from django.conf import settings
 def configure(*, host: str, user: str, database: str, apps: list[str]) -> None:
     """Make Django ready for one database; ``host`` is the folder of the server's socket, ``apps`` are each tenant's beside the
     shop."""
-    shared = ["django_tenants", *apps, "benchmarks.django_peer.tenants"]
+    # django-tenants imports contenttypes' models, so that has to be installed: here in the shared schema, which is not timed.
+    shared = ["django_tenants", *dict.fromkeys(["django.contrib.contenttypes", *apps]), "benchmarks.django_peer.tenants"]
     own = [*apps, "benchmarks.django_peer.shop"]
     settings.configure(
         DATABASES={
