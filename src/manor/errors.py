@@ -68,6 +68,11 @@ class Place:
         return f"{self.file}:{self.line}:{self.column}"
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 tenant``, ``2 tenants``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 class ManorError(Exception):
     """The root of every error that Manor raises on purpose."""
 

@@ -102,7 +102,7 @@ def open_key_ring(project: Project) -> KeyRing:
     """The keys of the catalog (``MANOR_KEY``, ``MANOR_KEY_FILE``, or the project's own key file, which a new catalog makes)."""
     from manor.control.catalog.secrets import KeyRing
 
-    return KeyRing.load(project.folder, os.environ, create=False)
+    return KeyRing.load(project.folder, os.environ)
 
 
 def open_secrets(project: Project) -> SecretBox:

@@ -83,7 +83,7 @@ def _open_closed_streams() -> None:
     """Python has no stdout or stderr where the caller closed it (``>&-``); what we print then goes nowhere."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115 - for as long as we live
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
 
 
 def _ignore_signals() -> None:

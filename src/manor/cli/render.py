@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from manor.cli.options import current
+from manor.errors import counted
 
 if TYPE_CHECKING:
     from manor.control.rollout.report import Report
@@ -100,8 +101,3 @@ def summary_line(report: Report) -> str:
     took = f" in {report.duration_seconds:.1f} s" if report.duration_seconds else ""
     tail = f"; plan {report.digest}" if report.dry_run else (f" (operation {report.operation})" if report.operation else "")
     return f"{verb}: {counted(len(report.outcomes), 'target')}: {counts}{took}{tail}"
-
-
-def counted(number: int, noun: str) -> str:
-    """``1 tenant``, ``2 tenants``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -12,8 +12,8 @@ import click
 
 from manor.cli.failures import Exit
 from manor.cli.options import open_workplace, with_global_options
-from manor.cli.render import counted, print_document, print_table, say
-from manor.errors import EXIT_SOME_FAILED, NotFoundError
+from manor.cli.render import print_document, print_table, say
+from manor.errors import EXIT_SOME_FAILED, NotFoundError, counted
 
 if TYPE_CHECKING:
     from manor.control.catalog.records import DatabaseRecord

@@ -165,6 +165,16 @@ class ServerDriverSuite(MakingPromises):
         with pytest.raises(bench.refused):
             await bench.ask(tenant.url, "SELECT 1")
 
+    async def test_a_role_is_as_it_was_made_or_its_fault_is_told(self, server: ServerDriver, make: Make) -> None:
+        """A tenant's role has no fault; one that is not there has. Setting its password again changes neither."""
+        tenant = await make("a")
+        roles = {tenant.login.role: tenant.database}
+        assert await server.role_faults(roles) == {}
+        await server.set_password(tenant.login, tenant.database)
+        assert await server.role_faults(roles) == {}
+        absent = f"{tenant.database}_absent"
+        assert (await server.role_faults({**roles, absent: tenant.database})).keys() == {absent}
+
     async def test_drop_database_ends_the_sessions_in_it(self, server: ServerDriver, bench: ServerBench, make: Make) -> None:
         """A tenant that is connected does not stop it; dropping again is no error."""
         tenant = await make("a")

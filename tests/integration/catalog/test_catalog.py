@@ -176,7 +176,7 @@ async def test_a_url_that_was_moved_to_another_tenant_is_not_given_out(begun, re
 
 
 async def test_keys_are_rotated_and_the_old_one_is_no_longer_needed(open_catalog, admin_url, tmp_path, record, operation):
-    ring = KeyRing.load(tmp_path, {})
+    ring = KeyRing.load(tmp_path, {}).created()
     catalog = await open_catalog(secrets=SecretBox(ring))
     await catalog.begin_operation(operation("op1"), audit=[AuditEvent(actor="a", action="b", subject="c")])
     await catalog.record_intent([record(number) for number in range(1, 8)], "op1")
@@ -208,7 +208,7 @@ class DyingBox(SecretBox):
         return super().encrypt(owner, text)
 
 async def main():
-    box = DyingBox(KeyRing.load(Path(sys.argv[1]), {}))
+    box = DyingBox(KeyRing.load(Path(sys.argv[1]), {}).created())
     catalog = await Catalog.open(sys.argv[2], box, application="dying")
     await catalog.reencrypt(box)
 
@@ -220,7 +220,7 @@ asyncio.run(main())
 async def test_a_key_rotation_that_is_killed_in_the_middle_is_finished_by_the_next(
     open_catalog, admin_url, tmp_path, record, operation
 ):
-    ring = KeyRing.load(tmp_path, {})
+    ring = KeyRing.load(tmp_path, {}).created()
     catalog = await open_catalog(secrets=SecretBox(ring))
     await catalog.begin_operation(operation("op1"))
     records = [record(number) for number in range(1, 61)]
@@ -241,6 +241,28 @@ async def test_rotation_goes_on_over_many_batches(begun, record, monkeypatch, bo
     (old,) = box.ring._keys
     newer = SecretBox(KeyRing([Fernet.generate_key().decode(), old.text]))
     assert await begun.reencrypt(newer) == 28
+
+
+async def test_only_what_never_was_ready_is_forgotten(begun, record, outcome):
+    records = [record(1), record(2)]
+    await begun.record_intent(records, "op1")
+    await begun.record_results("op1", [outcome(records[0])], ready=[records[0]])
+    for number in (1, 2, 2, 3):
+        await begun.forget(record(number).tenant, operation_id="op1", audit=[])
+    assert [found.tenant for found in await begun.databases()] == [records[0].tenant]
+    with pytest.raises(NotFoundError):
+        await begun.database_by_tenant(str(records[1].tenant))
+    await begun.record_intent([dataclasses.replace(record(4), database=records[1].database, role=records[1].role)], "op1")
+
+
+async def test_urls_are_renewed_together_and_stay_bound_to_their_tenants(begun, record):
+    records = [record(1), record(2)]
+    await begun.record_intent(records, "op1")
+    event = AuditEvent(actor="me", action="server.move", subject="local", details={})
+    new = {r.tenant: f"postgresql://moved/{r.database}" for r in records}
+    await begun.renew_urls(new, operation_id="op1", audit=[event])
+    assert await begun.urls(new) == new
+    assert [entry.action for entry in await begun.audit_entries(limit=1)] == ["server.move"]
 
 
 async def test_goldens_and_servers_are_remembered(catalog):

@@ -121,23 +121,21 @@ async def test_a_wrong_key_is_refused_when_the_catalog_is_opened(admin_url, cata
 
 async def test_no_key_is_refused_with_the_place_where_one_was_looked_for(admin_url, catalog, tmp_path):
     with pytest.raises(CatalogError, match="there is no key") as caught:
-        await Catalog.peek(admin_url, SecretBox(KeyRing.load(tmp_path, {}, create=False)), application="test")
+        await Catalog.peek(admin_url, SecretBox(KeyRing.load(tmp_path, {})), application="test")
     assert "MANOR_KEY" in caught.value.hint
     assert not (tmp_path / ".manor").exists()
 
 
 async def test_a_catalog_that_has_lost_its_key_is_given_no_new_one(admin_url, catalog, tmp_path):
     with pytest.raises(CatalogError, match="there is no key"):
-        await Catalog.open(admin_url, SecretBox(KeyRing.load(tmp_path, {}, create=False)), application="test")
+        await Catalog.open(admin_url, SecretBox(KeyRing.load(tmp_path, {})), application="test")
     assert not (tmp_path / ".manor").exists()
 
 
 async def test_a_new_catalog_makes_the_projects_key(admin_url, tmp_path):
-    async with await Catalog.open(
-        admin_url, SecretBox(KeyRing.load(tmp_path, {}, create=False)), application="test"
-    ) as catalog:
+    async with await Catalog.open(admin_url, SecretBox(KeyRing.load(tmp_path, {})), application="test") as catalog:
         assert catalog.id
-    KeyRing.load(tmp_path, {}, create=False).fernets()
+    KeyRing.load(tmp_path, {}).fernets()
 
 
 async def test_a_login_that_may_not_create_databases_is_told_what_to_grant(server, admin_url, box):

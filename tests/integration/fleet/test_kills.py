@@ -10,8 +10,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import pytest
 
@@ -45,6 +47,7 @@ CLEANING_UP = [("operation.interrupted", 1), ("leftover.dropped", 1), ("leftover
 TRIMMING = [("pool.dropped", 1), ("pool.dropped", 2)]
 RETIRING = [("golden.dropped", 1), ("golden.retired", 1)]
 FORGETTING = [("entry.forgotten", 1), ("entry.forgotten", 4)]
+MOVING = [("server.moved", 1)]
 FINISHING = [(f"target.{step}", n) for step in ("intent", "unlocked", "recorded") for n in (1, 2)]
 
 
@@ -202,6 +205,25 @@ def test_registries_that_share_a_template_name_leave_each_others_warm_pools_alon
     other.write_text(other.read_text(encoding="utf-8").replace("customer_a", "customer_b"), encoding="utf-8")
     converge(driver, other)
     assert set(theirs) < set(fleet_check.recorded().pool)
+
+
+@pytest.mark.parametrize(("kind", "occurrence"), MOVING)
+def test_a_deploy_killed_while_it_follows_a_moved_server_is_made_whole_by_the_next(
+    driver: Any, registry: Path, fleet_check: Any, server_url: str, kind: str, occurrence: int
+) -> None:
+    """New URLs are stored before the new address is: the next deploy looks again."""
+    converge(driver, registry)
+    folder = unquote(server_url.partition("host=")[2])
+    environment = registry.parent / "environ.yaml"
+    with tempfile.TemporaryDirectory(prefix="manor-", dir="/tmp") as short:
+        moved = Path(short) / "moved"
+        moved.symlink_to(folder)
+        text = environment.read_text(encoding="utf-8")
+        environment.write_text(text.replace(quote(folder, safe=""), quote(str(moved), safe="")), encoding="utf-8")
+        kill(registry, kind, occurrence)
+        converge(driver, registry)
+        assert fleet_check.problems() == []
+        assert all(quote(str(moved), safe="") in url for url in fleet_check.recorded().urls.values())
 
 
 @pytest.mark.parametrize(("kind", "occurrence"), CLEANING_UP)

@@ -21,12 +21,14 @@ CHANGES = (
     "ALTER DATABASE acme_t_004 OWNER TO CURRENT_USER",
     "REVOKE ALL ON DATABASE acme_t_004 FROM acme_t_004",
     "DROP ROLE acme_t_004",
+    "ALTER DATABASE acme_common OWNER TO acme_common",
 )
 FAULTS = {
     "acme_t_001": "its role is a member of acme_t_002",
     "acme_t_002": "its role is CREATEDB",
     "acme_t_003": "its role may not log in, or not enter it",
     "acme_t_004": "its role acme_t_004 is gone",
+    "acme_common": "its role owns acme_common",
 }
 
 
@@ -61,7 +63,14 @@ def test_rotating_the_password_makes_a_role_whole(manor: Manor, server_url: str)
     for tenant in ("003", "004"):
         assert manor("tenant", "rotate-password", f"acme/tenants/{tenant}").returncode == 0
         assert manor("tenant", "psql", f"acme/tenants/{tenant}", "-c", "SELECT count(*) FROM users").returncode == 0
-    change(server_url, "REVOKE acme_t_002 FROM acme_t_001", "ALTER ROLE acme_t_002 NOCREATEDB")
+    change(
+        server_url,
+        "REVOKE acme_t_002 FROM acme_t_001",
+        "ALTER ROLE acme_t_002 NOCREATEDB",
+        "ALTER DATABASE acme_common OWNER TO CURRENT_USER",
+    )
+    # PostgreSQL hands an owner's rights on to the next one: the role has lost its own.
+    assert manor("tenant", "rotate-password", "acme_common").returncode == 0
     assert manor("multi-tenant", "healthcheck", *REGISTRY).returncode == 0
 
 

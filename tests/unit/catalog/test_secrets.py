@@ -25,28 +25,28 @@ def test_the_key_comes_from_the_variable_then_from_the_named_file_then_from_the_
     file = tmp_path / "keys.txt"
     file.write_text(f"# ours\n{second}\n")
     both = {"MANOR_KEY": first, "MANOR_KEY_FILE": str(file)}
-    assert KeyRing.load(tmp_path, both).primary_id == KeyRing([first]).primary_id
+    assert KeyRing.load(tmp_path, both).created().primary_id == KeyRing([first]).primary_id
     assert KeyRing.load(tmp_path, {"MANOR_KEY_FILE": str(file)}).primary_id == KeyRing([second]).primary_id
     assert not (tmp_path / ".manor").exists()
-    made = KeyRing.load(tmp_path, {"MANOR_KEY": " "})
-    assert KeyRing.load(tmp_path, {}).primary_id == made.primary_id
+    made = KeyRing.load(tmp_path, {"MANOR_KEY": " "}).created()
+    assert KeyRing.load(tmp_path, {}).created().primary_id == made.primary_id
 
 
 def test_the_projects_key_file_is_for_its_owner_only(tmp_path):
-    KeyRing.load(tmp_path, {})
+    KeyRing.load(tmp_path, {}).created()
     path = tmp_path / ".manor" / "keys"
     assert path.stat().st_mode & 0o777 == 0o600
     assert [file.name for file in path.parent.iterdir()] == ["keys"]
     path.chmod(0o644)
     with pytest.raises(CatalogError, match="others may read") as caught:
-        KeyRing.load(tmp_path, {})
+        KeyRing.load(tmp_path, {}).created()
     assert "chmod 600" in caught.value.hint
 
 
 def test_a_key_is_created_where_there_is_none_and_only_there(tmp_path):
-    box = SecretBox(KeyRing.load(tmp_path, {}, create=False))
+    box = SecretBox(KeyRing.load(tmp_path, {}))
     made = box.create_key()
-    assert KeyRing.load(tmp_path, {}, create=False).primary_id == made == box.key_id
+    assert KeyRing.load(tmp_path, {}).primary_id == made == box.key_id
     assert box.decrypt("t", box.encrypt("t", "x")) == "x"
     assert box.audit_key(made)
     assert box.create_key() == made
@@ -56,13 +56,13 @@ def test_a_key_is_created_where_there_is_none_and_only_there(tmp_path):
 
 def test_sixteen_creators_at_once_get_the_same_key(tmp_path):
     with ThreadPoolExecutor(16) as pool:
-        rings = list(pool.map(lambda _: KeyRing.load(tmp_path, {}), range(16)))
+        rings = list(pool.map(lambda _: KeyRing.load(tmp_path, {}).created(), range(16)))
     assert len({ring.primary_id for ring in rings}) == 1
     assert [file.name for file in (tmp_path / ".manor").iterdir()] == ["keys"]
 
 
 def test_a_look_makes_no_key_and_says_so_when_one_is_needed(tmp_path):
-    box = SecretBox(KeyRing.load(tmp_path, {}, create=False))
+    box = SecretBox(KeyRing.load(tmp_path, {}))
     assert list(tmp_path.iterdir()) == []
     for use in (
         lambda: box.encrypt("t", "x"),
@@ -124,7 +124,7 @@ def test_the_first_of_several_keys_encrypts_and_all_decrypt():
 
 
 def test_rotation_keeps_the_old_key_until_it_is_retired_and_its_audit_key_for_good(tmp_path):
-    ring = KeyRing.load(tmp_path, {})
+    ring = KeyRing.load(tmp_path, {}).created()
     token = SecretBox(ring).encrypt("t", "x")
     rotated = SecretBox(ring.rotate())
     assert rotated.key_id != ring.primary_id
@@ -136,15 +136,15 @@ def test_rotation_keeps_the_old_key_until_it_is_retired_and_its_audit_key_for_go
         retired.decrypt("t", token)
     with pytest.raises(CatalogError, match="not among those of"):
         retired.check(ring.primary_id)
-    assert KeyRing.load(tmp_path, {}).audit_keys() == retired.ring.audit_keys()
+    assert KeyRing.load(tmp_path, {}).created().audit_keys() == retired.ring.audit_keys()
     assert (tmp_path / ".manor" / "keys").stat().st_mode & 0o777 == 0o600
 
 
 def test_two_rotations_at_once_lose_no_key(tmp_path):
-    ring = KeyRing.load(tmp_path, {})
+    ring = KeyRing.load(tmp_path, {}).created()
     with ThreadPoolExecutor(8) as pool:
         rotated = list(pool.map(lambda _: ring.rotate().primary_id, range(8)))
-    assert set(KeyRing.load(tmp_path, {}).audit_keys()) == {ring.primary_id, *rotated}
+    assert set(KeyRing.load(tmp_path, {}).created().audit_keys()) == {ring.primary_id, *rotated}
 
 
 def test_keys_from_the_variable_are_not_ours_to_change():
@@ -154,7 +154,7 @@ def test_keys_from_the_variable_are_not_ours_to_change():
 
 
 def test_a_retired_key_cannot_be_the_first(tmp_path):
-    retired = KeyRing.load(tmp_path, {}).rotate().retire()._keys[1].text
+    retired = KeyRing.load(tmp_path, {}).created().rotate().retire()._keys[1].text
     assert retired.startswith("audit:")
     with pytest.raises(CatalogError, match="first key in MANOR_KEY is retired"):
         KeyRing([retired])

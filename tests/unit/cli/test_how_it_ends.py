@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = """
-import signal, sys, time
+import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what was started in the background by a shell ignores it
 from manor.cli import failures, main
 {patch}
@@ -20,7 +20,7 @@ main.main(["schema", "registry"])
 WAITS = """
 def run(*_):
     print("begun", flush=True)
-    time.sleep(30)
+    sys.stdin.read()
 failures.run = run
 """
 WAITS_IN_ASYNCIO = """
@@ -29,7 +29,7 @@ def run(*_):
     async def work():
         print("begun", flush=True)
         try:
-            await asyncio.sleep(30)
+            await asyncio.Event().wait()
         finally:
             print("tidied up", flush=True)
     asyncio.run(work())
@@ -37,7 +37,7 @@ failures.run = run
 """
 WAITS_AT_THE_END = """
 import atexit
-atexit.register(lambda: (print("begun", flush=True), time.sleep(0.5)))
+atexit.register(lambda: (print("begun", flush=True), sys.stdin.read()))  # the signal comes while Python ends
 failures.run = lambda *_: 7
 """
 STOPPABLE = """
@@ -60,7 +60,8 @@ SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids
 def signalled(patch: str, number: signal.Signals) -> tuple[int, str, str]:
     """Run ``main`` with something else in the place of its work, and send it a signal when that has begun."""
     command = [sys.executable, "-c", SCRIPT.format(patch=patch)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "begun\n"
         process.send_signal(number)

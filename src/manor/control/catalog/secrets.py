@@ -79,11 +79,10 @@ class KeyRing:
             raise CatalogError(f"the first key in {origin} is retired", hint="put the newest key first", code=Code.BAD_INPUT)
 
     @classmethod
-    def load(cls, project: Path, environment: Mapping[str, str], *, create: bool = True) -> KeyRing:
+    def load(cls, project: Path, environment: Mapping[str, str]) -> KeyRing:
         """From ``MANOR_KEY``, else the file ``MANOR_KEY_FILE``, else ``<project>/.manor/keys``.
 
-        The last one is made (0600) unless ``create`` is False; then the ring may be empty and says so only when a key is
-        needed. Raises ``CatalogError``.
+        Where the last one is missing the ring is empty, and says so only when a key is needed. Raises ``CatalogError``.
         """
         if environment.get(KEY_VARIABLE, "").strip():
             return cls(split_keys(environment[KEY_VARIABLE]))
@@ -91,8 +90,7 @@ class KeyRing:
         if file:
             return cls._read(Path(file), private=False)
         path = project / ".manor" / "keys"
-        ring = cls._read(path, private=True) if path.exists() else cls((), origin=str(path), path=path)
-        return ring.created() if create else ring
+        return cls._read(path, private=True) if path.exists() else cls((), origin=str(path), path=path)
 
     @classmethod
     def _read(cls, path: Path, *, private: bool) -> KeyRing:

@@ -16,8 +16,9 @@ from manor.control.engines.driver import HealthFacts, Login, ServerDriver
 from manor.control.operations.fleet import Fleet
 from manor.control.operations.tenants import server_of
 from manor.control.provision.plan import switched_off
+from manor.control.rollout.doors import Doors, look_at_doors
 from manor.control.rollout.report import Report
-from manor.control.rollout.verify import Doors, drift_problem, explained, look_at_roles, recorded_isolation, too_long
+from manor.control.rollout.verify import drift_problem, recorded_isolation, too_long
 from manor.control.runtime import Runtime
 from manor.control.steps import Failure, Outcome, Status, Target
 from manor.errors import Code, EngineError, ManorError
@@ -45,7 +46,7 @@ async def healthcheck_fleet(runtime: Runtime | None, fleet: Fleet, request: Heal
     records = {str(r.tenant): r for r in await runtime.catalog.databases()}
     urls = await runtime.catalog.encrypted_urls([t.tenant for t in targets if str(t.tenant) in records])
     present, unseen = await _present(runtime)
-    doors = await look_at_roles(
+    doors = await look_at_doors(
         {name: server for name, server in runtime.servers.items() if name not in unseen},
         [records[str(t.tenant)] for t in targets if str(t.tenant) in records and records[str(t.tenant)].state == "ready"],
     )
@@ -143,7 +144,7 @@ class _Check:
         except TimeoutError:
             return _failed(target, too_long(record, self.timeout_seconds), time.monotonic() - began)
         except ManorError as error:
-            return _failed(target, explained(record, error, self.doors), time.monotonic() - began)
+            return _failed(target, self.doors.explain(record, error), time.monotonic() - began)
         if problem is not None:
             return _failed(target, problem, time.monotonic() - began, facts)
         return Outcome(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from manor.control.operations.fleet import Examine, FleetSource, all_errors, read_fleet
-from manor.errors import Finding
+from manor.errors import Finding, counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +28,10 @@ class Verdict:
     def summary(self) -> str:
         """The last line for people."""
         if self.findings:
-            return f"✗ {self.source}: {_counted(len(self.findings), 'finding')}"
+            return f"✗ {self.source}: {counted(len(self.findings), 'finding')}"
         if self.refusals:
-            return f"✗ {self.source}: valid, but deploy refuses {_counted(len(self.refusals), 'setting')}"
-        return f"✓ {self.source} is valid: {_counted(self.targets, 'database')} declared"
+            return f"✗ {self.source}: valid, but deploy refuses {counted(len(self.refusals), 'setting')}"
+        return f"✓ {self.source} is valid: {counted(self.targets, 'database')} declared"
 
     def to_json(self) -> dict[str, Any]:
         """The document of ``--format json``."""
@@ -56,10 +56,6 @@ def finding_json(finding: Finding) -> dict[str, Any]:
         "hint": finding.hint,
         "severity": finding.severity,
     }
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def validate_fleet(source: FleetSource, examine: Examine, *, also_not_acted_on: Sequence[str] = ()) -> Verdict:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from manor.control.catalog.records import DatabaseRecord
-from manor.control.engines.driver import IsolatedColumn, RoleFault, ServerDriver
+from manor.control.engines.driver import IsolatedColumn, ServerDriver
+from manor.control.rollout.doors import Doors, look_at_doors
 from manor.control.rollout.retry import retrying
 from manor.control.runtime import Runtime
 from manor.control.steps import Failure, Outcome, Status, Step
 from manor.errors import Code, EngineError, ManorError
-
-Doors = Mapping[str, "Mapping[str, RoleFault] | ManorError"]
-"""By server: faults by role, or why nobody could look."""
 
 
 def recorded_isolation(config: Mapping[str, Any]) -> tuple[IsolatedColumn, ...]:
@@ -39,7 +37,7 @@ async def verify_all(
     ``digests`` holds the current digest of each template, to tell an old schema from a drifted one.
     """
     slots = asyncio.Semaphore(parallel)
-    doors = await look_at_roles(servers, [records[str(step.target.tenant)] for step in steps])
+    doors = await look_at_doors(servers, [records[str(step.target.tenant)] for step in steps])
 
     async def one(step: Step) -> Outcome:
         async with slots:
@@ -58,40 +56,6 @@ async def verify_all(
         return outcome
 
     return list(await asyncio.gather(*(one(step) for step in steps)))
-
-
-async def look_at_roles(servers: Mapping[str, ServerDriver], records: Iterable[DatabaseRecord]) -> Doors:
-    """What is wrong with the roles of recorded databases: one query per server."""
-    by_server: dict[str, dict[str, str]] = {}
-    for record in records:
-        by_server.setdefault(record.server, {})[record.role] = record.database
-    doors: dict[str, Mapping[str, RoleFault] | ManorError] = {}
-    for name, roles in by_server.items():
-        if name in servers:
-            doors[name] = await _role_faults(servers[name], roles)
-    return doors
-
-
-async def _role_faults(server: ServerDriver, roles: Mapping[str, str]) -> Mapping[str, RoleFault] | ManorError:
-    try:
-        return await retrying(lambda: server.role_faults(roles), attempts=2)
-    except ManorError as error:
-        return error
-
-
-def explained(record: DatabaseRecord, error: ManorError, doors: Doors) -> ManorError:
-    """Why a tenant's own role could not look: what is wrong with the role, where that is known."""
-    fault = faults.get(record.role) if not isinstance(faults := doors.get(record.server, {}), ManorError) else None
-    if fault is None:
-        return error
-    return EngineError(f"database {record.database}: {fault.message} ({error})", hint=fault.hint, code=Code.DRIFT)
-
-
-def _fault_of(record: DatabaseRecord, doors: Doors) -> RoleFault | None:
-    faults = doors.get(record.server, {})
-    if isinstance(faults, ManorError):
-        raise faults
-    return faults.get(record.role)
 
 
 async def _verify(
@@ -135,7 +99,7 @@ def too_long(record: DatabaseRecord, seconds: float) -> EngineError:
 
 def drift_problem(record: DatabaseRecord, fingerprint: str, isolated: bool, doors: Doors) -> EngineError | None:
     """All that is wrong with a database whose fingerprint was just taken, or None. Raises what kept roles from being seen."""
-    fault = _fault_of(record, doors)
+    fault = doors.fault_of(record)
     messages = [fault.message] if fault else []
     if not isolated:
         messages.append("the value of an isolated column is not this tenant's")

@@ -10,7 +10,7 @@ from manor.control.runtime import Runtime
 
 
 async def trim_pool(
-    runtime: Runtime, server: ServerDriver, template: str, digest: str, size: int, *, foreign: AbstractSet[str] = frozenset()
+    runtime: Runtime, server: ServerDriver, template: str, digest: str, size: int, *, foreign: AbstractSet[str]
 ) -> None:
     """Drop the copies of a template that came from an earlier golden, and those beyond ``size``.
 

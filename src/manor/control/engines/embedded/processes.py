@@ -63,7 +63,7 @@ def forget_pid_file(data: Path) -> None:
     """
     deadline = time.monotonic() + _WRITING_PATIENCE_SECONDS
     while (found := read_pid_file(data)) is None and has_pid_file(data) and time.monotonic() < deadline:
-        time.sleep(POLL_SECONDS)
+        time.sleep(POLL_SECONDS)  # nothing tells when a file gets its content
     if found is None or is_stranger(found.pid, data):
         (data / PID_FILE).unlink(missing_ok=True)
 

@@ -28,8 +28,9 @@ from manor.control.engines.driver import (
     StrayFolder,
 )
 from manor.control.engines.postgres import compile as ddl
-from manor.control.engines.postgres.fill import fill_database, refuse_rows_of_nobody, refuse_tables_elsewhere
+from manor.control.engines.postgres.fill import fill_database
 from manor.control.engines.postgres.fingerprint import describe_query, explain_drift, fingerprint_parameters, fingerprint_query
+from manor.control.engines.postgres.golden_checks import refuse_rows_of_nobody, refuse_tables_elsewhere
 from manor.control.engines.postgres.isolation import placeholder
 from manor.control.engines.postgres.marker import read_marker, write_marker
 from manor.control.engines.postgres.role_faults import find_role_faults

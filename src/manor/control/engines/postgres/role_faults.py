@@ -1,7 +1,7 @@
 """Whether tenants' roles may what they may and nothing more, as the server's own catalogs say.
 
-The isolation probe tries one door; this looks at all of them: attributes, memberships (by any number of steps), and the doors
-of all databases that were opened for a role by name.
+The isolation probe tries one door; this looks at all of them: attributes, memberships (by any number of steps), databases
+that it owns, and the doors of all databases that were opened for a role by name.
 """
 
 from __future__ import annotations
@@ -34,13 +34,15 @@ WITH RECURSIVE wanted AS (
     FROM pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a WHERE a.privilege_type = 'CONNECT'
 ), entered AS (
     SELECT grantee, array_agg(database ORDER BY database) AS databases FROM doors GROUP BY grantee
+), owned AS (
+    SELECT datdba AS owner, array_agg(datname::text ORDER BY datname) AS databases FROM pg_database GROUP BY datdba
 ), open_to_all AS (
     SELECT DISTINCT database FROM doors WHERE grantee = 0
 )
 SELECT w.role, w.database, w.oid IS NOT NULL, coalesce(w.can_login, false), w.attributes,
-       coalesce(m.names, '{}'), coalesce(e.databases, '{}'), o.database IS NOT NULL
+       coalesce(m.names, '{}'), coalesce(e.databases, '{}'), coalesce(x.databases, '{}'), o.database IS NOT NULL
 FROM wanted w LEFT JOIN memberships m ON m.member = w.oid LEFT JOIN entered e ON e.grantee = w.oid
-     LEFT JOIN open_to_all o ON o.database = w.database
+     LEFT JOIN owned x ON x.owner = w.oid LEFT JOIN open_to_all o ON o.database = w.database
 """
 
 _MADE_WHOLE = "`manor tenant rotate-password` makes it whole"
@@ -54,6 +56,7 @@ class _Role(NamedTuple):
     attributes: Sequence[str]
     memberships: Sequence[str]
     entered: Sequence[str]
+    owned: Sequence[str]
     open_to_all: bool
 
 
@@ -87,8 +90,13 @@ def _faults(role: _Role) -> Iterator[RoleFault]:
         if database != role.database:
             hint = f"REVOKE CONNECT ON DATABASE {quote_identifier(database)} FROM {quoted}"
             yield RoleFault(message=f"isolation is broken: its role may enter {database}", hint=hint)
+    for database in role.owned:
+        hint = f"ALTER DATABASE {quote_identifier(database)} OWNER TO CURRENT_USER"
+        yield RoleFault(message=f"its role owns {database} and may do anything to it", hint=hint)
     if role.open_to_all:
         hint = f"REVOKE CONNECT ON DATABASE {quote_identifier(role.database)} FROM PUBLIC"
         yield RoleFault(message="isolation is broken: every role may enter it", hint=hint)
-    if not role.can_login or role.database not in role.entered or GROUP_ROLE not in role.memberships:
-        yield RoleFault(message="its role may not log in, or not enter it, or not use its tables", hint=_MADE_WHOLE)
+    if GROUP_ROLE not in role.memberships:  # which is also what tells our roles from strangers'
+        yield RoleFault(message="its role may not use its tables", hint=f"GRANT {GROUP_ROLE} TO {quoted}")
+    if not role.can_login or role.database not in role.entered:
+        yield RoleFault(message="its role may not log in, or not enter it", hint=_MADE_WHOLE)
