@@ -170,8 +170,6 @@ CONDITIONS = {
     "environment_config.security.tenant_isolation": "`database`: yes; others: deploy refuses",
     "environment_config.security.cross_tenant_access": "`false`: yes; `true`: deploy refuses",
     "environment_config.security.audit_logging": "`true`: yes; `false`: deploy refuses",
-    "hooks.pre_provision": "deploy refuses while it is not empty",
-    "hooks.post_provision": "deploy refuses while it is not empty",
 }
 """Keys whose value decides."""
 

@@ -15,6 +15,7 @@ class Event:
     found), ``leftover.dropped`` and ``entry.forgotten``; ``golden.sealed|built|dropped|retired``, ``wave.started``,
     ``roles.created``, ``server.moved``; ``target.<step>`` with the steps ``intent``, ``taken`` (from the pool), ``cloned``,
     ``restricted``, ``filled``, ``published``, ``unlocked`` (its role has the recorded password), ``recorded``, ``ended``;
+    ``hook.ended`` (one of the user's, with ``hook``, ``hook_kind``, ``exit`` and ``seconds``);
     ``pool.cloned|restricted|filled|dropped``; or ``catalog.away`` (it is waited for). Each is told after the fact, so that a
     test can kill at every boundary.
     """

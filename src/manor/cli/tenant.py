@@ -12,11 +12,13 @@ import click
 
 from manor.cli.failures import Exit
 from manor.cli.options import open_workplace, with_global_options
+from manor.cli.releases import overrides_of, release_options, run_release
 from manor.cli.render import print_document, print_table, say
 from manor.errors import EXIT_SOME_FAILED, NotFoundError, counted
 
 if TYPE_CHECKING:
     from manor.control.catalog.records import DatabaseRecord
+    from manor.control.operations.migrate import MigrateRequest
     from manor.control.runtime import Runtime
 
 tenant_option = click.option(
@@ -189,3 +191,32 @@ def rotate_password(tenant_argument: str | None, tenant: str | None) -> None:
     record = asyncio.run(work())
     if not print_document({"tenant_id": str(record.tenant), "rotated": True}):
         click.echo(f"{record.tenant} has a new password; `manor tenant url` prints the new URL")
+
+
+@tenant.command()
+@click.option("--all", "everyone", is_flag=True, help="Every tenant of the fleet.")
+@click.option("--tenant-id", "tenants", multiple=True, metavar="T", help="This tenant; may be given several times.")
+@click.option("--group", metavar="G", help="The tenants of this group.")
+@click.option("--filter", "search", metavar="Q", help="The tenants that a search finds, such as \"tier = 'premium'\".")
+@release_options
+@with_global_options
+def migrate(everyone: bool, tenants: tuple[str, ...], group: str | None, search: str | None, **said: Any) -> None:
+    """Bring tenants to the newest version of their migrations: all or none of them, or wave by wave."""
+    if sum((everyone, bool(tenants), group is not None, search is not None)) != 1:
+        raise click.UsageError("say which tenants: one of --all, --tenant-id T, --group G and --filter Q")
+
+    def request() -> MigrateRequest:
+        from manor.control.operations.migrate import MigrateRequest
+        from manor.control.operations.release_draft import Selection
+
+        return MigrateRequest(
+            selection=Selection(everyone=everyone, tenants=tenants, group=group, search=search),
+            strategy=said["strategy"],
+            overrides=overrides_of(said),
+            to=said["to"],
+            allow_out_of_order=said["allow_out_of_order"],
+            parallel=said["parallel"],
+            plan_digest=said["plan_digest"],
+        )
+
+    run_release(request, said)

@@ -106,7 +106,7 @@ def test_a_mistake_in_the_shape_is_found_where_it_stands(resolved, templates, at
             "environment_config: {security: {tenant_isolation: databse}}",
             "tenant_isolation must be 'database', 'schema' or 'table'",
         ),
-        ("deployment_strategy: {type: yolo}", "type must be 'rolling', 'blue_green' or 'canary', found text 'yolo'"),
+        ("deployment_strategy: {type: yolo}", "type must be 'rolling', 'blue_green', 'canary' or 'atomic', found text 'yolo'"),
         ("deployment_strategy: {canary: {initial_percentage: 0}}", "initial_percentage must be at least 1"),
         ("migration_config: {rollback_enabled: 1}", "rollback_enabled must be true or false, found the number 1"),
         ("hooks: {pre_update: ./x.sh}", "pre_update must be a list, found text './x.sh'"),
@@ -435,8 +435,6 @@ def test_a_file_with_nothing_to_save_still_says_what_is_wrong(resolved, template
         ("environment_config: {security: {tenant_isolation: table}}", "table}", "tenant_isolation: table is not supported yet"),
         ("environment_config: {security: {cross_tenant_access: true}}", "true}", "cross_tenant_access: true is not supported"),
         ("environment_config: {security: {audit_logging: false}}", "false}", "audit_logging: false is not supported"),
-        ("hooks: {pre_provision: [x.sh]}", "[x.sh]", "pre_provision hooks cannot run yet"),
-        ("hooks: {post_provision: [x.sh]}", "[x.sh]", "post_provision hooks cannot run yet"),
     ],
 )
 def test_an_unsafe_setting_is_a_refusal(resolved, templates, at, section, marker, message) -> None:
@@ -448,8 +446,10 @@ def test_an_unsafe_setting_is_a_refusal(resolved, templates, at, section, marker
     assert resolution.refusals[0].place == at(text, marker)
 
 
-def test_empty_provision_hooks_are_no_refusal(resolved, templates) -> None:
-    assert resolved(GOOD + "hooks: {pre_provision: []}\n", templates("small", "common")).refusals == ()
+def test_hooks_are_acted_on(resolved, templates) -> None:
+    hooks = "hooks: {pre_provision: [a.sh], post_provision: [b.sh], pre_update: [c.sh], post_update: []}\n"
+    resolution = resolved(GOOD + hooks, templates("small", "common"))
+    assert (resolution.refusals, resolution.not_acted_on) == ((), ())
 
 
 @pytest.mark.parametrize(

@@ -159,6 +159,7 @@ def _record(row: TupleRow, parse: Callable[[str], Any], url: str = "") -> Databa
         variables=parse(row[15]),
         created_at=row[16],
         updated_at=row[17],
+        version=row[18],
         url=url,
     )
 
@@ -188,6 +189,7 @@ def _row(record: DatabaseRecord) -> dict[str, Any]:
         "role": record.role,
         "golden": record.golden,
         "fingerprint": record.fingerprint,
+        "version": record.version,
     }
 
 

@@ -18,19 +18,8 @@ class JournalStore(LedgerStore):
 
     async def begin_operation(self, record: OperationRecord, *, audit: Sequence[AuditEvent] = ()) -> None:
         """Record a running operation. Raises ``ConflictError`` where the id is taken."""
-        values = {
-            "id": record.id,
-            "verb": record.verb,
-            "state": record.state,
-            "source": record.source,
-            "digest": record.digest,
-            "actor": record.actor,
-            "arguments": safe_json(record.arguments),
-            "summary": safe_json(record.summary),
-            "started_at": record.started_at,
-        }
         async with self._link.transaction() as connection:
-            await connection.execute(query("begin_operation"), values)
+            await connection.execute(query("begin_operation"), operation_values(record))
             await self._append(connection, record.id, audit)
 
     async def finish_operation(
@@ -45,8 +34,9 @@ class JournalStore(LedgerStore):
                 raise NotFoundError(f"there is no operation {operation_id}")
 
     async def interrupted_operations(self) -> list[OperationRecord]:
-        """Operations that are recorded as running. Call it only while holding the lock: then nobody runs them any more."""
-        return [_operation(row) for row in await self._link.rows(query("interrupted_operations"))]
+        """Operations under the fleet's lock that are recorded as running. Call it only while holding that lock: then nobody
+        runs them any more."""
+        return [read_operation(row) for row in await self._link.rows(query("interrupted_operations"))]
 
     async def end_sessions(self, operation_id: str) -> int:
         """End what a dead operation left running here and wait until it is gone: its last commit must not come after our look.
@@ -62,10 +52,26 @@ class JournalStore(LedgerStore):
 
     async def operations(self, limit: int = 20) -> list[OperationRecord]:
         """The newest operations, newest first."""
-        return [_operation(row) for row in await self._link.rows(query("operations"), {"limit": limit})]
+        return [read_operation(row) for row in await self._link.rows(query("operations"), {"limit": limit})]
 
 
-def _operation(row: TupleRow) -> OperationRecord:
+def operation_values(record: OperationRecord) -> dict[str, object]:
+    """The parameters of ``begin_operation``."""
+    return {
+        "id": record.id,
+        "verb": record.verb,
+        "state": record.state,
+        "source": record.source,
+        "digest": record.digest,
+        "actor": record.actor,
+        "arguments": safe_json(record.arguments),
+        "summary": safe_json(record.summary),
+        "started_at": record.started_at,
+    }
+
+
+def read_operation(row: TupleRow) -> OperationRecord:
+    """The ten columns of an operation that every query begins with."""
     identity, verb, state, source, digest, started_at, finished_at, actor, arguments, summary = row
     return OperationRecord(
         id=identity,

@@ -97,7 +97,7 @@ WHERE id = %(id)s AND state = 'running';
 
 -- interrupted_operations --
 SELECT id, verb, state, source, digest, started_at, finished_at, actor, arguments, summary
-FROM manor.operations WHERE state = 'running' ORDER BY started_at, id;
+FROM manor.operations WHERE state = 'running' AND lock = 'fleet' ORDER BY started_at, id;
 
 -- operations --
 SELECT id, verb, state, source, digest, started_at, finished_at, actor, arguments, summary
@@ -155,14 +155,16 @@ SET name = excluded.name, is_active = excluded.is_active, source = excluded.sour
     database_url = CASE excluded.database_url WHEN '' THEN tenants.database_url ELSE excluded.database_url END;
 
 -- record_databases --
-INSERT INTO manor.databases AS databases (tenant, server, database, grp, template, role, state, golden, fingerprint, operation)
-SELECT tenant, server, database, grp, template, role, state, golden, fingerprint, %(operation)s
+INSERT INTO manor.databases AS databases
+    (tenant, server, database, grp, template, role, state, golden, fingerprint, version, operation)
+SELECT tenant, server, database, grp, template, role, state, golden, fingerprint, version, %(operation)s
 FROM jsonb_to_recordset(%(batch)s::jsonb) AS batch (
-    tenant text, server text, database text, grp text, template text, role text, state text, golden text, fingerprint text)
+    tenant text, server text, database text, grp text, template text, role text, state text, golden text, fingerprint text,
+    version text)
 ON CONFLICT (tenant) DO UPDATE
 SET server = excluded.server, database = excluded.database, grp = excluded.grp, template = excluded.template,
     role = excluded.role, state = excluded.state, golden = excluded.golden, fingerprint = excluded.fingerprint,
-    operation = excluded.operation, updated_at = now();
+    version = excluded.version, operation = excluded.operation, updated_at = now();
 
 -- analyze_fleet --
 ANALYZE manor.tenants, manor.databases;
@@ -170,7 +172,8 @@ ANALYZE manor.tenants, manor.databases;
 -- databases --
 SELECT tenants.customer_code, tenants.grp, tenants.short_id, databases.database, databases.server, databases.grp,
     databases.template, databases.state, databases.role, databases.golden, databases.fingerprint, tenants.source, tenants.name,
-    tenants.is_active, tenants.config::text, tenants.variables::text, databases.created_at, databases.updated_at
+    tenants.is_active, tenants.config::text, tenants.variables::text, databases.created_at, databases.updated_at,
+    databases.version
 FROM manor.databases AS databases
 JOIN manor.tenants AS tenants ON tenants.id = databases.tenant
 WHERE (%(source)s::text IS NULL OR tenants.source = %(source)s)
@@ -183,7 +186,7 @@ ORDER BY databases.tenant;
 SELECT tenants.customer_code, tenants.grp, tenants.short_id, databases.database, databases.server, databases.grp,
     databases.template, databases.state, databases.role, databases.golden, databases.fingerprint, tenants.source, tenants.name,
     tenants.is_active, tenants.config::text, tenants.variables::text, databases.created_at, databases.updated_at,
-    tenants.database_url
+    databases.version, tenants.database_url
 FROM (
     SELECT id FROM manor.tenants WHERE id = %(text)s OR short_id = %(text)s
     UNION
@@ -282,3 +285,134 @@ FROM manor.audit_log
 WHERE (%(subject)s::text IS NULL OR subject = %(subject)s)
     AND (%(since)s::timestamptz IS NULL OR at >= %(since)s)
 ORDER BY sequence DESC LIMIT %(limit)s;
+
+-- begin_release --
+UPDATE manor.operations
+SET lock = %(lock)s, token = nextval('manor.tokens'), plan = %(plan)s::jsonb, parent = %(parent)s
+WHERE id = %(id)s
+RETURNING token;
+
+-- plan_targets --
+INSERT INTO manor.outcomes
+    (operation, tenant, database, server, grp, template, status, duration_seconds, detail, position, wave, cohort)
+SELECT %(operation)s, tenant, database, server, grp, template, status, 0, detail, position, wave, cohort
+FROM jsonb_to_recordset(%(batch)s::jsonb) AS batch (
+    tenant text, database text, server text, grp text, template text, status text, detail text,
+    position integer, wave integer, cohort integer)
+ON CONFLICT (operation, tenant) DO UPDATE
+SET status = excluded.status, detail = excluded.detail, position = excluded.position, wave = excluded.wave,
+    cohort = excluded.cohort;
+
+-- claim_tenants --
+INSERT INTO manor.claims (tenant, operation)
+SELECT tenant, %(operation)s FROM unnest(%(tenants)s::text[]) AS tenant ORDER BY tenant
+ON CONFLICT (tenant) DO UPDATE SET at = now() WHERE claims.operation = excluded.operation
+RETURNING tenant;
+
+-- claimed_by --
+SELECT claims.tenant, operations.id, operations.verb, operations.state, operations.actor, operations.started_at
+FROM manor.claims AS claims JOIN manor.operations AS operations ON operations.id = claims.operation
+WHERE claims.tenant = ANY (%(tenants)s) ORDER BY claims.tenant;
+
+-- release_claims --
+DELETE FROM manor.claims WHERE operation = %(operation)s AND tenant = ANY (%(tenants)s);
+
+-- release_other_claims --
+DELETE FROM manor.claims AS claims WHERE operation = %(operation)s AND NOT EXISTS (
+    SELECT FROM manor.outcomes AS outcomes
+    WHERE outcomes.operation = claims.operation AND outcomes.tenant = claims.tenant AND outcomes.status = 'needs_decision');
+
+-- put_scripts --
+INSERT INTO manor.scripts (version, checksum, body)
+SELECT version, checksum, body FROM jsonb_to_recordset(%(batch)s::jsonb) AS batch (version text, checksum text, body jsonb)
+ON CONFLICT (version, checksum) DO UPDATE SET body = excluded.body;
+
+-- scripts --
+SELECT version, checksum, body FROM manor.scripts WHERE checksum = ANY (%(checksums)s);
+
+-- put_lineages --
+INSERT INTO manor.lineages (digest, base, history)
+SELECT digest, base, history FROM jsonb_to_recordset(%(batch)s::jsonb) AS batch (digest text, base text, history jsonb)
+ON CONFLICT (digest) DO NOTHING;
+
+-- lineages --
+SELECT digest, base, history FROM manor.lineages WHERE digest = ANY (%(digests)s);
+
+-- heads --
+SELECT source, template, version FROM manor.heads;
+
+-- put_heads --
+INSERT INTO manor.heads (source, template, version, operation)
+SELECT source, template, version, %(operation)s
+FROM jsonb_to_recordset(%(batch)s::jsonb) AS batch (source text, template text, version text)
+ON CONFLICT (source, template) DO UPDATE SET version = excluded.version, operation = excluded.operation, at = now();
+
+-- take_targets --
+WITH allowed AS MATERIALIZED (
+    SELECT id FROM manor.operations
+    WHERE id = %(operation)s AND state = 'running' AND token = %(token)s AND wanted = ''
+    FOR SHARE
+), failures AS MATERIALIZED (
+    SELECT count(*) AS number FROM manor.outcomes
+    WHERE operation = %(operation)s AND status IN ('error', 'needs_decision')
+)
+UPDATE manor.outcomes AS outcomes SET status = 'in_progress', attempt = attempt + 1, at = now()
+FROM allowed, failures
+WHERE outcomes.operation = allowed.id AND outcomes.tenant = ANY (%(tenants)s) AND outcomes.status = 'pending'
+    AND (%(max_failures)s::integer IS NULL OR failures.number <= %(max_failures)s)
+RETURNING outcomes.tenant;
+
+-- move_databases --
+UPDATE manor.databases AS databases
+SET version = batch.version, golden = batch.golden, fingerprint = batch.fingerprint, operation = %(operation)s, updated_at = now()
+FROM jsonb_to_recordset(%(batch)s::jsonb) AS batch (tenant text, version text, golden text, fingerprint text)
+WHERE databases.tenant = batch.tenant;
+
+-- want --
+UPDATE manor.operations SET wanted = %(wanted)s
+WHERE id = %(id)s AND state = 'running' AND decision = '' RETURNING id;
+
+-- decide --
+UPDATE manor.operations SET decision = %(decision)s, decided_at = clock_timestamp()
+WHERE id = %(id)s AND state = 'running' AND token = %(token)s AND decision IN ('', %(decision)s)
+    AND (%(decision)s = 'rollback' OR wanted = '')
+RETURNING decided_at;
+
+-- set_release_state --
+UPDATE manor.operations
+SET state = %(state)s, wanted = '', summary = %(summary)s::jsonb,
+    finished_at = CASE WHEN %(state)s = 'running' THEN NULL ELSE clock_timestamp() END
+WHERE id = %(id)s RETURNING id;
+
+-- set_plan --
+UPDATE manor.operations SET plan = %(plan)s::jsonb WHERE id = %(id)s;
+
+-- take_over --
+UPDATE manor.operations
+SET state = 'running', token = nextval('manor.tokens'), wanted = '', finished_at = NULL, actor = %(actor)s
+WHERE id = %(id)s AND state = ANY (%(states)s) RETURNING token;
+
+-- close_targets --
+UPDATE manor.outcomes SET status = 'not_started', detail = %(detail)s, at = now()
+WHERE operation = %(operation)s AND status IN ('pending', 'in_progress');
+
+-- reopen_targets --
+UPDATE manor.outcomes SET status = 'pending', error = NULL, detail = '', at = now()
+WHERE operation = %(operation)s AND status = ANY (%(statuses)s)
+RETURNING tenant;
+
+-- running_releases --
+SELECT id FROM manor.operations WHERE state = 'running' AND lock <> 'fleet' ORDER BY started_at, id;
+
+-- release --
+SELECT id, verb, state, source, digest, started_at, finished_at, actor, arguments, summary,
+    lock, token, wanted, decision, decided_at, plan, parent
+FROM manor.operations WHERE id = %(id)s;
+
+-- similar_operations --
+SELECT id FROM manor.operations ORDER BY started_at DESC LIMIT 500;
+
+-- operation_targets --
+SELECT tenant, database, server, grp, template, status, duration_seconds, error, detail, facts,
+    position, wave, cohort, attempt, at
+FROM manor.outcomes WHERE operation = %(operation)s ORDER BY position, tenant;

@@ -27,6 +27,8 @@ class DatabaseRecord:
     golden: str = ""
     """Digest of the golden database it was cloned from."""
     fingerprint: str = ""
+    version: str = ""
+    """Its newest migration; empty where it has seen none."""
     source: str = ""
     """The registry that declared it: path relative to the project."""
     name: str = ""
@@ -52,7 +54,7 @@ class GoldenRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationRecord:
-    """One run of a plan over the fleet. ``state``: running, succeeded, failed, interrupted."""
+    """One run of a plan over the fleet. ``state``: running, paused, succeeded, failed, interrupted, aborted, needs_decision."""
 
     id: str
     verb: str
@@ -112,3 +114,64 @@ class ServerRecord:
     url: str
     version: str
     updated_at: dt.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseRecord:
+    """One release as the journal has it."""
+
+    operation: OperationRecord
+    lock: str
+    token: int
+    """Fencing: the highest one counts."""
+    wanted: str
+    """``pause``, ``abort`` or empty."""
+    decision: str
+    """``commit``, ``rollback`` or empty (not decided: whatever is prepared is rolled back)."""
+    decided_at: dt.datetime | None
+    plan: Mapping[str, Any]
+    parent: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetRecord:
+    """One target of an operation as the journal has it."""
+
+    tenant: str
+    database: str
+    server: str
+    group: str
+    template: str
+    status: str
+    duration_seconds: float
+    error: Mapping[str, str] | None
+    detail: str
+    facts: Mapping[str, Any]
+    position: int | None = None
+    wave: int | None = None
+    cohort: int | None = None
+    attempt: int = 0
+    at: dt.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lineage:
+    """What a golden's digest is made of."""
+
+    digest: str
+    base: str
+    """Digest of the template."""
+    history: tuple[tuple[str, str, str], ...]
+    """(version, checksum, name) of the migrations run upon it, in order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimRecord:
+    """A tenant that an operation holds."""
+
+    tenant: str
+    operation: str
+    verb: str
+    state: str
+    actor: str
+    since: dt.datetime

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from manor.control.templates.model import BoundDataset, Schema
+
+if TYPE_CHECKING:
+    from manor.control.engines.releases import ReleaseDriver
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,8 +156,17 @@ class ServerDriver(Protocol):
     engine: str
 
     @property
+    def releases(self) -> ReleaseDriver:
+        """The same server as releases see it."""
+        ...
+
+    @property
     def address(self) -> str:
         """The administrator's URL without its password, for records and messages."""
+        ...
+
+    def limit(self, sessions: int) -> None:
+        """Hold at most so many connections from now on (2 at least); only while none is in use."""
         ...
 
     async def facts(self) -> ServerFacts:

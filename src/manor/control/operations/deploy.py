@@ -15,7 +15,9 @@ from manor.control.provision.plan import Rules, ServerLook, Survey, large_change
 from manor.control.rollout.alone import still_alone
 from manor.control.rollout.finish import finish
 from manor.control.rollout.goldens import ensure_goldens, retire_goldens, unused_goldens
+from manor.control.rollout.hooks import HookRunner
 from manor.control.rollout.provision import Golden, Limits, WaveBuilder
+from manor.control.rollout.provision_hooks import ProvisionHooks
 from manor.control.rollout.recover import forget_unmade, recover
 from manor.control.rollout.remember import remember_servers
 from manor.control.rollout.report import Report
@@ -24,7 +26,7 @@ from manor.control.rollout.verify import verify_all
 from manor.control.rollout.warm_pool import fill_pool, trim_pool
 from manor.control.rollout.waves import waves
 from manor.control.runtime import Runtime
-from manor.control.steps import Action, Failure, Outcome, Plan, Status, Step
+from manor.control.steps import Action, Failure, Outcome, Plan, Status, Step, Target
 from manor.errors import Code, ManorError, RefusedError
 
 FLEET_LOCK = "fleet"
@@ -144,6 +146,14 @@ def limits_of(fleet: Fleet, request: DeployRequest) -> Limits:
     )
 
 
+def hooks_of(runtime: Runtime, fleet: Fleet) -> HookRunner:
+    """The registry's hooks; false where it names none."""
+    source = fleet.source
+    return HookRunner.of_registry(
+        fleet.registry, folder=source.registry.parent, project=source.project, telemetry=runtime.telemetry
+    )
+
+
 def notices_of(fleet: Fleet) -> tuple[str, ...]:
     """What must be said once: keys that nothing acts on yet."""
     keys = fleet.resolution.not_acted_on
@@ -203,7 +213,8 @@ async def carry_out(runtime: Runtime, fleet: Fleet, plan: Plan, survey: Survey, 
     by_action = {action: [s for s in plan.steps if s.action is action] for action in Action}
     outcomes = [_planned_outcome(step) for step in (*by_action[Action.SKIP], *by_action[Action.CONFLICT])]
     await _journal(runtime, outcomes)
-    outcomes += await finish(runtime, by_action[Action.FINISH], survey, fleet.templates, source=fleet.source.shown_as)
+    hooks = hooks_of(runtime, fleet)
+    outcomes += await _finish(runtime, fleet, by_action[Action.FINISH], survey, limits, hooks)
     verified = await verify_all(
         runtime,
         runtime.servers,
@@ -215,7 +226,7 @@ async def carry_out(runtime: Runtime, fleet: Fleet, plan: Plan, survey: Survey, 
     )
     await _journal(runtime, verified)
     outcomes += verified
-    outcomes += await _create(runtime, fleet, by_action[Action.CREATE], limits)
+    outcomes += await _create(runtime, fleet, by_action[Action.CREATE], limits, hooks)
     return sorted(outcomes, key=lambda o: o.target.order)
 
 
@@ -224,7 +235,19 @@ async def _journal(runtime: Runtime, outcomes: Sequence[Outcome]) -> None:
         await until_recorded(runtime, lambda: runtime.catalog.record_results(runtime.operation, outcomes, ready=[], audit=[]))
 
 
-async def _create(runtime: Runtime, fleet: Fleet, steps: Sequence[Step], limits: Limits) -> list[Outcome]:
+async def _finish(
+    runtime: Runtime, fleet: Fleet, steps: Sequence[Step], survey: Survey, limits: Limits, hooks: HookRunner
+) -> list[Outcome]:
+    """The hooks before them ran in the operation that made them; those after did not come to it."""
+    finished = await finish(runtime, steps, survey, fleet.templates, source=fleet.source.shown_as)
+
+    async def url(target: Target) -> str:
+        return (await runtime.catalog.urls([target.tenant]))[target.tenant]
+
+    return await ProvisionHooks(runtime, hooks, parallel=limits.parallel).after(finished, url)
+
+
+async def _create(runtime: Runtime, fleet: Fleet, steps: Sequence[Step], limits: Limits, hooks: HookRunner) -> list[Outcome]:
     outcomes: list[Outcome] = []
     goldens: dict[str, dict[str, Golden]] = {}
     broken: dict[tuple[str, str], ManorError] = {}
@@ -251,7 +274,7 @@ async def _create(runtime: Runtime, fleet: Fleet, steps: Sequence[Step], limits:
             continue
         server = wave[0].target.server
         runtime.telemetry.emit("wave.started", runtime.operation, server, targets=len(wave))
-        builder = WaveBuilder(runtime, runtime.servers[server], limits, source=fleet.source.shown_as)
+        builder = WaveBuilder(runtime, runtime.servers[server], limits, source=fleet.source.shown_as, hooks=hooks)
         outcomes += await builder.build(wave, dict(fleet.templates), goldens[server])
     return outcomes
 

@@ -20,8 +20,6 @@ WAITING = (
     ("environment_config", "database_defaults", "collation"),
     ("environment_config", "database_defaults", "connection_pool_size"),
     ("environment_config", "database_defaults", "connection_timeout"),
-    ("hooks", "post_update"),
-    ("hooks", "pre_update"),
     ("migration_config",),
     ("operations", "monitoring"),
     ("operations", "provisioning", "backup_before_update"),
@@ -88,10 +86,6 @@ def refusals(registry: Registry, places: Places) -> Iterator[Finding]:
     if not security.audit_logging:
         message = "audit_logging: false is not supported, the audit log is always written"
         yield _refusal(message, "write audit_logging: true", places, *path, "audit_logging")
-    for kind in ("pre_provision", "post_provision"):
-        if getattr(registry.hooks, kind):
-            message = f"{kind} hooks cannot run yet, and leaving them out in silence would be unsafe"
-            yield _refusal(message, f"take {kind} out until hooks can run", places, "hooks", kind)
 
 
 def _refusal(message: str, hint: str, places: Places, *path: str) -> Finding:

@@ -6,11 +6,14 @@ Names and nesting are those of the reference design; the keys that are Manor's o
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import re
+from decimal import Decimal
+from typing import Annotated, Any, Literal, get_args
+from zoneinfo import ZoneInfo
 
-from pydantic import Discriminator, Field, Tag, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
 
-from manor.typed_input import TAG, Number, StrictModel
+from manor.typed_input import TAG, Number, StrictModel, describe
 
 MAX_TENANTS = 100_000
 """The most that one group may count: more belongs into several registries."""
@@ -25,6 +28,43 @@ VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_len
 Data = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 """Any text that a database can store."""
 Variables = dict[VariableName, Data]
+SearchText = Annotated[str, Field(min_length=1, max_length=4096)]
+"""A condition over tenants or a query, kept as text."""
+OrderKey = Annotated[str, Field(pattern=r"^-?[A-Za-z_][A-Za-z0-9_]*$", max_length=129)]
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+DAYS: tuple[Day, ...] = get_args(Day)
+TimeOfDay = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+PERCENTAGE = r"^(100|[0-9]{1,2}(\.[0-9]{1,4})?)%$"
+
+
+def _zone_name(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (LookupError, ValueError, OSError):
+        raise ValueError(f"is not a time zone: {describe(name)}; write one such as Asia/Tokyo") from None
+    return name
+
+
+def _failure_budget(value: Any) -> Any:
+    number = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_TENANTS
+    if number or (isinstance(value, str) and re.fullmatch(PERCENTAGE, value)):
+        return value
+    raise ValueError(f'must be a whole number or a percentage such as "5%", found {describe(value)}')
+
+
+def _hold_back(value: Any) -> Any:
+    items = value if isinstance(value, list) else [value]
+    if all(isinstance(item, str) and 0 < len(item) <= 4096 for item in items):
+        return value
+    raise ValueError(f"must be a search text or a list of tenant ids, found {describe(value)}")
+
+
+ZoneName = Annotated[str, AfterValidator(_zone_name)]
+_BUDGET_SCHEMA = [{"type": "integer", "minimum": 0, "maximum": MAX_TENANTS}, {"type": "string", "pattern": PERCENTAGE}]
+FailureBudget = Annotated[int | str, BeforeValidator(_failure_budget), WithJsonSchema({"anyOf": _BUDGET_SCHEMA})]
+"""Failures that are put up with: a number, or a share as text."""
+_TEXTS_SCHEMA = [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]
+HoldBack = Annotated[str | list[str], BeforeValidator(_hold_back), WithJsonSchema({"anyOf": _TEXTS_SCHEMA})]
 
 
 class CustomerInfo(StrictModel):
@@ -215,24 +255,76 @@ class Canary(StrictModel):
     """A release that begins with few tenants."""
 
     initial_percentage: Percentage = 5
-    """Share of the first wave, in percent of the tenants."""
+    """Share of the first wave, in percent of the tenants, rounded up."""
     increment_percentage: Percentage = 25
-    """How much each further wave adds, in percent of the tenants."""
+    """How much each further wave adds, in percent of the tenants, rounded up."""
     evaluation_period: Pause = 300
     """Seconds between a wave and the next one."""
+
+
+class MaintenanceWindow(StrictModel):
+    """Manor's own: when tenants may be changed. It may cross midnight; equal times mean 24 hours."""
+
+    days: Annotated[list[Day], Field(min_length=1)] = Field(default_factory=lambda: list(DAYS))
+    """Days on which the window begins."""
+    opens: TimeOfDay
+    """Time of day from which on it is open."""
+    closes: TimeOfDay
+    """Time of day until which it is open; on the next day unless it is later than `opens`."""
+    timezone: ZoneName = "UTC"
+    """Time zone of days and times, by its IANA name."""
+    where: SearchText | None = None
+    """Search for the tenants that it is about; all where absent. Tenants that no window is about may be changed at any time."""
+
+
+class HealthGate(StrictModel):
+    """Manor's own: what is looked at between two waves. Connecting and the fingerprint always are."""
+
+    sql: list[SearchText] = Field(default_factory=list)
+    """Queries that run on each database that the wave changed; the first column of the first row must be true."""
+    scripts: list[Name] = Field(default_factory=list)
+    """Programs that run for each of them and must end with 0; paths inside the project, relative to the registry."""
+    max_error_rate: Annotated[PercentNumber, Field(json_schema_extra={"default": 0})] = Decimal(0)
+    """Share of the wave, in percent, that may fail these checks before the release stops."""
+    timeout_seconds: Seconds = 60
+    """Longest time that one check may take, in seconds."""
 
 
 class DeploymentStrategy(StrictModel):
     """How a release goes through the fleet."""
 
-    type: Literal["rolling", "blue_green", "canary"] = "rolling"
-    """Kind of rollout."""
+    type: Literal["rolling", "blue_green", "canary", "atomic"] = "atomic"
+    """Kind of rollout. `atomic` is Manor's own: all tenants or none."""
     batch_size: Annotated[int, Field(ge=1, le=MAX_TENANTS)] = 10
-    """Tenants per wave."""
+    """Tenants per wave of `rolling` and `blue_green`."""
     wait_between_batches: Pause = 0
-    """Seconds between two waves."""
+    """Seconds between two waves of `rolling` and `blue_green`."""
     canary: Canary | None = None
     """Settings of `type: canary`."""
+    max_failures: FailureBudget | None = None
+    """Manor's own: failed tenants, a number or a share of all such as "5%", beyond which no further one is begun.
+    Where absent, `canary` stops at the first and the others try every tenant."""
+    order_by: list[OrderKey] = Field(default_factory=list)
+    """Manor's own: variables, or `tenant_id`, `group`, `template`, `server` and the like, by which tenants take their turn; `-`
+    before a name turns the order around, and tenants without a value come last. Then the registry's order."""
+    first: SearchText | None = None
+    """Manor's own: search for the tenants that go before all others."""
+    pins: dict[Name, Name] = Field(default_factory=dict)
+    """Manor's own: by tenant id, the version beyond which no release takes it."""
+    hold_back: HoldBack | None = None
+    """Manor's own: a search, or a list of tenant ids; these tenants are left out of releases that do not name them."""
+    maintenance_windows: list[MaintenanceWindow] = Field(default_factory=list)
+    """Manor's own: when tenants may be changed; at any time where there are none."""
+    health_gate: HealthGate = Field(default_factory=HealthGate)
+    """Manor's own: what is looked at between two waves."""
+    lock_timeout_seconds: Seconds = 5
+    """Manor's own: seconds that a migration waits for a lock that a session of the tenant's holds."""
+    prepare_deadline_seconds: Seconds = 300
+    """Manor's own: seconds until all tenants of an `atomic` release must have voted; else all are rolled back."""
+    atomic_connections: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """Manor's own: connections that an `atomic` release may keep open; one per tenant where absent."""
+    grace_period_seconds: Annotated[int, Field(ge=0, le=31_536_000)] = 86_400
+    """Manor's own: seconds for which `blue_green` keeps the old database."""
 
 
 class MigrationConfig(StrictModel):
@@ -244,6 +336,8 @@ class MigrationConfig(StrictModel):
     """Folder of the migrations, relative to the registry."""
     rollback_enabled: bool = True
     """Whether a migration can be undone."""
+    baseline: Name | None = None
+    """Manor's own: the tables of the templates already hold every migration up to this version: these are recorded, not run."""
 
 
 HookList = list[Name]

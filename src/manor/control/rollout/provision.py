@@ -1,16 +1,18 @@
-"""Builds the databases of one wave: intent, copies, rows, names, record, in this order for all of them together.
+"""Builds the databases of one wave: intent, copies, rows, names, record, in this order for all of them together; the user's
+hooks run before the intent and after the record.
 
 What a kill leaves behind at each point, and what the next deploy makes of it:
 
 =============  =========================================  ===========================================
 killed after   left behind                                next deploy
 =============  =========================================  ===========================================
+hooks before   nothing                                    runs them again
 intent         catalog entries ``pending``                builds them
 copied         databases with provisional names           drops these, builds anew
 restricted     the same, closed to everybody              the same
 filled         the same, with rows                        the same (rows are never loaded twice)
 published      finished databases, entries ``pending``    finds them by their marker, records them
-recorded       nothing                                    verifies them
+recorded       nothing                                    verifies them; hooks after are not made up for
 =============  =========================================  ===========================================
 """
 
@@ -22,13 +24,17 @@ import functools
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from manor.control.catalog.records import AuditEvent, DatabaseRecord
+from manor.control.catalog.records import DatabaseRecord
 from manor.control.engines.driver import Fill, IsolatedColumn, Login, Marker, Publication, ServerDriver
+from manor.control.rollout.build import Build, creation_event, is_transient_error, outcome_of, to_be_followed_up
+from manor.control.rollout.build import Golden as Golden  # its users know it from here
+from manor.control.rollout.hooks import HookRunner
+from manor.control.rollout.provision_hooks import ProvisionHooks
 from manor.control.rollout.retry import is_transient, retrying, until_recorded
 from manor.control.runtime import Runtime
-from manor.control.steps import Failure, Outcome, Status, Step
+from manor.control.steps import Outcome, Status, Step, Target
 from manor.control.templates.model import Template, bind_cell, bind_dataset, varying_columns
 from manor.errors import Code, EngineError, ManorError
 from manor.tenancy import TenantId
@@ -41,34 +47,6 @@ class Limits:
     parallel: int = 20
     timeout_seconds: float = 300
     attempts: int = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Golden:
-    """The golden database that a wave copies from."""
-
-    database: str
-    digest: str
-    fingerprint: str
-
-
-@dataclass(slots=True, kw_only=True)
-class _Build:
-    """One target on its way; ``error`` takes it out of the wave."""
-
-    step: Step
-    template: Template
-    golden: Golden
-    login: Login
-    marker: Marker
-    building: str
-    record: DatabaseRecord
-    copied: bool = False
-    has_role: bool = False
-    published: bool = False
-    error: BaseException | None = None
-    seconds: float = 0.0
-    attempts: int = field(default=1)
 
 
 def operation_token(operation: str) -> str:
@@ -93,12 +71,15 @@ def isolated_columns(template: Template, variables: object) -> tuple[IsolatedCol
 class WaveBuilder:
     """Builds waves on one server for one operation."""
 
-    def __init__(self, runtime: Runtime, server: ServerDriver, limits: Limits, *, source: str) -> None:
+    def __init__(
+        self, runtime: Runtime, server: ServerDriver, limits: Limits, *, source: str, hooks: HookRunner | None = None
+    ) -> None:
         self.runtime = runtime
         self.server = server
         self.limits = limits
         self.source = source
         self._slots = asyncio.Semaphore(limits.parallel)
+        self._hooks = ProvisionHooks(runtime, hooks or HookRunner.none(), parallel=limits.parallel)
 
     async def build(self, steps: Sequence[Step], templates: dict[str, Template], goldens: dict[str, Golden]) -> list[Outcome]:
         """Build every step's database; one outcome per step, in the same order, whatever happens to each.
@@ -106,6 +87,17 @@ class WaveBuilder:
         Raises only for what concerns all of them: the catalog is gone, or the task was cancelled.
         """
         builds = [self._plan(step, templates[step.target.template], goldens[step.target.template]) for step in steps]
+        admitted = await self._admitted(builds) if self._hooks.come_before else builds
+        if admitted:
+            await self._make(admitted)
+        outcomes = await self._record(builds)
+        if self._hooks.follow:
+            outcomes = await self._follow_up(builds, outcomes)
+        self._tell_ends(outcomes)
+        return outcomes
+
+    async def _make(self, builds: Sequence[Build]) -> None:
+        """From the intent to the final names; what fails stays with its build."""
         await until_recorded(
             self.runtime, lambda: self.runtime.catalog.record_intent([b.record for b in builds], self.runtime.operation)
         )
@@ -129,9 +121,23 @@ class WaveBuilder:
         if swept:
             await self.runtime.still_alone()
         await self._each(swept, self._sweep)
-        return await self._record(builds)
 
-    def _plan(self, step: Step, template: Template, golden: Golden) -> _Build:
+    async def _admitted(self, builds: Sequence[Build]) -> list[Build]:
+        """Those whose hooks before let them be begun."""
+        said = await self._hooks.before([build.step.target for build in builds])
+        for build, admission in zip(builds, said, strict=True):
+            build.hooks, build.error = admission.runs, admission.error
+        return self._alive(builds)
+
+    async def _follow_up(self, builds: Sequence[Build], outcomes: Sequence[Outcome]) -> list[Outcome]:
+        by_tenant = {build.step.target.tenant: build for build in builds}
+
+        async def url(target: Target) -> str:
+            return by_tenant[target.tenant].record.url
+
+        return await self._hooks.after(outcomes, url, attempts={str(t): build.attempts for t, build in by_tenant.items()})
+
+    def _plan(self, step: Step, template: Template, golden: Golden) -> Build:
         target, catalog = step.target, self.runtime.catalog.id
         login = Login(role=target.database, password=self.runtime.new_password())
         isolation = isolated_columns(template, target.variables)
@@ -162,7 +168,7 @@ class WaveBuilder:
             digest=golden.digest,
             operation=self.runtime.operation,
         )
-        return _Build(
+        return Build(
             step=step,
             template=template,
             golden=golden,
@@ -172,7 +178,7 @@ class WaveBuilder:
             record=record,
         )
 
-    async def _take_from_pool(self, builds: Sequence[_Build]) -> None:
+    async def _take_from_pool(self, builds: Sequence[Build]) -> None:
         empty: set[str] = set()
         for build in builds:
             if build.golden.digest in empty or self.runtime.stop.requested:
@@ -185,7 +191,7 @@ class WaveBuilder:
             build.building, build.copied = taken, True
             self._tell("taken", [build])
 
-    async def _copy(self, build: _Build) -> None:
+    async def _copy(self, build: Build) -> None:
         if build.copied:
             return
         if self.runtime.stop.requested:
@@ -194,23 +200,23 @@ class WaveBuilder:
         build.copied = True
         self._tell("cloned", [build])
 
-    def _give_up_unstarted(self, builds: Sequence[_Build]) -> None:
+    def _give_up_unstarted(self, builds: Sequence[Build]) -> None:
         if self.runtime.stop.requested:
             for build in builds:
                 if not build.copied and build.error is None:
                     build.error = EngineError("stopped before it was begun", code=Code.INTERRUPTED)
 
-    async def _create_roles(self, builds: Sequence[_Build]) -> None:
+    async def _create_roles(self, builds: Sequence[Build]) -> None:
         await self.runtime.still_alone()  # a role of a successor would get our password
         await self.server.create_roles([b.login for b in builds])
         for build in builds:
             build.has_role = True
         self.runtime.telemetry.emit("roles.created", self.runtime.operation, self.server.name, roles=len(builds))
 
-    async def _restrict(self, builds: Sequence[_Build]) -> None:
+    async def _restrict(self, builds: Sequence[Build]) -> None:
         await self.server.restrict({b.building: b.marker for b in builds})
 
-    async def _fill(self, build: _Build) -> None:
+    async def _fill(self, build: Build) -> None:
         if not build.copied:
             return
         template, variables = build.template, build.step.target.variables
@@ -224,7 +230,7 @@ class WaveBuilder:
         await self.server.fill(build.building, fill)
         self._tell("filled", [build])
 
-    async def _again(self, build: _Build) -> None:
+    async def _again(self, build: Build) -> None:
         """Everything once more from the start: a copy or a fill whose end is unknown is not built upon."""
 
         async def once() -> None:
@@ -243,7 +249,7 @@ class WaveBuilder:
         build.error = None
         await retrying(once, attempts=self.limits.attempts - 1)
 
-    async def _publish(self, builds: Sequence[_Build]) -> None:
+    async def _publish(self, builds: Sequence[Build]) -> None:
         await self.runtime.still_alone()  # before each try: a successor may have built the same names meanwhile
         names = [
             Publication(
@@ -266,7 +272,7 @@ class WaveBuilder:
             build.published = True
         self._tell("published", builds)
 
-    async def _sweep(self, build: _Build) -> None:
+    async def _sweep(self, build: Build) -> None:
         """Leave nothing of a failed build; what cannot be dropped now is found by the next operation."""
         failed = build.error
         with contextlib.suppress(ManorError):
@@ -275,10 +281,10 @@ class WaveBuilder:
                 await self.server.drop_role(build.login.role)
         build.error = failed
 
-    async def _each(self, builds: Sequence[_Build], work: Callable[[_Build], Awaitable[None]]) -> None:
+    async def _each(self, builds: Sequence[Build], work: Callable[[Build], Awaitable[None]]) -> None:
         """Run ``work`` for each build, ``limits.parallel`` at a time, within the time limit; an error stays with its build."""
 
-        async def one(build: _Build) -> None:
+        async def one(build: Build) -> None:
             async with self._slots:
                 began = time.monotonic()
                 try:
@@ -296,7 +302,7 @@ class WaveBuilder:
 
         await asyncio.gather(*(one(build) for build in builds))
 
-    async def _together(self, builds: Sequence[_Build], work: Callable[[Sequence[_Build]], Awaitable[None]]) -> None:
+    async def _together(self, builds: Sequence[Build], work: Callable[[Sequence[Build]], Awaitable[None]]) -> None:
         """Run ``work`` for all in one transaction; where one is to blame, one by one, so that only the culprit is out."""
         if not builds:
             return
@@ -311,50 +317,27 @@ class WaveBuilder:
                 await self._together([build], work)
 
     @staticmethod
-    def _alive(builds: Sequence[_Build]) -> list[_Build]:
+    def _alive(builds: Sequence[Build]) -> list[Build]:
         return [b for b in builds if b.error is None]
 
-    def _tell(self, step: str, builds: Sequence[_Build]) -> None:
+    def _tell(self, step: str, builds: Sequence[Build]) -> None:
         for build in builds:
             self.runtime.telemetry.emit(f"target.{step}", self.runtime.operation, str(build.step.target.tenant))
 
-    async def _record(self, builds: Sequence[_Build]) -> list[Outcome]:
-        outcomes = [_outcome(build) for build in builds]
+    async def _record(self, builds: Sequence[Build]) -> list[Outcome]:
+        outcomes = [outcome_of(build) for build in builds]
         ready = [b.record for b in builds if b.published]
-        audit = [
-            AuditEvent(
-                actor=self.runtime.actor,
-                action="database.create" if outcome.status is Status.SUCCESS else "database.create_failed",
-                subject=str(outcome.target.tenant),
-                details={"database": outcome.target.database, "server": outcome.target.server}
-                | ({"error": str(outcome.failure.code)} if outcome.failure else {}),
-            )
-            for outcome in outcomes
-            if outcome.status is not Status.NOT_STARTED
-        ]
+        audit = [creation_event(self.runtime.actor, o) for o in outcomes if o.status is not Status.NOT_STARTED]
+        recorded = [to_be_followed_up(o) for o in outcomes] if self._hooks.follow else outcomes
         await until_recorded(
             self.runtime,
-            lambda: self.runtime.catalog.record_results(self.runtime.operation, outcomes, ready=ready, audit=audit),
+            lambda: self.runtime.catalog.record_results(self.runtime.operation, recorded, ready=ready, audit=audit),
         )
         self._tell("recorded", [b for b in builds if b.published])
+        return outcomes
+
+    def _tell_ends(self, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:
             self.runtime.telemetry.emit(
                 "target.ended", self.runtime.operation, str(outcome.target.tenant), status=str(outcome.status)
             )
-        return outcomes
-
-
-def is_transient_error(error: BaseException) -> bool:
-    """``is_transient`` for what a build carries."""
-    return isinstance(error, Exception) and is_transient(error)
-
-
-def _outcome(build: _Build) -> Outcome:
-    target = build.step.target
-    if build.error is None:
-        tries = f"after {build.attempts} tries" if build.attempts > 1 else ""
-        return Outcome(target=target, status=Status.SUCCESS, duration_seconds=build.seconds, detail=tries)
-    if isinstance(build.error, ManorError) and build.error.code is Code.INTERRUPTED:
-        return Outcome(target=target, status=Status.NOT_STARTED, detail=build.error.message)
-    failure = Failure.of(build.error)
-    return Outcome(target=target, status=Status.ERROR, duration_seconds=build.seconds, failure=failure, detail=failure.message)

@@ -33,6 +33,7 @@ from manor.control.engines.postgres.fingerprint import describe_query, explain_d
 from manor.control.engines.postgres.golden_checks import refuse_rows_of_nobody, refuse_tables_elsewhere
 from manor.control.engines.postgres.isolation import placeholder
 from manor.control.engines.postgres.marker import read_marker, write_marker
+from manor.control.engines.postgres.releases import PostgresReleases
 from manor.control.engines.postgres.role_faults import find_role_faults
 from manor.control.engines.postgres.roles import GROUP_ROLE, are_ours, let_in, make_roles, verifiers_of
 from manor.control.engines.postgres.session import APPLICATION_PREFIX, Sessions, tenant_url
@@ -82,6 +83,10 @@ class PostgresServer:
             name, admin_url, application=operation, budget=max(2, sessions), connect_timeout=connect_timeout
         )
         self._version = 0
+        self.releases = PostgresReleases(self._sessions)
+
+    def limit(self, sessions: int) -> None:
+        self._sessions.limit(max(2, sessions))
 
     async def facts(self) -> ServerFacts:
         async with self._sessions.maintenance() as connection:

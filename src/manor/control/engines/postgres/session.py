@@ -140,6 +140,28 @@ class Sessions:
         self._in_use = 0
         self._idle: list[psycopg.AsyncConnection[Any]] = []
 
+    @property
+    def budget(self) -> int:
+        """The most connections at a time."""
+        return self._budget
+
+    def limit(self, budget: int) -> None:
+        """Change the budget; only while no connection is in use."""
+        if self._in_use:
+            raise EngineError(f"server {self.name}: the budget cannot change while it is in use", code=Code.INTERNAL)
+        self._budget = budget
+        self._slots = asyncio.Semaphore(budget)
+
+    def another(self, *, budget: int) -> Sessions:
+        """The same server and login with a budget of its own."""
+        return Sessions(
+            self.name, self.admin_url, application=self.application, budget=budget, connect_timeout=self._connect_timeout
+        )
+
+    async def open(self, database: str) -> psycopg.AsyncConnection[Any]:
+        """A connection to one database that the caller closes, outside the budget."""
+        return await self._connect(dbname=database)
+
     async def _connect(self, **overrides: Any) -> psycopg.AsyncConnection[Any]:
         where = f"server {self.name}" + (f", database {overrides['dbname']}" if "dbname" in overrides else "")
         defaults: dict[str, Any] = {

@@ -1,0 +1,179 @@
+"""A tenant's own history and fence: the statements that read and write them, and what follows from them.
+
+``schema_migrations`` is dbmate's table with more columns, so that dbmate can still read and write it. ``manor_fence`` is one
+row: whoever changes the database puts its token there in the same transaction, and one with a lower token changes nothing.
+``manor_statements`` is the journal of what runs outside transactions, made only where something does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from manor.control.engines.postgres.marker import write_marker
+from manor.control.engines.postgres.quoting import quote_identifier, quote_literal
+from manor.control.engines.postgres.roles import GROUP_ROLE
+from manor.control.engines.releases import Change, ChangeStep, HistoryRow
+from manor.errors import Code, EngineError
+
+Connection = psycopg.AsyncConnection[Any]
+
+MISSING = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)
+"""Raised where a database has no history of ours yet."""
+
+_ROWS = 'SELECT version, checksum, name, applied_at, operation FROM public.schema_migrations ORDER BY version COLLATE "C"'
+
+_TABLES = f"""
+CREATE TABLE IF NOT EXISTS public.schema_migrations (version character varying(128) PRIMARY KEY);
+ALTER TABLE public.schema_migrations
+    ADD COLUMN IF NOT EXISTS checksum text NOT NULL DEFAULT '',
+    ADD COLUMN IF NOT EXISTS name text NOT NULL DEFAULT '',
+    ADD COLUMN IF NOT EXISTS applied_at timestamptz NOT NULL DEFAULT now(),
+    ADD COLUMN IF NOT EXISTS operation text NOT NULL DEFAULT '';
+CREATE TABLE IF NOT EXISTS public.manor_fence (
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton), token bigint NOT NULL, operation text NOT NULL);
+INSERT INTO public.manor_fence (token, operation) VALUES (0, '') ON CONFLICT DO NOTHING;
+CREATE TABLE IF NOT EXISTS public.manor_statements (
+    version text NOT NULL, down boolean NOT NULL, ordinal integer NOT NULL, digest text NOT NULL,
+    state text NOT NULL CHECK (state IN ('begun', 'done')), operation text NOT NULL, at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (version, down, ordinal));
+REVOKE ALL ON public.schema_migrations, public.manor_fence, public.manor_statements FROM {GROUP_ROLE};
+GRANT SELECT ON public.schema_migrations TO {GROUP_ROLE}
+"""  # noqa: S608 - made of constants
+
+
+async def read_history(connection: Connection) -> tuple[HistoryRow, ...]:
+    """The rows, in autocommit; empty where the table is missing or another tool's."""
+    try:
+        return _history(await (await connection.execute(_ROWS)).fetchall())
+    except psycopg.errors.UndefinedColumn:
+        rows = await (await connection.execute("SELECT version FROM public.schema_migrations ORDER BY 1")).fetchall()
+        return tuple(HistoryRow(version=str(row[0])) for row in rows)
+    except psycopg.errors.UndefinedTable:
+        return ()
+
+
+async def begin(connection: Connection, change: Change) -> tuple[HistoryRow, ...]:
+    """Begin the transaction of a change, raise the fence, and read the history. Raises ``EngineError`` (conflict) where the
+    fence is higher. Makes the tables where they are missing."""
+    try:
+        return await _begin(connection, change, "")
+    except MISSING:
+        await connection.execute("ROLLBACK")
+        return await _begin(connection, change, _TABLES + ";")
+
+
+async def _begin(connection: Connection, change: Change, tables: str) -> tuple[HistoryRow, ...]:
+    cursor = await connection.execute(f"BEGIN; {limits(change)}; {tables} {_fence(change)}; {_ROWS}".encode())
+    fenced = True
+    while cursor.nextset():
+        if cursor.description and cursor.description[0].name == "fence":
+            fenced = not await cursor.fetchall()
+    rows = _history(await cursor.fetchall())
+    if fenced:
+        raise EngineError(
+            f"a later operation has been at work here: token {change.token} of operation {change.operation} is out of date",
+            hint="nothing was changed; `manor operation list` shows what ran",
+            code=Code.CONFLICT,
+        )
+    return rows
+
+
+def limits(change: Change, *, local: bool = True) -> str:
+    """How long locks are waited for and statements may run, for this transaction or (not ``local``) the session."""
+    lock, statement = round(change.lock_timeout_seconds * 1000), round(change.statement_timeout_seconds * 1000)
+    scope = "LOCAL " if local else ""
+    return f"SET {scope}lock_timeout = {max(1, lock)}; SET {scope}statement_timeout = {max(1, statement)}"
+
+
+def _fence(change: Change) -> str:
+    return (
+        f"UPDATE public.manor_fence SET token = {change.token:d}, operation = {quote_literal(change.operation)} "  # noqa: S608 - quoted
+        f"WHERE token <= {change.token:d} RETURNING token AS fence"
+    )
+
+
+def _history(rows: list[Any]) -> tuple[HistoryRow, ...]:
+    return tuple(HistoryRow(version=row[0], checksum=row[1], name=row[2], applied_at=row[3], operation=row[4]) for row in rows)
+
+
+def steps_left(change: Change, rows: tuple[HistoryRow, ...], database: str) -> tuple[ChangeStep, ...]:
+    """The steps that the database has not seen. Raises ``EngineError`` (conflict) where its history is not the expected one."""
+    present = {row.version: row.checksum for row in rows}
+    before = dict(change.before)
+    coming = {step.version: step.checksum for step in change.steps if not step.down}
+    going = {step.version for step in change.steps if step.down}
+    expected = before | coming
+    problems = [
+        *(f"{version} is missing" for version in before if version not in present and version not in going),
+        *(f"{version} is not known" for version in present if version not in expected),
+        *(
+            f"{version} was run with another text"
+            for version, checksum in present.items()
+            if checksum and expected.get(version, checksum) != checksum
+        ),
+    ]
+    if problems:
+        raise EngineError(
+            f"database {database}: its history is not the one that is recorded: {', '.join(problems[:5])}",
+            hint="`manor tenant migrate --verify` looks into every database and records what is there",
+            code=Code.CONFLICT,
+        )
+    return tuple(step for step in change.steps if (step.version in present) == step.down)
+
+
+def record(change: Change, done: tuple[ChangeStep, ...], rows: tuple[HistoryRow, ...], database: str) -> str:
+    """One text of statements that writes the history and the marker."""
+    statements = [_row(step.version, step.checksum, step.name, change.operation) for step in done if not step.down]
+    gone = [quote_literal(step.version) for step in done if step.down]
+    if gone:
+        statements.append(f"DELETE FROM public.schema_migrations WHERE version IN ({', '.join(gone)})")  # noqa: S608 - quoted
+    recorded = [quote_literal(step.version) for step in change.steps if step.text is None]
+    if recorded:  # what ran outside transactions is in the history now
+        statements.append(f"DELETE FROM public.manor_statements WHERE version IN ({', '.join(recorded)})")  # noqa: S608 - quoted
+    checksums = dict(change.before)
+    for row in rows:  # another tool's rows are adopted
+        if not row.checksum and row.version in checksums:
+            checksum, version = quote_literal(checksums[row.version]), quote_literal(row.version)
+            statements.append(f"UPDATE public.schema_migrations SET checksum = {checksum} WHERE version = {version}")  # noqa: S608
+    if change.marker is not None:
+        comment = quote_literal(write_marker(change.marker))
+        statements.append(f"COMMENT ON DATABASE {quote_identifier(database)} IS {comment}")
+    return "; ".join(statements)
+
+
+def _row(version: str, checksum: str, name: str, operation: str) -> str:
+    values = ", ".join(quote_literal(value) for value in (version, checksum, name, operation))
+    return (
+        f"INSERT INTO public.schema_migrations (version, checksum, name, operation) VALUES ({values}) "  # noqa: S608 - quoted
+        "ON CONFLICT (version) DO UPDATE SET checksum = excluded.checksum, name = excluded.name, "
+        "operation = excluded.operation, applied_at = now()"
+    )
+
+
+def statement_begun(change: Change, ordinal: int, digest: str) -> sql.Composed:
+    """Journals that a statement outside transactions is about to run."""
+    step = change.steps[0]
+    return sql.SQL(
+        "INSERT INTO public.manor_statements (version, down, ordinal, digest, state, operation) "
+        "VALUES ({}, {}, {}, {}, 'begun', {}) ON CONFLICT (version, down, ordinal) DO UPDATE "
+        "SET digest = excluded.digest, state = 'begun', operation = excluded.operation, at = now()"
+    ).format(*map(sql.Literal, (step.version, step.down, ordinal, digest, change.operation)))
+
+
+def statement_done(change: Change, ordinal: int) -> sql.Composed:
+    """Journals that it has run."""
+    step = change.steps[0]
+    return sql.SQL(
+        "UPDATE public.manor_statements SET state = 'done', at = now() WHERE version = {} AND down = {} AND ordinal = {}"
+    ).format(*map(sql.Literal, (step.version, step.down, ordinal)))
+
+
+def statements_of(change: Change) -> sql.Composed:
+    """Reads the journal of a step."""
+    step = change.steps[0]
+    return sql.SQL(
+        "SELECT ordinal, state, digest FROM public.manor_statements WHERE version = {} AND down = {} ORDER BY ordinal"
+    ).format(*map(sql.Literal, (step.version, step.down)))

@@ -1,0 +1,254 @@
+"""Releases on PostgreSQL: a change, its history row, its marker and the proof of its outcome in one transaction."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import psycopg
+from psycopg import pq, sql
+
+from manor.control.engines.driver import IsolatedColumn, Login, Marker
+from manor.control.engines.postgres import history
+from manor.control.engines.postgres.ballot import PostgresBallot
+from manor.control.engines.postgres.fingerprint import fingerprint_parameters, fingerprint_query
+from manor.control.engines.postgres.isolation import PLACEHOLDERS, function_body, function_name
+from manor.control.engines.postgres.marker import write_marker
+from manor.control.engines.postgres.session import APPLICATION_PREFIX, Sessions, translate
+from manor.control.engines.releases import (
+    Blocker,
+    Change,
+    Changed,
+    ChangeStep,
+    HistoryRow,
+    Prepared,
+    StatementState,
+    statement_digest,
+)
+from manor.errors import Code, EngineError, ManorError, Place
+
+Connection = psycopg.AsyncConnection[Any]
+
+_PREPARED = "SELECT gid, database, prepared FROM pg_prepared_xacts WHERE starts_with(gid, %s) ORDER BY prepared, gid"
+
+_BLOCKERS = """
+SELECT DISTINCT ON (waiting.datname) waiting.datname, coalesce(holder.pid, 0), coalesce(holder.usename, ''),
+    coalesce(holder.application_name, ''), coalesce(holder.state, ''),
+    coalesce(extract(epoch FROM clock_timestamp() - holder.query_start), 0)::float,
+    coalesce(extract(epoch FROM clock_timestamp() - holder.xact_start), 0)::float,
+    upper(coalesce(substring(holder.query FROM '[A-Za-z]+'), ''))
+FROM pg_stat_activity AS waiting
+CROSS JOIN LATERAL unnest(pg_blocking_pids(waiting.pid)) AS blocking (pid)
+LEFT JOIN pg_stat_activity AS holder ON holder.pid = blocking.pid
+WHERE waiting.application_name = %s AND waiting.wait_event_type = 'Lock'
+ORDER BY waiting.datname, holder.xact_start
+"""
+
+_INDEX = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)"
+
+_BODIES = """
+SELECT proname, pg_get_function_sqlbody(p.oid) FROM pg_proc p
+WHERE pronamespace = 'public'::regnamespace AND pronargs = 0 AND proname = ANY (%s)
+"""
+
+
+class PostgresReleases:
+    """The databases of one PostgreSQL server as releases see them."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    async def history(self, database: str) -> tuple[HistoryRow, ...]:
+        async with self._sessions.inside(database) as connection:
+            return await history.read_history(connection)
+
+    async def apply(self, database: str, change: Change) -> Changed:
+        async with self._sessions.inside(database) as connection:
+            changed = await run_change(connection, database, change)
+            await connection.execute("COMMIT")
+            return changed
+
+    async def rehearse(self, database: str, change: Change) -> Changed:
+        async with self._sessions.inside(database) as connection:
+            changed = await run_change(connection, database, change)
+            await connection.execute("ROLLBACK")
+            return changed
+
+    async def begin_apart(self, database: str, change: Change) -> tuple[StatementState, ...] | None:
+        async with self._sessions.inside(database) as connection:
+            rows = await history.begin(connection, change)
+            left = history.steps_left(change, rows, database)
+            found = await (await connection.execute(history.statements_of(change))).fetchall()
+            await connection.execute("COMMIT")
+        return tuple(StatementState(ordinal=o, state=s, digest=d) for o, s, d in found) if left else None
+
+    async def run_apart(self, database: str, change: Change, ordinal: int, text: str) -> None:
+        step = change.steps[0]
+        async with self._sessions.inside(database) as connection:
+            await history.begin(connection, change)
+            await connection.execute(history.statement_begun(change, ordinal, statement_digest(text)))
+            await connection.execute("COMMIT")
+            milliseconds = round(change.statement_timeout_seconds * 1000), round(change.lock_timeout_seconds * 1000)
+            await connection.execute(
+                f"SET statement_timeout = {milliseconds[0]}; SET lock_timeout = {milliseconds[1]}".encode()
+            )
+            await _placed(step, database, lambda: connection.execute(text.encode()))
+            await connection.execute(history.statement_done(change, ordinal))
+
+    async def index_is_valid(self, database: str, name: str) -> bool | None:
+        async with self._sessions.inside(database) as connection:
+            row = await (await connection.execute(_INDEX, [name])).fetchone()
+        return None if row is None else bool(row[0])
+
+    async def holds(self, database: str, login: Login, query: str) -> bool:
+        async with self._sessions.inside(database, user=login.role, password=login.password) as connection:
+            await connection.execute("BEGIN READ ONLY")
+            row = await (await connection.execute(query.encode())).fetchone()
+            return bool(row and row[0])
+
+    async def prepared(self, prefix: str) -> list[Prepared]:
+        async with self._sessions.maintenance() as connection:
+            rows = await (await connection.execute(_PREPARED, [prefix])).fetchall()
+        return [Prepared(gid=gid, database=database, since=since) for gid, database, since in rows]
+
+    async def blockers(self, operation: str) -> Mapping[str, Blocker]:
+        async with self._sessions.maintenance() as connection:
+            rows = await (await connection.execute(_BLOCKERS, [APPLICATION_PREFIX + operation])).fetchall()
+        return {
+            row[0]: Blocker(
+                database=row[0],
+                pid=row[1],
+                user=row[2],
+                application=row[3],
+                state=row[4],
+                query_seconds=row[5],
+                transaction_seconds=row[6],
+                command=row[7],
+            )
+            for row in rows
+        }
+
+    @contextlib.asynccontextmanager
+    async def ballot(self, *, connections: int) -> AsyncIterator[PostgresBallot]:
+        sessions = self._sessions.another(budget=connections)
+        ballot = PostgresBallot(sessions, run_change)
+        try:
+            yield ballot
+        finally:
+            await ballot.close()
+
+    async def seal(self, building: str, database: str, marker: Marker, isolation: Sequence[IsolatedColumn]) -> str:
+        async with self._sessions.inside(building) as connection:
+            await connection.execute("VACUUM (ANALYZE)")
+        # A new session: the first one after a change writes pg_internal.init, which copies then need not make.
+        async with self._sessions.inside(building) as connection:
+            placeholders = await _placeholders(connection, isolation)
+            fingerprint, isolated = await _fingerprint(connection, placeholders)
+        if not isolated:
+            raise EngineError(f"golden {database} does not hold its own placeholders", code=Code.INTERNAL)
+        await self._rename(building, database, marker)
+        return fingerprint
+
+    async def _rename(self, building: str, database: str, marker: Marker) -> None:
+        names = {"old": sql.Identifier(building), "new": sql.Identifier(database)}
+        async with self._sessions.maintenance() as connection, connection.transaction():
+            await connection.execute(sql.SQL("ALTER DATABASE {old} RENAME TO {new}").format(**names))
+            comment = sql.Literal(write_marker(marker))
+            await connection.execute(sql.SQL("COMMENT ON DATABASE {new} IS {c}").format(**names, c=comment))
+            await connection.execute(sql.SQL("ALTER DATABASE {new} WITH ALLOW_CONNECTIONS false").format(**names))
+
+
+async def run_change(connection: Connection, database: str, change: Change) -> Changed:
+    """Begin a transaction and do everything in it but ending it. Raises ``EngineError``; closing the connection undoes it."""
+    rows = await history.begin(connection, change)
+    left = history.steps_left(change, rows, database)
+    for step in left:
+        if step.text is not None:
+            await _run_script(connection, database, step)
+    fingerprint = await _record_and_prove(connection, database, change, left, rows)
+    return Changed(ran=tuple(step.version for step in left), fingerprint=fingerprint)
+
+
+async def _run_script(connection: Connection, database: str, step: ChangeStep) -> None:
+    text = (step.text or "").encode()
+    await _placed(step, database, lambda: connection.execute(text))
+    if connection.info.transaction_status != pq.TransactionStatus.INTRANS:
+        raise EngineError(
+            f"database {database}: migration {step.version} ends the transaction that it runs in",
+            place=step.place,
+            hint="take BEGIN, COMMIT and ROLLBACK out of it, or declare it transaction:false",
+            code=Code.BAD_INPUT,
+        )
+    await connection.execute("RESET ROLE; RESET search_path")
+
+
+async def _placed(step: ChangeStep, database: str, work: Callable[[], Awaitable[Any]]) -> None:
+    """Run the user's SQL; what fails there has a place in the user's file."""
+    try:
+        await work()
+    except psycopg.Error as error:
+        raise explain(error, database, step) from error
+
+
+def explain(error: psycopg.Error, database: str, step: ChangeStep) -> ManorError:
+    """A failure of the user's SQL: which database, which migration, which line."""
+    found = translate(error, f"database {database}, migration {step.version}{' (down)' if step.down else ''}")
+    if step.place is not None and error.diag.statement_position and step.text:
+        before = step.text[: int(error.diag.statement_position) - 1]
+        line, column = before.count("\n"), len(before) - before.rfind("\n")
+        column += step.place.column - 1 if not line else 0
+        found.place = Place(step.place.file, step.place.line + line, column)
+    elif step.place is not None:
+        found.place = step.place
+    return found
+
+
+async def _record_and_prove(
+    connection: Connection, database: str, change: Change, left: Sequence[ChangeStep], rows: tuple[HistoryRow, ...]
+) -> str:
+    statements = history.record(change, tuple(left), rows, database)
+    if not change.fingerprint:
+        if statements:
+            await connection.execute(statements.encode())
+        return ""
+    cursor = psycopg.AsyncClientCursor(connection)
+    proof = cursor.mogrify(fingerprint_query().encode(), fingerprint_parameters(change.isolation))
+    await cursor.execute(f"{statements}; {proof}".encode() if statements else proof.encode())
+    while cursor.nextset():
+        continue
+    row = await cursor.fetchone()
+    if row is None:
+        raise EngineError(f"database {database}: the server returned no fingerprint", code=Code.INTERNAL)
+    _compare(database, change, str(row[0]), bool(row[1]))
+    return str(row[0])
+
+
+def _compare(database: str, change: Change, fingerprint: str, isolated: bool) -> None:
+    if fingerprint == change.fingerprint and isolated:
+        return
+    what = "its schema would not be the released one" if isolated else "an isolated column would not hold this tenant's value"
+    raise EngineError(
+        f"database {database}: {what}; nothing was changed",
+        hint="`manor tenant show TENANT --drift` lists what was different before",
+        code=Code.DRIFT,
+    )
+
+
+async def _fingerprint(connection: Connection, isolation: Sequence[IsolatedColumn]) -> tuple[str, bool]:
+    cursor = await connection.execute(fingerprint_query().encode(), fingerprint_parameters(isolation))
+    row = await cursor.fetchone()
+    if row is None:
+        raise EngineError("the server returned no fingerprint", code=Code.INTERNAL)
+    return str(row[0]), bool(row[1])
+
+
+async def _placeholders(connection: Connection, isolation: Sequence[IsolatedColumn]) -> list[IsolatedColumn]:
+    """The isolated columns with what the golden holds for them, which depends on their types."""
+    names = [function_name(column) for column in isolation]
+    bodies = dict(await (await connection.execute(_BODIES, [names])).fetchall())
+    values = {function_body(value): value for value in PLACEHOLDERS.values()}
+    return [
+        IsolatedColumn(table=c.table, column=c.column, value=values.get(bodies.get(function_name(c), ""), ""))
+        for c in isolation
+    ]

@@ -1,0 +1,203 @@
+"""``manor tenant migrate``, ``manor batch deploy-schema``: a release goes through the fleet, by the chosen strategy."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from manor.control.catalog.records import AuditEvent, OperationRecord
+from manor.control.migrate.cohort import migration_from, script_json
+from manor.control.migrate.history import Chain
+from manor.control.migrate.model import Migration
+from manor.control.migrate.plan import Wanted, plan_release
+from manor.control.operations.release_draft import (
+    Draft,
+    Selection,
+    arrange,
+    course_of,
+    held_back,
+    judge,
+    pins_of,
+    refuse_errors,
+    refuse_troubles,
+    refuse_unpreparable,
+    select,
+    strategy_for,
+)
+from manor.control.operations.release_report import report_of
+from manor.control.operations.release_run import ReleaseRun
+from manor.control.operations.release_sources import ReleaseSources
+from manor.control.rollout.hooks import HookRunner
+from manor.control.rollout.release.capacity import Room, look_for_room, refuse_without_room
+from manor.control.rollout.release.settle import release_lock, settle_all
+from manor.control.rollout.report import Report
+from manor.control.rollout.strategy import Kind, Overrides
+from manor.control.runtime import Runtime
+from manor.errors import RefusedError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigrateRequest:
+    """What the command line or the API asks for."""
+
+    selection: Selection
+    strategy: str | None = None
+    overrides: Overrides = field(default_factory=Overrides)
+    to: str | None = None
+    allow_out_of_order: bool = False
+    parallel: int | None = None
+    migration: Migration | None = None
+    """One migration for all chosen tenants, whatever their folders hold (``batch deploy-schema``)."""
+    plan_digest: str | None = None
+    verb: str = "migrate"
+
+
+async def migrate(runtime: Runtime, project: Path, request: MigrateRequest) -> Report:
+    """Act. Raises before anything is changed for what cannot be released at all; afterwards every tenant has its outcome."""
+    began, started_at = time.monotonic(), runtime.now()
+    async with runtime.catalog.lock(release_lock(runtime.operation), wait_seconds=0, holder=runtime.operation):
+        await runtime.catalog.confirm_key()
+        notices = [f"operation {s.operation} had died: {s.state}" for s in await settle_all(runtime)]
+        sources = ReleaseSources(project)
+        draft = await draft_release(runtime, sources, request)
+        check_digest(draft, request.plan_digest)
+        await refuse_impossible(runtime, draft)
+        runtime.telemetry.emit("operation.planned", runtime.operation, targets=len(draft.targets))
+        for server in runtime.servers.values():
+            server.limit(draft.course.conduct.parallel)
+        token = await begin(runtime, draft, request, started_at)
+        run = ReleaseRun(
+            runtime=runtime,
+            token=token,
+            course=draft.course,
+            scripts=draft.scripts,
+            records=draft.records,
+            hooks=hooks_of(runtime, sources, draft.sources, project),
+            protected=draft.protected,
+        )
+        ended = await run.carry_out(draft.targets)
+        seconds = time.monotonic() - began
+        return report_of(
+            runtime.operation, draft, ended, verb=request.verb, started_at=started_at, seconds=seconds, notices=notices
+        )
+
+
+async def dry_run(runtime: Runtime, project: Path, request: MigrateRequest) -> Report:
+    """Look and plan only. Raises as ``migrate`` does before it begins."""
+    draft = await draft_release(runtime, ReleaseSources(project), request)
+    check_digest(draft, request.plan_digest)
+    room = await refuse_impossible(runtime, draft)
+    return report_of(runtime.operation, draft, None, verb=request.verb, room=room)
+
+
+async def draft_release(runtime: Runtime, sources: ReleaseSources, request: MigrateRequest) -> Draft:
+    """What would be done. Raises ``InvalidInput`` for folders, histories and migrations that cannot be right."""
+    everything = await runtime.catalog.databases()
+    selected = select(everything, request.selection)
+    strategy = strategy_for(sources, selected, request.strategy, request.overrides)
+    lineages = await runtime.catalog.lineages(record.golden for record in everything)
+    extra = await _recorded_scripts(runtime, [row for lineage in lineages.values() for row in lineage.history])
+    chains = sources.chains(selected)
+    if request.migration is not None:
+        chains = {place: _only(request.migration) for place in chains}
+    wanted = Wanted(
+        to=request.to,
+        pins=pins_of(strategy, everything),
+        baseline=sources.baselines(),
+        allow_out_of_order=request.allow_out_of_order,
+    )
+    plan = plan_release([r for r in selected if r.state == "ready"], chains, lineages, wanted, extra=extra)
+    refuse_troubles(plan)
+    held = held_back(strategy, everything, bool(request.selection.tenants))
+    targets, soak = arrange(selected, plan, strategy, held=held)
+    batches = [sources.source(s).registry.operations.batch_settings for s in sorted({r.source for r in selected})]
+    course = course_of(
+        strategy,
+        plan,
+        soak,
+        parallel=request.parallel or min((b.max_parallel for b in batches), default=10),
+        attempts=1 + max((b.retry_attempts for b in batches), default=3),
+        timeout=float(max((b.timeout_seconds for b in batches), default=300)),
+        total=sum(target.status == "pending" for target in targets),
+    )
+    return Draft(
+        course=course,
+        targets=targets,
+        records={str(record.tenant): record for record in everything},
+        scripts=plan.scripts,
+        hits=judge(plan.cohorts, plan.scripts),
+        sources=tuple(sorted({record.source for record in selected})),
+        protected=held | frozenset(wanted.pins),
+    )
+
+
+def _only(migration: Migration) -> Chain:
+    """A chain in which nothing is new but ``migration``: what the tenants have seen is found by their lineages."""
+    return Chain.of([migration])
+
+
+async def _recorded_scripts(runtime: Runtime, rows: Sequence[tuple[str, str, str]]) -> Mapping[tuple[str, str], Migration]:
+    found = await runtime.catalog.scripts({checksum for _, checksum, _ in rows})
+    return {key: migration_from(key[0], body) for key, body in found.items()}
+
+
+def check_digest(draft: Draft, reviewed: str | None) -> None:
+    """Raise ``RefusedError`` if the plan is not the reviewed one."""
+    if reviewed is not None and reviewed != draft.digest:
+        raise RefusedError(
+            f"the plan is {draft.digest[:12]}…, not the reviewed {reviewed[:12]}…",
+            hint="something changed since the review: look again with --dry-run",
+        )
+
+
+async def refuse_impossible(runtime: Runtime, draft: Draft) -> Mapping[str, Room]:
+    """Raise for what would fail for all: errors that the lint finds, and for all or none what cannot be prepared."""
+    refuse_errors(draft.hits)
+    if draft.course.kind is not Kind.ATOMIC or not draft.pending:
+        return {}
+    refuse_unpreparable(draft.course.cohorts, draft.scripts)
+    room = await look_for_room(runtime.servers, [target.server for target in draft.pending])
+    refuse_without_room(room)
+    return room
+
+
+async def begin(runtime: Runtime, draft: Draft, request: MigrateRequest, started_at: dt.datetime, *, parent: str = "") -> int:
+    """Write the release into the journal and claim its tenants; returns its token."""
+    source = ", ".join(draft.sources)
+    record = OperationRecord(
+        id=runtime.operation,
+        verb=request.verb,
+        state="running",
+        source=source,
+        digest=draft.digest,
+        started_at=started_at,
+        actor=runtime.actor,
+        arguments={"strategy": str(draft.course.kind), "to": request.to or "", "release": draft.course.label},
+    )
+    details = {"strategy": str(draft.course.kind), "targets": len(draft.pending), "release": draft.course.label}
+    event = AuditEvent(actor=runtime.actor, action="release.begin", subject=runtime.operation, details=details)
+    token = await runtime.catalog.begin_release(
+        record,
+        lock=release_lock(runtime.operation),
+        plan=draft.course.to_json(),
+        targets=draft.targets,
+        scripts=[script_json(migration) for migration in draft.scripts.values()],
+        parent=parent,
+        audit=[event],
+    )
+    runtime.telemetry.emit("operation.started", runtime.operation, source)
+    return token
+
+
+def hooks_of(runtime: Runtime, sources: ReleaseSources, names: Sequence[str], project: Path) -> dict[str, HookRunner]:
+    """The update hooks of each registry that has any."""
+    found = {}
+    for name in names:
+        source = sources.source(name)
+        runner = HookRunner.of_registry(source.registry, folder=source.folder, project=project, telemetry=runtime.telemetry)
+        if runner:
+            found[name] = runner
+    return found

@@ -1,0 +1,238 @@
+"""Carries out a release that the journal knows: goldens, waves or the vote, tenants that came meanwhile, the end.
+
+``migrate`` begins one and calls this; ``operation resume`` calls it for one that was paused or died. It needs nothing that is
+not in the journal, but for the hooks, which are the registry's files.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from manor.control.audit import anchor_head
+from manor.control.catalog.records import AuditEvent, DatabaseRecord, TargetRecord
+from manor.control.engines.driver import IsolatedColumn
+from manor.control.migrate.cohort import Cohort, Scripts, Terms
+from manor.control.rollout.hooks import HookRunner
+from manor.control.rollout.release.atomic import vote_and_commit
+from manor.control.rollout.release.blockers import BlockerWatch
+from manor.control.rollout.release.capacity import look_for_room
+from manor.control.rollout.release.course import Course
+from manor.control.rollout.release.gate import HealthGate
+from manor.control.rollout.release.goldens import GoldenWork, release_goldens
+from manor.control.rollout.release.heads import Head, heads_after, late_tenants
+from manor.control.rollout.release.move import move
+from manor.control.rollout.release.recorder import Recorder
+from manor.control.rollout.release.waves import Mover, Stop, WavePlan, Went, go
+from manor.control.rollout.release.work import Work, count
+from manor.control.rollout.retry import until_recorded
+from manor.control.rollout.strategy import Kind
+from manor.control.rollout.verify import recorded_isolation
+from manor.control.runtime import Runtime
+from manor.control.steps import Failure, Status
+from manor.errors import Code, ManorError
+
+_STATES = {Stop.PAUSED: "paused", Stop.ABORTED: "aborted", Stop.INTERRUPTED: "interrupted"}
+_CATCH_UPS = 5
+"""Rounds of looking for tenants that were made while the release ran; each round is shorter than the last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a release ended."""
+
+    state: str
+    targets: tuple[TargetRecord, ...]
+    """As the journal has them."""
+    problems: tuple[Failure, ...] = ()
+    notices: tuple[str, ...] = ()
+    window_seconds: float | None = None
+    """Atomic: how long the fleet was of two versions."""
+    prepare_seconds: float | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class ReleaseRun:
+    """One release under way."""
+
+    runtime: Runtime
+    token: int
+    course: Course
+    scripts: Scripts
+    records: Mapping[str, DatabaseRecord]
+    hooks: Mapping[str, HookRunner]
+    protected: frozenset[str] = frozenset()
+    """Tenants that are pinned or held back: they do not keep new tenants from the new version."""
+
+    async def carry_out(self, targets: Sequence[TargetRecord]) -> Ended:
+        """Do it. ``targets``: all of the release; those that are pending are begun. The end is recorded when this returns.
+
+        Raises only what keeps it from being recorded.
+        """
+        try:
+            self.course = await self._with_goldens()
+        except ManorError as error:
+            return await self._end("failed", problems=(Failure.of(error),), detail="the rehearsal failed")
+        pending = [target for target in targets if target.status == Status.PENDING]
+        watch = BlockerWatch(self.runtime.servers, self.runtime.operation)
+        work = Work(
+            runtime=self.runtime,
+            token=self.token,
+            cohorts={cohort.number: cohort for cohort in self.course.cohorts},
+            scripts=self.scripts,
+            records=self.records,
+            conduct=self.course.conduct,
+            recorder=Recorder(self.runtime),
+            watch=watch,
+            hooks=self.hooks,
+        )
+        async with watch.looking():
+            if self.course.kind is Kind.ATOMIC:
+                return await self._atomic(work, pending)
+            return await self._in_waves(work, pending)
+
+    async def _with_goldens(self) -> Course:
+        if all(cohort.fingerprint for cohort in self.course.cohorts):
+            return self.course
+        isolation: dict[int, tuple[IsolatedColumn, ...]] = {}
+        for target in await self.runtime.catalog.operation_targets(self.runtime.operation):
+            if target.cohort is not None:
+                isolation.setdefault(target.cohort, recorded_isolation(self.records[target.tenant].config))
+        work = GoldenWork(
+            runtime=self.runtime,
+            scripts=self.scripts,
+            terms=Terms(operation=self.runtime.operation, token=self.token),
+            isolation=isolation,
+            prepare=self.course.kind is Kind.ATOMIC,
+        )
+        cohorts = await release_goldens(work, self.course.cohorts)
+        course = replace(self.course, cohorts=tuple(cohorts))
+        keep = functools.partial(self.runtime.catalog.add_targets, self.runtime.operation, [], course.to_json())
+        await until_recorded(self.runtime, keep)
+        self.runtime.telemetry.emit("release.rehearsed", self.runtime.operation, course.label)
+        return course
+
+    async def _atomic(self, work: Work, pending: Sequence[TargetRecord]) -> Ended:
+        conduct = self.course.conduct
+        room = await look_for_room(self.runtime.servers, [target.server for target in pending])
+        connections = {name: found.kept(conduct.parallel, conduct.atomic_connections) for name, found in room.items()}
+        heads = heads_after(await self.runtime.catalog.databases(), work.cohorts, pending, self.protected)
+        verdict = await vote_and_commit(work, pending, connections=connections, heads=heads)
+        if not verdict.committed:
+            state = _STATES.get(verdict.stop, "failed")
+            state = "aborted" if state == "paused" else state
+            ended = await self._end(state, detail=verdict.reason)
+            return replace(ended, prepare_seconds=verdict.prepare_seconds)
+        if any(result.status == Status.NEEDS_DECISION for result in verdict.results):
+            # Decided and not done everywhere: it stays running without a runner, so that settling comes back to it.
+            ended = await self._report("running")
+        else:
+            await self._catch_up(work, heads)
+            ended = await self._end(None)
+        return replace(ended, window_seconds=verdict.window_seconds, prepare_seconds=verdict.prepare_seconds)
+
+    async def _in_waves(self, work: Work, pending: Sequence[TargetRecord]) -> Ended:
+        gate = HealthGate(work, self.course.gate) if self.course.gate is not None else None
+        went = await go(work, self._waves(pending), gate=gate, mover=self._mover())
+        if went.stop is not Stop.TAKEN_OVER:
+            heads = heads_after(await self.runtime.catalog.databases(), work.cohorts, (), self.protected)
+            await until_recorded(self.runtime, lambda: self.runtime.catalog.put_heads(self.runtime.operation, heads))
+            if went.stop is Stop.FINISHED:
+                await self._catch_up(work, heads)
+        return await self._end_waves(went)
+
+    def _mover(self) -> Mover:
+        return move
+
+    async def _end_waves(self, went: Went) -> Ended:
+        if went.stop is Stop.TAKEN_OVER:
+            return await self._report("running")
+        state = _STATES.get(went.stop)
+        problems: tuple[Failure, ...] = ()
+        if went.stop in (Stop.FAILURES, Stop.GATE):
+            failure = Failure(
+                code=Code.REFUSED,
+                message=f"stopped: {went.reason}",
+                hint="`manor operation show` lists the targets; correct the cause, then `manor operation resume`, or `undo`",
+            )
+            problems = (failure,)
+            state = "failed"
+        return await self._end(state, problems=problems, detail=f"not begun: {went.reason}")
+
+    def _waves(self, pending: Sequence[TargetRecord]) -> list[WavePlan]:
+        """The waves that are left. Waves between which nothing happens are one: each would wait for its slowest tenant."""
+        by_number: dict[int, list[TargetRecord]] = {}
+        for target in pending:
+            by_number.setdefault(target.wave or 1, []).append(target)
+        waves: list[WavePlan] = []
+        for number, targets in sorted(by_number.items()):
+            if waves and self.course.gate is None and not waves[-1].wait_seconds:
+                last = waves.pop()
+                targets = [*last.targets, *targets]
+            wait = self.course.soak_seconds.get(number, 0.0)
+            waves.append(WavePlan(number=number, targets=tuple(targets), wait_seconds=wait))
+        return waves
+
+    async def _catch_up(self, work: Work, heads: Sequence[Head]) -> None:
+        """Bring tenants that were made from the old golden meanwhile to the new version."""
+        known = set(self.records)
+        for _ in range(_CATCH_UPS):
+            late = late_tenants(await self.runtime.catalog.databases(), known, work.cohorts.values(), heads)
+            if not late or self.course.undoes:
+                return
+            added = [_late_target(record, cohort, len(known) + index) for index, (record, cohort) in enumerate(late)]
+            add = functools.partial(self.runtime.catalog.add_targets, self.runtime.operation, added, self.course.to_json())
+            await until_recorded(self.runtime, add)
+            known |= {str(record.tenant) for record, _ in late}
+            records = {**work.records, **{str(record.tenant): record for record, _ in late}}
+            await go(replace(work, records=records), [WavePlan(number=0, targets=tuple(added))])
+
+    async def _report(self, state: str, problems: tuple[Failure, ...] = ()) -> Ended:
+        targets = await self.runtime.catalog.operation_targets(self.runtime.operation)
+        return Ended(state=state, targets=tuple(targets), problems=problems)
+
+    async def _end(self, state: str | None, *, problems: tuple[Failure, ...] = (), detail: str = "") -> Ended:
+        """Record and anchor the end; ``state`` None: what the targets say."""
+        targets = await until_recorded(self.runtime, lambda: self.runtime.catalog.operation_targets(self.runtime.operation))
+        state = state or state_of_targets(targets)
+        summary = count(targets)
+        event = AuditEvent(
+            actor=self.runtime.actor, action="release.end", subject=self.runtime.operation, details={"state": state, **summary}
+        )
+        end = functools.partial(
+            self.runtime.catalog.end_release, self.runtime.operation, state, summary, detail=detail, audit=[event]
+        )
+        await until_recorded(self.runtime, end)
+        self.runtime.telemetry.emit("operation.recorded", self.runtime.operation, state)
+        await until_recorded(
+            self.runtime, lambda: anchor_head(self.runtime.catalog, self.runtime.anchor, operation_id=self.runtime.operation)
+        )
+        self.runtime.telemetry.emit("operation.ended", self.runtime.operation, state)
+        return await self._report(state, problems)
+
+
+def state_of_targets(targets: Sequence[TargetRecord]) -> str:
+    """How an operation ended whose targets ended so."""
+    statuses = {target.status for target in targets}
+    if Status.NEEDS_DECISION in statuses:
+        return "needs_decision"
+    return "succeeded" if statuses <= {Status.SUCCESS, Status.SKIPPED} else "failed"
+
+
+def _late_target(record: DatabaseRecord, cohort: Cohort, position: int) -> TargetRecord:
+    return TargetRecord(
+        tenant=str(record.tenant),
+        database=record.database,
+        server=record.server,
+        group=record.group,
+        template=record.template,
+        status=str(Status.PENDING),
+        duration_seconds=0.0,
+        error=None,
+        detail="made while the release ran",
+        facts={},
+        position=position,
+        wave=0,
+        cohort=cohort.number,
+    )

@@ -1,0 +1,1 @@
+"""How a release is carried out: goldens first, then waves or one vote, recorded as it goes, settled after a death."""

@@ -1,0 +1,102 @@
+"""One step whose statements run outside transactions: each is journaled in the tenant's database before and after it.
+
+Run again after a death it goes on where it stopped: what is done is left out, what was begun is looked at (``migrate.apart``).
+A statement that fails by itself leaves nothing behind that stands in the way: an invalid index is dropped at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+
+from manor.control.engines.releases import Change, ReleaseDriver, StatementState, statement_digest
+from manor.control.migrate.apart import Look, outlook
+from manor.control.migrate.statements import split
+from manor.errors import Code, EngineError, ManorError
+
+
+class Undecided(EngineError):
+    """A statement was begun and nobody can tell what it came to, or a step failed after some of its statements."""
+
+
+async def run_apart(server: ReleaseDriver, database: str, change: Change, *, redo: bool = False) -> bool:
+    """Bring the change's only step to its end; whether anything was left to do. ``redo``: somebody decided that a statement of
+    unknown end is to be run again.
+
+    Raises ``Undecided`` (the tenant stands between two versions until somebody decides) and ``EngineError`` (nothing of the
+    step remains).
+    """
+    states = await server.begin_apart(database, change)
+    if states is None:
+        return False
+    texts = statements_of(change)
+    done = {state.ordinal for state in states if state.state == "done"}
+    begun = {state.ordinal for state in states if state.state == "begun"}
+    for ordinal, text in enumerate(texts):
+        if ordinal in done:
+            continue
+        _refuse_other_text(database, change, states, ordinal, text)
+        if ordinal in begun and await _was_done(server, database, change, text, redo=redo):
+            done.add(ordinal)
+            continue
+        try:
+            await server.run_apart(database, change, ordinal, text)
+        except ManorError as error:
+            raise await _failed(server, database, change, text, error, done) from error
+        done.add(ordinal)
+    finish = replace(change, steps=(replace(change.steps[0], text=None),))
+    await server.apply(database, finish)
+    return True
+
+
+def statements_of(change: Change) -> list[str]:
+    """The texts of the step's statements."""
+    return [statement.text for statement in split(change.steps[0].text or "").statements]
+
+
+def _refuse_other_text(database: str, change: Change, states: tuple[StatementState, ...], ordinal: int, text: str) -> None:
+    known = {state.ordinal: state.digest for state in states}
+    if known.get(ordinal, statement_digest(text)) != statement_digest(text):
+        raise Undecided(
+            f"database {database}: migration {change.steps[0].version} was begun with another text",
+            hint="put the file back as it was, or finish by hand and `manor operation decide`",
+            code=Code.CONFLICT,
+        )
+
+
+async def _was_done(server: ReleaseDriver, database: str, change: Change, text: str, *, redo: bool) -> bool:
+    """Whether a begun statement came to its end; clears away what it left half-made."""
+    seen = outlook(text)
+    if seen.look is Look.REPEAT or redo:
+        return False
+    if seen.look is Look.ASK:
+        raise Undecided(
+            f"database {database}: migration {change.steps[0].version}: nobody knows if this was done: {text.strip()[:80]}",
+            hint="look into the database, then `manor operation decide OPERATION --tenant-id T --as done|again`",
+            code=Code.INTERRUPTED,
+        )
+    valid = await server.index_is_valid(database, seen.index)
+    if seen.look is Look.INDEX_DROPPED:
+        return valid is None
+    if valid is False:
+        await _drop_index(server, database, change, seen.index)
+    return valid is True
+
+
+async def _failed(
+    server: ReleaseDriver, database: str, change: Change, text: str, error: ManorError, done: set[int]
+) -> ManorError:
+    seen = outlook(text)
+    if seen.look is Look.INDEX_MADE:
+        with contextlib.suppress(ManorError):
+            if await server.index_is_valid(database, seen.index) is False:
+                await _drop_index(server, database, change, seen.index)
+    if not done:
+        return error
+    message = f"{error.message}; {len(done)} of its statements are done and stay"
+    hint = "correct what keeps it from going on, then `manor operation retry` goes on from there"
+    return Undecided(message, hint=error.hint or hint, code=error.code, place=error.place)
+
+
+async def _drop_index(server: ReleaseDriver, database: str, change: Change, index: str) -> None:
+    await server.run_apart(database, change, -1, f"DROP INDEX CONCURRENTLY IF EXISTS {index}")

@@ -1,0 +1,228 @@
+"""All tenants or none: every database votes by preparing its transaction, the decision is written down, then all commit.
+
+Presumed abort: as long as the catalog holds no decision, whatever is prepared is rolled back. Once it holds ``commit``, every
+database commits, however often this process dies. What a death leaves at each point, and what settling makes of it:
+
+==================  ================================================  =========================================
+died after          left behind                                       settled as
+==================  ================================================  =========================================
+some votes          prepared transactions, sessions that still run    sessions ended, all rolled back
+all votes           prepared transactions                             all rolled back
+the decision        prepared transactions                             all committed
+some commits        prepared transactions, committed databases        the rest committed
+==================  ================================================  =========================================
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import functools
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from manor.control.catalog.records import AuditEvent, TargetRecord
+from manor.control.engines.releases import Ballot, Change
+from manor.control.rollout.release.move import failed, put
+from manor.control.rollout.release.waves import Stop, asked
+from manor.control.rollout.release.work import Work, ended, gid_of
+from manor.control.rollout.retry import ATTEMPTS, retrying, until_recorded
+from manor.control.steps import Failure, Status
+from manor.errors import Code, EngineError, ManorError
+
+Heads = Sequence[tuple[str, str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """How an atomic release ended."""
+
+    committed: bool
+    results: tuple[TargetRecord, ...]
+    reason: str = ""
+    """Why it was rolled back."""
+    stop: Stop = Stop.FINISHED
+    window_seconds: float = 0.0
+    """How long the fleet was of two versions: from the first commit to the end of the last."""
+    prepare_seconds: float = 0.0
+
+
+async def vote_and_commit(
+    work: Work, targets: Sequence[TargetRecord], *, connections: Mapping[str, int], heads: Heads
+) -> Verdict:
+    """Carry out an atomic release. ``connections``: by server, how many may stay open between the phases.
+
+    Outcomes are written down when this returns. Raises only for what concerns all of it; what is prepared then is settled by
+    whoever comes next.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        ballots: dict[str, Ballot] = {}
+        for name, most in connections.items():
+            ballots[name] = await stack.enter_async_context(work.runtime.servers[name].releases.ballot(connections=most))
+        election = _Election(work, targets, ballots)
+        verdict = await election.hold(heads)
+        await work.recorder.flush()
+        return verdict
+
+
+class _Election:
+    """One vote of many databases."""
+
+    def __init__(self, work: Work, targets: Sequence[TargetRecord], ballots: Mapping[str, Ballot]) -> None:
+        self.work = work
+        self.targets = tuple(targets)
+        self.ballots = ballots
+        self.refused: dict[str, TargetRecord] = {}
+        self.prepared: set[str] = set()
+        self._stop = Stop.FINISHED
+        self._deadline = time.monotonic() + work.conduct.prepare_deadline_seconds
+
+    async def hold(self, heads: Heads) -> Verdict:
+        began = time.monotonic()
+        take = functools.partial(
+            self.work.runtime.catalog.take_targets, self.work.operation, self.work.token, [t.tenant for t in self.targets]
+        )
+        taken = await until_recorded(self.work.runtime, take)
+        if len(taken) == len(self.targets):
+            await self._each(self.targets, self._vote)
+        if self._stop is Stop.FINISHED:
+            self._stop = await asked(self.work)
+        prepare_seconds = time.monotonic() - began
+        self.work.runtime.telemetry.emit("release.voted", self.work.operation, str(len(self.prepared)))
+        agreed = len(self.prepared) == len(self.targets) and self._stop is Stop.FINISHED
+        decided_at = await self._decide("commit", heads) if agreed else None
+        if decided_at is None:
+            return replace(await self._roll_back(), prepare_seconds=prepare_seconds)
+        return replace(await self._commit(), prepare_seconds=prepare_seconds)
+
+    async def _decide(self, decision: str, heads: Heads = ()) -> dt.datetime | None:
+        details = {"decision": decision, "targets": len(self.targets), "votes": len(self.prepared)}
+        event = AuditEvent(actor=self.work.runtime.actor, action="release.decide", subject=self.work.operation, details=details)
+        decide = functools.partial(
+            self.work.runtime.catalog.decide, self.work.operation, self.work.token, decision, heads=heads, audit=[event]
+        )
+        at = await until_recorded(self.work.runtime, decide)
+        if at is not None:
+            self.work.runtime.telemetry.emit("release.decided", self.work.operation, decision)
+        return at
+
+    async def _each(self, targets: Sequence[TargetRecord], work: Callable[[TargetRecord], Awaitable[None]]) -> None:
+        """Side by side, at most ``parallel`` per server."""
+        slots = {name: asyncio.Semaphore(self.work.conduct.parallel) for name in self.ballots}
+
+        async def one(target: TargetRecord) -> None:
+            async with slots[target.server]:
+                await work(target)
+
+        async with asyncio.TaskGroup() as group:
+            for target in targets:
+                group.create_task(one(target))
+
+    async def _vote(self, target: TargetRecord) -> None:
+        left = self._deadline - time.monotonic()
+        if self.work.runtime.stop.requested:
+            self._stop = Stop.INTERRUPTED
+            return
+        began = time.monotonic()
+        try:
+            if left <= 0:
+                raise self._too_late(target)
+            async with asyncio.timeout(left + 5):
+                await self._prepare(target)
+            self.prepared.add(target.tenant)
+            self.work.runtime.telemetry.emit("target.prepared", self.work.operation, target.tenant)
+        except (ManorError, TimeoutError) as error:
+            # Everybody is asked, though one no is enough: whoever would have said no is named in the same run.
+            self.refused[target.tenant] = failed(self.work, target, error, time.monotonic() - began)
+            self.work.runtime.telemetry.emit("target.refused", self.work.operation, target.tenant)
+
+    async def _prepare(self, target: TargetRecord) -> None:
+        change = self._change(target)
+        gid = gid_of(self.work.runtime.catalog.id, self.work.operation, target.tenant)
+        await self.ballots[target.server].vote(target.database, change, gid)
+
+    def _change(self, target: TargetRecord) -> Change:
+        (segment,) = self.work.segments(target)
+        left = max(0.1, self._deadline - time.monotonic())
+        return replace(
+            segment.change,
+            lock_timeout_seconds=min(segment.change.lock_timeout_seconds, left),
+            statement_timeout_seconds=min(segment.change.statement_timeout_seconds, left),
+        )
+
+    def _too_late(self, target: TargetRecord) -> EngineError:
+        seconds = self.work.conduct.prepare_deadline_seconds
+        return EngineError(
+            f"database {target.database}: the {seconds:g} s for all votes were over before its turn",
+            hint="raise prepare_deadline_seconds or --parallel, or take --strategy rolling",
+            code=Code.TIMEOUT,
+        )
+
+    async def _commit(self) -> Verdict:
+        first = time.monotonic()
+        unclear: dict[str, ManorError] = {}
+
+        async def commit(target: TargetRecord) -> None:
+            gid = gid_of(self.work.runtime.catalog.id, self.work.operation, target.tenant)
+            try:
+                ballot = self.ballots[target.server]
+                await retrying(functools.partial(ballot.commit, target.database, gid), attempts=ATTEMPTS)
+                self.work.runtime.telemetry.emit("target.committed", self.work.operation, target.tenant)
+            except ManorError as error:  # decided is decided: settled by the next one who comes
+                unclear[target.tenant] = error
+
+        await self._each(self.targets, commit)
+        window = time.monotonic() - first
+        results = [self._committed(target, unclear.get(target.tenant)) for target in self.targets]
+        for result in results:
+            put(self.work, result)
+        return Verdict(committed=True, results=tuple(results), window_seconds=window)
+
+    def _committed(self, target: TargetRecord, error: ManorError | None) -> TargetRecord:
+        cohort = self.work.cohort(target)
+        if error is None:
+            return ended(target, Status.SUCCESS, detail=f"{cohort.version_before or 'none'} → {cohort.version or 'none'}")
+        failure = Failure(
+            code=error.code,
+            message=f"decided to commit, and prepared, but not committed yet: {error.message}",
+            hint="`manor operation recover` commits it as soon as its server answers",
+        )
+        return ended(target, Status.NEEDS_DECISION, failure=failure)
+
+    async def _roll_back(self) -> Verdict:
+        reason = self._reason()
+        await self._decide("rollback")
+
+        async def roll_back(target: TargetRecord) -> None:
+            gid = gid_of(self.work.runtime.catalog.id, self.work.operation, target.tenant)
+            with contextlib.suppress(ManorError):  # presumed abort: whoever settles this operation rolls it back
+                await retrying(
+                    functools.partial(self.ballots[target.server].roll_back, target.database, gid), attempts=ATTEMPTS
+                )
+            self.work.runtime.telemetry.emit("target.rolled_back", self.work.operation, target.tenant)
+
+        # Whose vote failed may still have been prepared, the answer lost: these too.
+        tried = [t for t in self.targets if t.tenant in self.prepared or t.tenant in self.refused]
+        await self._each(tried, roll_back)
+        results = [self._rolled_back(target, reason) for target in self.targets]
+        for result in results:
+            put(self.work, result)
+        return Verdict(committed=False, results=tuple(results), reason=reason, stop=self._stop)
+
+    def _reason(self) -> str:
+        if self.refused:
+            named = ", ".join(target.database for target in list(self.refused.values())[:5])
+            more = f" and {len(self.refused) - 5} more" if len(self.refused) > 5 else ""
+            return f"{len(self.refused)} of {len(self.targets)} said no: {named}{more}"
+        return {Stop.INTERRUPTED: "interrupted", Stop.ABORTED: "aborted", Stop.PAUSED: "paused"}.get(
+            self._stop, "another runner has taken over"
+        )
+
+    def _rolled_back(self, target: TargetRecord, reason: str) -> TargetRecord:
+        if target.tenant in self.refused:
+            return self.refused[target.tenant]
+        if target.tenant in self.prepared:
+            return ended(target, Status.ROLLED_BACK, detail=f"would have worked; rolled back: {reason}")
+        return ended(target, Status.NOT_STARTED, detail=f"not begun: {reason}")

@@ -1,0 +1,52 @@
+"""Notices which sessions ours wait for, so that a lock that was not to be had can be laid at somebody's door."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+
+from manor.control.engines.driver import ServerDriver
+from manor.control.engines.releases import Blocker
+from manor.errors import Code, EngineError, ManorError
+
+LOOK_SECONDS = 0.25
+"""Between two looks; locks are waited for some seconds."""
+
+
+class BlockerWatch:
+    """What was seen last, by server and database."""
+
+    def __init__(self, servers: Mapping[str, ServerDriver], operation: str) -> None:
+        self._servers = servers
+        self._operation = operation
+        self._seen: dict[tuple[str, str], Blocker] = {}
+
+    @contextlib.asynccontextmanager
+    async def looking(self) -> AsyncIterator[None]:
+        """Look again and again inside the block."""
+        task = asyncio.create_task(self._look())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            for name, server in self._servers.items():
+                with contextlib.suppress(ManorError):  # a remark that is missing, nothing more
+                    blockers = await server.releases.blockers(self._operation)
+                    self._seen.update({(name, database): blocker for database, blocker in blockers.items()})
+
+    def explain(self, server: str, database: str, error: ManorError) -> ManorError:
+        """The error, with who held the lock where that was seen."""
+        blocker = self._seen.get((server, database))
+        if error.code is not Code.TIMEOUT or blocker is None:
+            return error
+        hint = (
+            f"end it (SELECT pg_terminate_backend({blocker.pid})) or try again when it is quiet" if blocker.pid else error.hint
+        )
+        return EngineError(f"{error.message}; waited for {blocker}", hint=hint, code=Code.TIMEOUT, place=error.place)

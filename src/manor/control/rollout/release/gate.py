@@ -1,0 +1,69 @@
+"""What is looked at after a wave: each of its tenants through its own role, and the user's own checks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from manor.control.catalog.records import TargetRecord
+from manor.control.engines.driver import Login
+from manor.control.rollout.budget import over_error_rate
+from manor.control.rollout.hooks import HookFailed
+from manor.control.rollout.release.move import hook_context
+from manor.control.rollout.release.work import Work
+from manor.control.rollout.strategy import Gate
+from manor.control.rollout.verify import recorded_isolation
+from manor.control.steps import Status
+from manor.errors import ManorError
+from manor.tenancy import password_of
+
+CHECKS = "health_gate"
+
+
+class HealthGate:
+    """The gate of one release."""
+
+    def __init__(self, work: Work, gate: Gate) -> None:
+        self._work = work
+        self._gate = gate
+        self._slots = asyncio.Semaphore(work.conduct.parallel)
+
+    async def __call__(self, targets: Sequence[TargetRecord]) -> str:
+        """Why the next wave must not begin, or nothing: the error rate of this one counts what failed and what is unhealthy."""
+        moved = [target for target in targets if target.status == Status.SUCCESS]
+        problems = [problem for problem in await asyncio.gather(*(self._check(t) for t in moved)) if problem]
+        bad = len(problems) + len(targets) - len(moved)
+        self._work.runtime.telemetry.emit("gate.looked", self._work.operation, str(len(targets)), unhealthy=bad)
+        if not over_error_rate(bad, len(targets), self._gate.max_error_rate):
+            return ""
+        shown = "; ".join(problems[:3]) or "its targets failed"
+        return f"{bad} of {len(targets)} are not healthy: {shown}"
+
+    async def _check(self, target: TargetRecord) -> str:
+        async with self._slots:
+            try:
+                async with asyncio.timeout(self._gate.timeout_seconds):
+                    return await self._look(target)
+            except TimeoutError:
+                return f"{target.database}: the checks took longer than {self._gate.timeout_seconds} s"
+            except ManorError as error:
+                return f"{target.database}: {error.message}"
+
+    async def _look(self, target: TargetRecord) -> str:
+        record = self._work.records[target.tenant]
+        urls = await self._work.runtime.catalog.urls([record.tenant])
+        login = Login(role=record.role, password=password_of(urls[record.tenant]))
+        server = self._work.server(target)
+        seen = await server.check(target.database, login, recorded_isolation(record.config), other=None)
+        if seen.fingerprint != self._work.cohort(target).fingerprint or not seen.isolation_ok:
+            return f"{target.database}: its schema is not the released one"
+        for query in self._gate.sql:
+            if not await server.releases.holds(target.database, login, query):
+                return f"{target.database}: {query} is not true"
+        runner = self._work.hooks.get(self._work.cohort(target).source)
+        if runner is not None and runner.has(CHECKS):
+            try:
+                await runner.run(CHECKS, hook_context(self._work, target, target), None)
+            except HookFailed as error:
+                return f"{target.database}: {error.message}"
+        return ""

@@ -1,0 +1,148 @@
+"""Moves one target by itself: hooks, its steps, the proof, the outcome. For every strategy that goes tenant by tenant."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+from functools import partial
+
+from manor.control.catalog.records import AuditEvent, DatabaseRecord, TargetRecord
+from manor.control.rollout.hook_context import HookContext
+from manor.control.rollout.hooks import HookFailed, HookRun
+from manor.control.rollout.release.apart import Undecided, run_apart
+from manor.control.rollout.release.work import Work, ended
+from manor.control.rollout.retry import retrying
+from manor.control.steps import Failure, Status, Target
+from manor.errors import Code, EngineError, ManorError
+
+PRE, POST = "pre_update", "post_update"
+NEVER_FINISHED = 30.0
+"""Seconds beyond the statement timeouts after which a target is given up: the server does not even say no."""
+
+
+async def move(work: Work, target: TargetRecord, *, redo: bool = False) -> TargetRecord:
+    """Bring one target to where its cohort goes, or say why not; never raises for what concerns the target alone."""
+    began = time.monotonic()
+    runs: list[HookRun] = []
+    try:
+        runs += await _hooks(work, target, PRE)
+        ran = await _segments(work, target, redo=redo)
+        detail = _detail(work, target, ran)
+        result = ended(target, Status.SUCCESS, seconds=time.monotonic() - began, detail=detail)
+    except (ManorError, TimeoutError) as error:
+        result = failed(work, target, error, time.monotonic() - began)
+        runs += error.runs if isinstance(error, HookFailed) else ()
+    result = await _after(work, result, runs)
+    put(work, result)
+    return result
+
+
+def put(work: Work, result: TargetRecord) -> None:
+    """Hand an outcome to the recorder, with the new head of a target that was moved."""
+    moved = work.moved(result) if is_moved(result) else None
+    event = _event(work, result) if moved is not None else None
+    work.recorder.put(result, moved, event)
+    work.runtime.telemetry.emit("target.ended", work.operation, result.tenant, status=result.status)
+
+
+def is_moved(target: TargetRecord) -> bool:
+    """Whether its steps are done: also where only a hook after them failed."""
+    return target.status == Status.SUCCESS or bool(target.facts.get("moved"))
+
+
+def _event(work: Work, target: TargetRecord) -> AuditEvent:
+    cohort = work.cohort(target)
+    details = {"from": cohort.version_before, "to": cohort.version, "steps": [f"{s.kind} {s.version}" for s in cohort.steps]}
+    return AuditEvent(actor=work.runtime.actor, action="tenant.migrate", subject=target.tenant, details=details)
+
+
+async def _segments(work: Work, target: TargetRecord, *, redo: bool) -> bool:
+    """Run all segments; whether any of them found something to do."""
+    server, ran = work.server(target).releases, False
+    for segment in work.segments(target):
+        if segment.apart:
+            ran |= await run_apart(server, target.database, segment.change, redo=redo)
+            continue
+        limit = segment.change.statement_timeout_seconds + NEVER_FINISHED
+        async with asyncio.timeout(limit):
+            apply = partial(server.apply, target.database, segment.change)
+            changed = await retrying(apply, attempts=work.conduct.attempts)
+        ran |= bool(changed.ran)
+    work.runtime.telemetry.emit("target.moved", work.operation, target.tenant)
+    return ran
+
+
+def _detail(work: Work, target: TargetRecord, ran: bool) -> str:
+    cohort = work.cohort(target)
+    versions = f"{cohort.version_before or 'none'} → {cohort.version or 'none'}"
+    return versions if ran else f"{versions}, was done before"
+
+
+def failed(work: Work, target: TargetRecord, error: BaseException, seconds: float) -> TargetRecord:
+    """A target with the error that it ended with, and who was in its way."""
+    if isinstance(error, TimeoutError):
+        message = f"database {target.database} did not answer in time"
+        error = EngineError(message, hint="is its server overloaded, or the network gone?", code=Code.TIMEOUT)
+    if isinstance(error, ManorError):
+        error = work.watch.explain(target.server, target.database, error)
+    status = Status.NEEDS_DECISION if isinstance(error, Undecided) else Status.ERROR
+    return ended(target, status, seconds=seconds, failure=Failure.of(error))
+
+
+async def _hooks(work: Work, target: TargetRecord, kind: str, after: TargetRecord | None = None) -> tuple[HookRun, ...]:
+    runner = work.hooks.get(work.cohort(target).source)
+    if runner is None or not runner.has(kind):
+        return ()
+    record = work.records[target.tenant]
+
+    async def url() -> str:
+        return (await work.runtime.catalog.urls([record.tenant]))[record.tenant]
+
+    return await runner.run(kind, hook_context(work, target, after), url)
+
+
+def hook_context(work: Work, target: TargetRecord, after: TargetRecord | None) -> HookContext:
+    """What a program of the user's is told about a target; ``after``: what became of it."""
+    cohort = work.cohort(target)
+    error = after.error if after is not None else None
+    failure = Failure(code=Code(error["code"]), message=error["message"], hint=error["hint"]) if error else None
+    return HookContext(
+        operation=work.operation,
+        verb="migrate",
+        target=target_of(work.records[target.tenant]),
+        attempt=target.attempt + 1,
+        from_version=cohort.version_before,
+        to_version=cohort.version,
+        versions=tuple(step.version for step in cohort.steps),
+        status=Status(after.status) if after is not None else None,
+        failure=failure,
+    )
+
+
+async def _after(work: Work, result: TargetRecord, runs: list[HookRun]) -> TargetRecord:
+    """Run the hooks after; a failing one makes the target an error, and its new version stays."""
+    try:
+        runs += await _hooks(work, result, POST, after=result)
+    except HookFailed as error:
+        runs += error.runs
+        moved = result.status == Status.SUCCESS
+        if moved:
+            failure = replace(Failure.of(error), hint=error.hint or "its migrations are done and stay")
+            result = ended(result, Status.ERROR, seconds=result.duration_seconds, failure=failure, facts={"moved": True})
+    except ManorError as error:
+        result = failed(work, result, error, result.duration_seconds)
+    return replace(result, facts={**result.facts, "hooks": [run.to_json() for run in runs]}) if runs else result
+
+
+def target_of(record: DatabaseRecord, kind: str = "tenant_group") -> Target:
+    """A recorded database as a target."""
+    return Target(
+        tenant=record.tenant,
+        database=record.database,
+        group=record.group,
+        kind=kind,
+        template=record.template,
+        server=record.server,
+        variables=record.variables,
+    )
