@@ -113,15 +113,15 @@ def open_secrets(project: Project) -> SecretBox:
 
 
 @contextlib.asynccontextmanager
-async def open_runtime(workplace: Workplace, *, stop: StopSignal | None = None) -> AsyncIterator[Runtime]:
-    """Servers and catalog, started, made and migrated where needed.
+async def open_runtime(workplace: Workplace, *, stop: StopSignal | None = None, operation: str = "") -> AsyncIterator[Runtime]:
+    """Servers and catalog, started, made and migrated where needed. ``operation``: an id to go on under, instead of a new one.
 
     Raises ``UnreachableError`` or ``EngineError`` (denied, also where the login lacks a right) naming the deployment,
     ``CatalogError`` for a catalog of a newer Manor.
     """
     from manor.control.catalog.catalog import Catalog
 
-    operation = new_operation_id(dt.datetime.now(dt.UTC))
+    operation = operation or new_operation_id(dt.datetime.now(dt.UTC))
     urls = {d.name: await _reach(workplace, d) for d in workplace.environment.deployments}
     secret_box = open_secrets(workplace.project)
     async with contextlib.AsyncExitStack() as stack:

@@ -1,4 +1,4 @@
-"""DBGear's command line gains ``multi-tenant`` and ``tenant`` where Manor is installed beside it.
+"""DBGear's command line gains ``batch``, ``multi-tenant`` and ``tenant`` where Manor is installed beside it.
 
 DBGear loads this module (entry point ``dbgear.commands``) whenever it starts, calls ``register_commands`` with its argparse
 subparsers, and later ``execute`` for the commands that were named. An exception here would cost its users a warning, so nothing
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace, _SubParsersAction
 
 COMMANDS = {
+    "batch": "do one thing for many tenants (Manor)",
     "multi-tenant": "deploy and check the fleet that a registry declares (Manor)",
     "tenant": "list, show and enter single tenants (Manor)",
 }

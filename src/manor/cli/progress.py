@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LINE_EVERY_SECONDS = 2.0
+_SHOWN = ("cloned", "filled", "published", "prepared", "committed")
+"""Steps of targets that are counted beside the bar."""
 
 
 class Progress:
@@ -42,15 +44,19 @@ class Progress:
             self._line(f"golden database of {event.subject} built on {event.details.get('server')}", always=True)
         elif event.kind == "catalog.away":
             self._line(f"waiting {event.details['seconds']:.0f} s for the catalog: {event.subject}", always=True)
+        elif event.kind == "wave.unclaimed":
+            self._line(f"waiting for a worker: {event.details['targets']} targets (start one with `manor worker`)", always=True)
         elif event.kind.startswith("target."):
-            self._counts[event.kind.removeprefix("target.")] += 1
-            self._draw()
+            step = event.kind.removeprefix("target.")
+            self._counts[step] += 1
+            if step != "recorded":  # changes nothing that is shown
+                self._draw()
         elif event.kind == "operation.ended":
             self.close()
 
     def _draw(self) -> None:
         ended = self._counts["ended"]
-        steps = ", ".join(f"{self._counts[s]} {s}" for s in ("cloned", "filled", "published") if self._counts[s])
+        steps = ", ".join(f"{self._counts[s]} {s}" for s in _SHOWN if self._counts[s])
         if self._bar is not None:
             done = max(ended, (self._counts["cloned"] + self._counts["filled"]) // 2)
             self._bar.show(done, steps)

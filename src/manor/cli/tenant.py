@@ -6,20 +6,32 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from manor.cli.failures import Exit
-from manor.cli.options import open_workplace, with_global_options
-from manor.cli.releases import overrides_of, release_options, run_release
+from manor.cli.options import (
+    current,
+    deployment_option,
+    fleet_source,
+    open_project,
+    open_workplace,
+    report_option,
+    with_global_options,
+)
+from manor.cli.progress import progress, run_stoppable
+from manor.cli.releases import finish, overrides_of, release_options, run_release
 from manor.cli.render import print_document, print_table, say
+from manor.cli.report_file import check_report_file
 from manor.errors import EXIT_SOME_FAILED, NotFoundError, counted
 
 if TYPE_CHECKING:
     from manor.control.catalog.records import DatabaseRecord
     from manor.control.operations.migrate import MigrateRequest
-    from manor.control.runtime import Runtime
+    from manor.control.rollout.report import Report
+    from manor.control.runtime import Runtime, StopSignal
 
 tenant_option = click.option(
     "--tenant-id", "tenant", metavar="T", help="Full id customer/group/id, or a short id or database name that is unique."
@@ -71,6 +83,7 @@ def _json(record: DatabaseRecord) -> dict[str, Any]:
         "group": record.group,
         "template": record.template,
         "state": record.state,
+        "version": record.version,
         "role": record.role,
         "is_active": record.is_active,
         "source": record.source,
@@ -100,8 +113,8 @@ def list_tenants(group: str | None) -> None:
     if print_document([_json(r) for r in records]):
         return
     print_table(
-        ("tenant", "database", "template", "server", "state"),
-        [(str(r.tenant), r.database, r.template, r.server, r.state) for r in records],
+        ("tenant", "database", "template", "server", "state", "version"),
+        [(str(r.tenant), r.database, r.template, r.server, r.state, r.version) for r in records],
     )
     say(counted(len(records), "tenant"))
 
@@ -220,3 +233,35 @@ def migrate(everyone: bool, tenants: tuple[str, ...], group: str | None, search:
         )
 
     run_release(request, said)
+
+
+@tenant.command()
+@click.option("--name", required=True, metavar="N", help="The tenant's name.")
+@click.option("--tenant-id", metavar="ID", help="Its short id, where the name cannot be one.")
+@click.option("--group", metavar="G", help="The group it belongs to, where the registry has several.")
+@click.option("--registry", type=click.Path(path_type=Path), metavar="F", help="Its registry.  [default: the environment's]")
+@deployment_option
+@report_option
+@with_global_options
+def create(
+    name: str, tenant_id: str | None, group: str | None, registry: Path | None, deployment: str | None, report: Path | None
+) -> None:
+    """Make one more tenant: its database with all releases, its role, and its connection in the catalog."""
+    from manor.control.operations.create import NewTenant, create_tenant, fleet_with
+    from manor.wiring import open_runtime, template_examiner
+
+    check_report_file(report)
+    with progress(quiet=current().quiet) as display:
+        path = registry or open_project()[1].folder / "tenant_registry.yaml"
+        workplace = open_workplace(path, hooks=(display,))
+        new = NewTenant(name=name, tenant_id=tenant_id or "", group=group)
+        fleet, made = fleet_with(fleet_source(workplace, path, deployment), new, template_examiner())
+
+        async def work(stop: StopSignal) -> Report:
+            wait_seconds = float(workplace.environment.settings.lock_wait_seconds)
+            async with open_runtime(workplace, stop=stop) as runtime:
+                return await create_tenant(runtime, fleet, made, lock_wait_seconds=wait_seconds)
+
+        result = run_stoppable(work)
+    finish(result, report)
+    say(f"`manor tenant url {made}` prints its URL")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from manor.control.audit import AnchorFile
 from manor.control.catalog.catalog import Catalog
 from manor.control.engines.driver import ServerDriver
+from manor.control.jobs.engine import JobEngine
 from manor.telemetry import Telemetry
 
 
@@ -76,6 +77,8 @@ class Runtime:
     telemetry: Telemetry
     stop: StopSignal = field(default_factory=StopSignal)
     outage: Outage = field(default_factory=Outage)
+    jobs: JobEngine | None = None
+    """Where waves of releases are carried out; None: in this process."""
     still_alone: Callable[[], Awaitable[None]] = _unasked
     """Raises ``ConflictError`` where another operation has taken over (``rollout.alone``)."""
     now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)

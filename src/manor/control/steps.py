@@ -46,6 +46,10 @@ class Target:
     auto_provision: bool = True
     order: int = 0
     """Position in the registry, from 0; keeps reports in the order the user wrote."""
+    title: str = ""
+    """Display name of the tenant; empty: its database's name."""
+    declared: bool = True
+    """False for a tenant that ``tenant create`` makes: no registry lists it, and none misses it."""
 
 
 class Action(enum.StrEnum):

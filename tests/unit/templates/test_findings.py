@@ -223,12 +223,27 @@ def test_many_findings_of_one_file_are_counted_not_listed(project) -> None:
     assert findings[-1].endswith("30 more findings in this file")
 
 
-def test_migrations_instead_of_a_schema_are_accepted_and_named(project) -> None:
-    project.template({"migrations/0001_users.sql": "-- migrate:up\n"})
+def test_rows_of_a_table_that_only_migrations_make_are_checked_and_loaded_per_tenant(project) -> None:
+    """The bare golden database does not have the table yet, so the rows wait until the migrations have run."""
+    project.template(
+        {
+            "migrations/0001_users.sql": "-- migrate:up\nCREATE TABLE users (id int PRIMARY KEY, name text);\n"
+            "-- migrate:down\nCREATE TABLE gone (id int);\n",
+            "main@users.dat": "- {id: 1, name: a}\n",
+        }
+    )
     template = project.load()
-    (finding,) = project.loader.findings
-    assert (finding.severity, finding.message) == ("notice", "accepted, not acted on yet: migrations")
-    assert template.not_acted_on == ("customer_a/shop/migrations/",)
+    assert project.loader.findings == []
+    assert [dataset.table for dataset in template.tenant_rows] == ["users"]
+    assert template.shared_rows == ()
+
+
+def test_rows_of_a_table_that_not_even_migrations_make_are_found(project) -> None:
+    project.template(
+        {"migrations/0001_users.sql": "-- migrate:up\nCREATE TABLE users (id int);\n", "main@gone.dat": "- {id: 1}\n"}
+    )
+    (finding,) = project.findings()
+    assert "no schema of this template defines table main@gone" in finding
 
 
 def test_broken_yaml_is_one_finding_and_the_rest_is_still_checked(project) -> None:

@@ -362,6 +362,15 @@ WHERE outcomes.operation = allowed.id AND outcomes.tenant = ANY (%(tenants)s) AN
     AND (%(max_failures)s::integer IS NULL OR failures.number <= %(max_failures)s)
 RETURNING outcomes.tenant;
 
+-- give_back_targets --
+UPDATE manor.outcomes AS outcomes SET status = 'pending', attempt = attempt - 1, at = now()
+FROM manor.operations AS operations
+WHERE operations.id = %(operation)s AND operations.token = %(token)s AND outcomes.operation = operations.id
+    AND outcomes.tenant = ANY (%(tenants)s) AND outcomes.status = 'in_progress';
+
+-- target_statuses --
+SELECT tenant, status FROM manor.outcomes WHERE operation = %(operation)s AND tenant = ANY (%(tenants)s);
+
 -- move_databases --
 UPDATE manor.databases AS databases
 SET version = batch.version, golden = batch.golden, fingerprint = batch.fingerprint, operation = %(operation)s, updated_at = now()
@@ -398,7 +407,8 @@ WHERE operation = %(operation)s AND status IN ('pending', 'in_progress');
 
 -- reopen_targets --
 UPDATE manor.outcomes SET status = 'pending', error = NULL, detail = '', at = now()
-WHERE operation = %(operation)s AND status = ANY (%(statuses)s)
+WHERE operation = %(operation)s
+    AND (status = ANY (%(statuses)s) OR tenant = ANY (%(tenants)s) OR database = ANY (%(tenants)s))
 RETURNING tenant;
 
 -- running_releases --
@@ -416,3 +426,27 @@ SELECT id FROM manor.operations ORDER BY started_at DESC LIMIT 500;
 SELECT tenant, database, server, grp, template, status, duration_seconds, error, detail, facts,
     position, wave, cohort, attempt, at
 FROM manor.outcomes WHERE operation = %(operation)s ORDER BY position, tenant;
+
+-- put_kept --
+INSERT INTO manor.kept_databases
+    (server, database, tenant, kind, operation, version, golden, fingerprint, marks, drop_after)
+VALUES (%(server)s, %(database)s, %(tenant)s, %(kind)s, %(operation)s, %(version)s, %(golden)s, %(fingerprint)s,
+    %(marks)s::jsonb, %(drop_after)s)
+ON CONFLICT (server, database) DO UPDATE SET marks = excluded.marks, drop_after = excluded.drop_after;
+
+-- forget_kept --
+DELETE FROM manor.kept_databases WHERE server = %(server)s AND database = ANY (%(databases)s);
+
+-- kept_databases --
+SELECT server, database, tenant, kind, operation, version, golden, fingerprint, marks, drop_after, created_at
+FROM manor.kept_databases
+WHERE (%(operation)s::text IS NULL OR operation = %(operation)s)
+    AND (%(server)s::text IS NULL OR server = %(server)s)
+    AND (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
+ORDER BY created_at, tenant;
+
+-- expired_kept --
+SELECT server, database, tenant, kind, operation, version, golden, fingerprint, marks, drop_after, created_at
+FROM manor.kept_databases AS kept
+WHERE drop_after <= %(now)s AND NOT EXISTS (SELECT FROM manor.claims AS claims WHERE claims.tenant = kept.tenant)
+ORDER BY drop_after, tenant;

@@ -85,6 +85,16 @@ class ReleaseStore(JournalStore):
         values = {"operation": operation, "token": token, "tenants": list(tenants), "max_failures": max_failures}
         return frozenset(row[0] for row in await self._link.rows(query("take_targets"), values))
 
+    async def give_back_targets(self, operation: str, token: int, tenants: Sequence[str]) -> None:
+        """Make targets pending again that were taken and not begun; nothing once another runner has taken over."""
+        values = {"operation": operation, "token": token, "tenants": list(tenants)}
+        await self._link.run(query("give_back_targets"), values)
+
+    async def target_statuses(self, operation: str, tenants: Iterable[str]) -> dict[str, str]:
+        """Status by tenant, of those among ``tenants`` that are targets."""
+        rows = await self._link.rows(query("target_statuses"), {"operation": operation, "tenants": list(tenants)})
+        return {row[0]: row[1] for row in rows}
+
     async def record_moves(
         self,
         operation: str,
@@ -173,16 +183,27 @@ class ReleaseStore(JournalStore):
                 raise NotFoundError(f"there is no operation {operation}")
 
     async def take_over(
-        self, operation: str, *, actor: str, states: Sequence[str], reopen: Sequence[str], audit: Sequence[AuditEvent] = ()
+        self,
+        operation: str,
+        *,
+        actor: str,
+        states: Sequence[str],
+        reopen: Sequence[str],
+        tenants: Sequence[str] = (),
+        audit: Sequence[AuditEvent] = (),
     ) -> int | None:
-        """Become the runner of a release that is in one of ``states``: a new token, and its targets of the statuses ``reopen``
-        pending and claimed again. None where it is in none of them. Raises ``ConflictError`` for tenants held elsewhere."""
+        """Become the runner of a release that is in one of ``states``: a new token, and its targets of the statuses ``reopen``,
+        and those of ``tenants`` (ids or databases), pending and claimed again.
+
+        None where it is in none of the states. Raises ``ConflictError`` for tenants held elsewhere.
+        """
         async with self._link.transaction() as connection:
             taken = await connection.execute(query("take_over"), {"id": operation, "actor": actor, "states": list(states)})
             row = await taken.fetchone()
             if row is None:
                 return None
-            opened = await connection.execute(query("reopen_targets"), {"operation": operation, "statuses": list(reopen)})
+            values = {"operation": operation, "statuses": list(reopen), "tenants": list(tenants)}
+            opened = await connection.execute(query("reopen_targets"), values)
             await self._claim(connection, operation, [found[0] for found in await opened.fetchall()])
             await self._append(connection, operation, audit)
         return int(row[0])

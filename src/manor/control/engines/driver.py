@@ -16,6 +16,7 @@ from manor.control.templates.model import BoundDataset, Schema
 
 if TYPE_CHECKING:
     from manor.control.engines.releases import ReleaseDriver
+    from manor.control.engines.swaps import SwapDriver
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +46,14 @@ class Marker:
     catalog: str
     """Id of the catalog that owns it."""
     kind: str
-    """``tenant``, ``golden``, ``warm`` or ``building``."""
+    """``tenant``, ``golden``, ``warm``, ``building``, or ``kept`` (a tenant's former database)."""
     tenant: str = ""
     template: str = ""
     digest: str = ""
     """Digest of the golden database it was cloned from (or is)."""
     operation: str = ""
+    closed: str = ""
+    """``operation:token`` of the run that closed it for a swap; empty while it is open."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +161,11 @@ class ServerDriver(Protocol):
     @property
     def releases(self) -> ReleaseDriver:
         """The same server as releases see it."""
+        ...
+
+    @property
+    def swaps(self) -> SwapDriver:
+        """The same server as swaps see it."""
         ...
 
     @property

@@ -94,6 +94,8 @@ class Blocker:
     user: str
     application: str
     state: str
+    """As ``pg_stat_activity`` has it; empty where our login may not look at other roles' sessions: then the ages are 0 and the
+    command is empty."""
     query_seconds: float
     transaction_seconds: float
     command: str
@@ -103,6 +105,8 @@ class Blocker:
         if not self.pid:
             return "a transaction prepared for two-phase commit"
         who = f"session {self.pid} of {self.user}" + (f" ({self.application})" if self.application else "")
+        if not self.state:
+            return f"{who}; this login may not see what it does"
         what = f"{self.command} running for {self.query_seconds:.0f} s" if self.state == "active" else self.state
         return f"{who}, {what}, transaction open for {self.transaction_seconds:.0f} s"
 
@@ -127,7 +131,8 @@ class Ballot(Protocol):
     """One server's part in a two-phase commit, over connections of its own."""
 
     async def vote(self, database: str, change: Change, gid: str) -> Changed:
-        """Run the change and PREPARE it under ``gid``. Raises why not, and then nothing is left behind.
+        """Run the change and PREPARE it under ``gid``. Raises why not, and then nothing is left behind; only where the answer
+        was lost (``UnreachableError``) it may be prepared: roll it back.
 
         The connection stays open for the second phase, as far as the ballot's budget allows.
         """

@@ -26,7 +26,12 @@ class StepPlan:
     checksum: str
     name: str
     kind: str
-    """``up``, ``down``, or ``record``: only the history changes."""
+    """``up``, ``down``; or ``record`` and ``forget``: only the history changes, a row comes or goes."""
+
+    @property
+    def takes_back(self) -> bool:
+        """Whether the history is shorter afterwards."""
+        return self.kind in ("down", "forget")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +53,8 @@ class Cohort:
     @property
     def after(self) -> History:
         """The history that the steps lead to."""
-        gone = {step.version for step in self.steps if step.kind == "down"}
-        come = tuple((s.version, s.checksum, s.name) for s in self.steps if s.kind != "down")
+        gone = {step.version for step in self.steps if step.takes_back}
+        come = tuple((s.version, s.checksum, s.name) for s in self.steps if not s.takes_back)
         return tuple(row for row in self.before if row[0] not in gone) + come
 
     @property
@@ -165,7 +170,7 @@ def _runs(cohort: Cohort, scripts: Scripts) -> Iterator[tuple[bool, list[ChangeS
 
 def section_of(plan: StepPlan, scripts: Scripts) -> Section | None:
     """The SQL of a step; None where only the history changes."""
-    if plan.kind == "record":
+    if plan.kind in ("record", "forget"):
         return None
     return scripts[plan.version, plan.checksum].section(Direction(plan.kind))
 
@@ -177,7 +182,7 @@ def _change_step(plan: StepPlan, section: Section | None) -> ChangeStep:
         name=plan.name,
         text=section.text if section else None,
         place=section.place if section else None,
-        down=plan.kind == "down",
+        down=plan.takes_back,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from manor.control.migrate.alembic_source import is_environment, read_environment
 from manor.control.migrate.files import Part, assemble, chain_findings, parse_part
 from manor.control.migrate.model import Migration, ordered
 from manor.control.templates.folders import OUTSIDE, Folders, kind_problem, read_bytes
@@ -17,8 +18,8 @@ MAX_FILE_BYTES = 64 * 1024 * 1024
 def read_folder(folder: Path, *, shown_as: str, project: Path | None = None) -> tuple[tuple[Migration, ...], list[Finding]]:
     """The migrations in ``folder`` by version, which findings call ``shown_as``; none if there is no such folder.
 
-    Read are files that end in ``.sql``; hidden files, sub-folders and other files are passed over. No symbolic link may lead
-    out of ``project`` (by default: out of ``folder``).
+    Read are files that end in ``.sql``; hidden files, sub-folders and other files are passed over. A folder that is an Alembic
+    environment is read by Alembic. No symbolic link may lead out of ``project`` (by default: out of ``folder``).
     """
     if not folder.exists():
         return (), []
@@ -27,6 +28,8 @@ def read_folder(folder: Path, *, shown_as: str, project: Path | None = None) -> 
     if not folders.contains(folder):
         hint = "it is a symbolic link that leads out: copy the folder in"
         return (), [Finding(message=f"{folder.name} {OUTSIDE}", place=Place(shown_as), hint=hint)]
+    if is_environment(folder):
+        return read_environment(folder, shown_as=shown_as, folders=folders)
     try:
         paths = [path for path in folders.entries(folder) if path.name.lower().endswith(".sql") and not path.is_dir()]
     except InputError as error:

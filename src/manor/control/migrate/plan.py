@@ -14,8 +14,8 @@ from manor.control.migrate.cohort import Cohort, History, Scripts, StepPlan
 from manor.control.migrate.history import Chain, Problem, pending
 from manor.control.migrate.model import Applied, Migration, version_key
 
-Place = tuple[str, str, str]
-"""(source, template, group): what a chain of migrations belongs to."""
+Place = tuple[str, str]
+"""(source, template): what a chain of migrations belongs to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +87,18 @@ def history_of(record: DatabaseRecord, lineages: Mapping[str, Lineage]) -> tuple
     return (lineage.base, lineage.history) if lineage is not None else (record.golden, ())
 
 
+def with_recorded(chain: Chain, history: History, recorded: Mapping[tuple[str, str], Migration]) -> Chain:
+    """``chain`` and those migrations of a history that stand in no folder. What a squash stands for is not among them: its file
+    is gone on purpose, and with it back in the chain the squash would be run a second time."""
+    squashed = {version_key(version) for migration in chain.migrations for version in migration.squashes}
+    lone = [
+        recorded[version, checksum]
+        for version, checksum, _ in history
+        if (version, checksum) in recorded and chain.position(version) is None and version_key(version) not in squashed
+    ]
+    return Chain.of((*chain.migrations, *lone)) if lone else chain
+
+
 class _Planner:
     def __init__(
         self,
@@ -106,7 +118,7 @@ class _Planner:
 
     def cohort_of(self, record: DatabaseRecord) -> int | None:
         pin = self._wanted.pins.get(str(record.tenant), "")
-        key = (record.source, record.template, record.group, record.server, record.golden, pin)
+        key = (record.source, record.template, record.server, record.golden, pin)
         if key not in self._known:
             self._known[key] = self._decide(record, pin, key)
         if key in self._troubles:
@@ -121,7 +133,7 @@ class _Planner:
         )
 
     def _decide(self, record: DatabaseRecord, pin: str, key: tuple[str, ...]) -> int | None:
-        place = (record.source, record.template, record.group)
+        place = (record.source, record.template)
         base, history = history_of(record, self._lineages)
         chain = self._chain(place, history)
         rows = [Applied(version=v, checksum=c, name=n) for v, c, n in history]
@@ -148,8 +160,7 @@ class _Planner:
 
     def _chain(self, place: Place, history: History) -> Chain:
         chain = self._chains.get(place) or Chain.of(())
-        lone = [self._extra[v, c] for v, c, _ in history if (v, c) in self._extra and chain.position(v) is None]
-        return Chain.of((*chain.migrations, *lone)) if lone else chain
+        return with_recorded(chain, history, self._extra)
 
     def _target(self, pin: str) -> str | None:
         to = self._wanted.to

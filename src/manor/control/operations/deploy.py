@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from manor.control.audit import anchor_head
 from manor.control.catalog.records import AuditEvent, OperationRecord
 from manor.control.operations.fleet import Fleet, refuse_unsafe
+from manor.control.operations.heads import at_heads, migrating
 from manor.control.operations.survey import take_survey
 from manor.control.provision.plan import Rules, ServerLook, Survey, large_change, plan_provision, without_unmade
 from manor.control.rollout.alone import still_alone
@@ -19,6 +20,7 @@ from manor.control.rollout.hooks import HookRunner
 from manor.control.rollout.provision import Golden, Limits, WaveBuilder
 from manor.control.rollout.provision_hooks import ProvisionHooks
 from manor.control.rollout.recover import forget_unmade, recover
+from manor.control.rollout.release.settle import settle_all
 from manor.control.rollout.remember import remember_servers
 from manor.control.rollout.report import Report
 from manor.control.rollout.retry import retrying, until_recorded
@@ -39,6 +41,9 @@ class DeployRequest:
 
     group: str | None = None
     limit: int | None = None
+    only: str | None = None
+    """Full id of the one tenant that this is about."""
+    verb: str = "deploy"
     parallel: int | None = None
     plan_digest: str | None = None
     allow_large_change: bool = False
@@ -54,20 +59,23 @@ async def deploy(runtime: Runtime, fleet: Fleet, request: DeployRequest) -> Repo
     async with runtime.catalog.lock(FLEET_LOCK, wait_seconds=wait_seconds, holder=runtime.operation) as lock:
         await runtime.catalog.confirm_key()
         runtime = replace(runtime, still_alone=still_alone(runtime, lock))
+        await settle_all(runtime)
         await recover(runtime)
         survey, unmade = without_unmade(await take_survey(runtime), fleet.source.shown_as, fleet.declared)
+        fleet, new_heads = at_heads(fleet, await runtime.catalog.heads(), survey.records.values())
         plan = make_plan(fleet, survey, request)
         check_plan(plan, survey, _rules(fleet, request), request)
         runtime.telemetry.emit("operation.planned", runtime.operation, targets=len(plan.steps), actions=plan.count())
         await _begin(runtime, fleet, plan, started_at)
         await forget_unmade(runtime, unmade)
         await remember_servers(runtime, survey.records.values())
+        await runtime.catalog.put_heads(runtime.operation, new_heads)
         outcomes = await carry_out(runtime, fleet, plan, survey, limits_of(fleet, request))
         notices = await _refill(runtime, fleet, survey, outcomes)
         notices += await _retire(runtime, fleet, survey)
         report = Report(
             operation=runtime.operation,
-            verb="deploy",
+            verb=request.verb,
             digest=plan.digest,
             source=fleet.source.shown_as,
             started_at=started_at,
@@ -86,6 +94,8 @@ async def dry_run(runtime: Runtime | None, fleet: Fleet, request: DeployRequest)
     """
     survey = await take_survey(runtime) if runtime is not None else empty_survey(fleet)
     survey, _ = without_unmade(survey, fleet.source.shown_as, fleet.declared)
+    heads = await runtime.catalog.heads() if runtime is not None else {}
+    fleet, _ = at_heads(fleet, heads, survey.records.values())
     plan = make_plan(fleet, survey, request)
     check_digest(plan, request)
     outcomes = [_planned_outcome(step) for step in plan.steps]
@@ -115,7 +125,7 @@ def empty_survey(fleet: Fleet) -> Survey:
 
 def make_plan(fleet: Fleet, survey: Survey, request: DeployRequest) -> Plan:
     """The plan for the selected targets. Pure but for its arguments."""
-    targets = fleet.select(group=request.group, limit=request.limit)
+    targets = fleet.select(group=request.group, limit=request.limit, only=request.only)
     return plan_provision(targets, fleet.templates, survey, _rules(fleet, request), declared=fleet.declared)
 
 
@@ -215,10 +225,13 @@ async def carry_out(runtime: Runtime, fleet: Fleet, plan: Plan, survey: Survey, 
     await _journal(runtime, outcomes)
     hooks = hooks_of(runtime, fleet)
     outcomes += await _finish(runtime, fleet, by_action[Action.FINISH], survey, limits, hooks)
-    verified = await verify_all(
+    there = {str(step.target.tenant): step for step in by_action[Action.VERIFY]}
+    claims = {claim.tenant: claim.operation for claim in await runtime.catalog.claims(there)}
+    verified = [_claimed(there[tenant], operation) for tenant, operation in claims.items()]
+    verified += await verify_all(
         runtime,
         runtime.servers,
-        by_action[Action.VERIFY],
+        [step for tenant, step in there.items() if tenant not in claims],
         survey.records,
         parallel=limits.parallel,
         timeout_seconds=limits.timeout_seconds,
@@ -228,6 +241,12 @@ async def carry_out(runtime: Runtime, fleet: Fleet, plan: Plan, survey: Survey, 
     outcomes += verified
     outcomes += await _create(runtime, fleet, by_action[Action.CREATE], limits, hooks)
     return sorted(outcomes, key=lambda o: o.target.order)
+
+
+async def _goldens(runtime: Runtime, fleet: Fleet, server: str, template: str) -> dict[str, Golden]:
+    """A template's golden on a server, at its release."""
+    migrate = migrating(runtime, fleet.released)
+    return await ensure_goldens(runtime, runtime.servers[server], [fleet.templates[template]], migrate)
 
 
 async def _journal(runtime: Runtime, outcomes: Sequence[Outcome]) -> None:
@@ -256,7 +275,7 @@ async def _create(runtime: Runtime, fleet: Fleet, steps: Sequence[Step], limits:
             break
         try:
             built = await retrying(
-                lambda: ensure_goldens(runtime, runtime.servers[server], [fleet.templates[template]]),  # noqa: B023 - awaited at once
+                lambda: _goldens(runtime, fleet, server, template),  # noqa: B023 - awaited at once
                 attempts=limits.attempts,
             )
             goldens.setdefault(server, {}).update(built)
@@ -277,6 +296,12 @@ async def _create(runtime: Runtime, fleet: Fleet, steps: Sequence[Step], limits:
         builder = WaveBuilder(runtime, runtime.servers[server], limits, source=fleet.source.shown_as, hooks=hooks)
         outcomes += await builder.build(wave, dict(fleet.templates), goldens[server])
     return outcomes
+
+
+def _claimed(step: Step, operation: str) -> Outcome:
+    """Its schema is between two versions just now."""
+    detail = f"exists; operation {operation} is releasing it, so nothing was compared"
+    return Outcome(target=step.target, status=Status.SKIPPED, detail=detail)
 
 
 def _not_begun(step: Step) -> Outcome:
@@ -329,7 +354,7 @@ async def _refill(runtime: Runtime, fleet: Fleet, survey: Survey, outcomes: Sequ
             await trim_pool(runtime, runtime.servers[server], name, template.digest, size, foreign=foreign)
             if not size or not template.deployment:
                 continue
-            goldens = await ensure_goldens(runtime, runtime.servers[server], [template])
+            goldens = await _goldens(runtime, fleet, server, name)
             made = await fill_pool(runtime, runtime.servers[server], name, goldens[name], size)
         except ManorError as error:
             notices.append(f"the warm pool of template {name} on {server} is not full: {error}")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from manor.collector import paused_collector
+from manor.control.migrate.released import Released
+from manor.control.operations.release_sources import ReleaseSources
 from manor.control.registry.hook_files import look_at_paths
 from manor.control.registry.model import Registry
 from manor.control.registry.resolve import Resolution, resolve
@@ -30,6 +32,8 @@ class FleetSource:
     deployment: str | None = None
     """The one named for this run (``--deployment``)."""
     foreign_keys: bool = True
+    further: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By group, ids and display names of tenants that the registry does not list (``tenant create``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +43,8 @@ class Fleet:
     source: FleetSource
     registry: Registry
     resolution: Resolution
+    released: Mapping[str, Released] = field(default_factory=dict)
+    """By template, of those that stand at a release (``heads``)."""
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -55,8 +61,11 @@ class Fleet:
         """Tenant ids of the whole registry."""
         return frozenset(str(target.tenant) for target in self.targets)
 
-    def select(self, *, group: str | None = None, limit: int | None = None) -> tuple[Target, ...]:
-        """The targets of one group, at most ``limit``. Raises ``NotFoundError`` for a group that is not declared."""
+    def select(self, *, group: str | None = None, limit: int | None = None, only: str | None = None) -> tuple[Target, ...]:
+        """The targets of one group, at most ``limit``, or ``only`` the one with that full id. Raises ``NotFoundError`` for a
+        group that is not declared."""
+        if only is not None:
+            return tuple(target for target in self.targets if str(target.tenant) == only)
         targets = self.targets
         if group is not None:
             groups = tuple(self.registry.database_groups)
@@ -84,6 +93,7 @@ def _read(source: FleetSource) -> tuple[Registry | None, Resolution]:
         source=source.shown_as,
         deployment=source.deployment,
         paths=paths,
+        further=source.further,
     )
     return loaded.model, resolution
 
@@ -99,11 +109,23 @@ def all_errors(resolution: Resolution, examine: Examine) -> list[Finding]:
     return list(errors)
 
 
+def migration_findings(source: FleetSource, registry: Registry, resolution: Resolution) -> list[Finding]:
+    """What is wrong in the folders of migrations."""
+    sources = ReleaseSources.of(source.project, source.shown_as, source.registry.parent, registry)
+    try:
+        sources.chains((source.shown_as, name) for name in resolution.templates)
+    except InvalidInput as error:
+        return list(error.findings)
+    return []
+
+
 def load_fleet(source: FleetSource, examine: Examine = lambda _: ()) -> Fleet:
     """A fleet that can be acted on. Raises ``InvalidInput`` with every finding where there is one; what only looks at what is
     there needs no ``examine``."""
     registry, resolution = read_fleet(source)
     errors = all_errors(resolution, examine)
+    if registry is not None:
+        errors += migration_findings(source, registry, resolution)
     if errors or registry is None:
         raise InvalidInput(errors or resolution.findings)
     return Fleet(source=source, registry=registry, resolution=resolution)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from manor.control.catalog.records import AuditEvent, OperationRecord
@@ -21,6 +21,7 @@ from manor.control.operations.release_draft import (
     held_back,
     judge,
     pins_of,
+    refuse_closed,
     refuse_errors,
     refuse_troubles,
     refuse_unpreparable,
@@ -28,10 +29,12 @@ from manor.control.operations.release_draft import (
     strategy_for,
 )
 from manor.control.operations.release_report import report_of
-from manor.control.operations.release_run import ReleaseRun
+from manor.control.operations.release_run import Ended, ReleaseRun
 from manor.control.operations.release_sources import ReleaseSources
 from manor.control.rollout.hooks import HookRunner
 from manor.control.rollout.release.capacity import Room, look_for_room, refuse_without_room
+from manor.control.rollout.release.gate import GATE
+from manor.control.rollout.release.move import UPDATE_KINDS
 from manor.control.rollout.release.settle import release_lock, settle_all
 from manor.control.rollout.report import Report
 from manor.control.rollout.strategy import Kind, Overrides
@@ -53,6 +56,8 @@ class MigrateRequest:
     """One migration for all chosen tenants, whatever their folders hold (``batch deploy-schema``)."""
     plan_digest: str | None = None
     verb: str = "migrate"
+    parent: str = ""
+    """The operation that this one retries."""
 
 
 async def migrate(runtime: Runtime, project: Path, request: MigrateRequest) -> Report:
@@ -61,11 +66,28 @@ async def migrate(runtime: Runtime, project: Path, request: MigrateRequest) -> R
     async with runtime.catalog.lock(release_lock(runtime.operation), wait_seconds=0, holder=runtime.operation):
         await runtime.catalog.confirm_key()
         notices = [f"operation {s.operation} had died: {s.state}" for s in await settle_all(runtime)]
-        sources = ReleaseSources(project)
-        draft = await draft_release(runtime, sources, request)
+        draft = await draft_release(runtime, ReleaseSources(project), request)
         check_digest(draft, request.plan_digest)
-        await refuse_impossible(runtime, draft)
-        runtime.telemetry.emit("operation.planned", runtime.operation, targets=len(draft.targets))
+        draft = replace(draft, notices=(*draft.notices, *notices))
+        return await _carry_out(runtime, project, draft, request, began, started_at)
+
+
+async def carry_out_draft(runtime: Runtime, project: Path, draft: Draft, *, verb: str, parent: str) -> Report:
+    """Act on a draft that was made otherwise. Raises as ``migrate``."""
+    began, started_at = time.monotonic(), runtime.now()
+    async with runtime.catalog.lock(release_lock(runtime.operation), wait_seconds=0, holder=runtime.operation):
+        await runtime.catalog.confirm_key()
+        request = MigrateRequest(selection=Selection(), verb=verb, parent=parent)
+        return await _carry_out(runtime, project, draft, request, began, started_at)
+
+
+async def _carry_out(
+    runtime: Runtime, project: Path, draft: Draft, request: MigrateRequest, began: float, started_at: dt.datetime
+) -> Report:
+    await refuse_impossible(runtime, draft)
+    runtime.telemetry.emit("operation.planned", runtime.operation, targets=len(draft.targets))
+    ended: Ended | None = None
+    if draft.pending:
         for server in runtime.servers.values():
             server.limit(draft.course.conduct.parallel)
         token = await begin(runtime, draft, request, started_at)
@@ -75,14 +97,18 @@ async def migrate(runtime: Runtime, project: Path, request: MigrateRequest) -> R
             course=draft.course,
             scripts=draft.scripts,
             records=draft.records,
-            hooks=hooks_of(runtime, sources, draft.sources, project),
+            hooks=hooks_of(runtime, ReleaseSources(project), draft.sources, project),
             protected=draft.protected,
         )
         ended = await run.carry_out(draft.targets)
-        seconds = time.monotonic() - began
-        return report_of(
-            runtime.operation, draft, ended, verb=request.verb, started_at=started_at, seconds=seconds, notices=notices
-        )
+    return report_of(
+        runtime.operation if ended else "",
+        draft,
+        ended or Ended(state="nothing to do", targets=draft.targets),
+        verb=request.verb,
+        started_at=started_at,
+        seconds=time.monotonic() - began,
+    )
 
 
 async def dry_run(runtime: Runtime, project: Path, request: MigrateRequest) -> Report:
@@ -100,7 +126,7 @@ async def draft_release(runtime: Runtime, sources: ReleaseSources, request: Migr
     strategy = strategy_for(sources, selected, request.strategy, request.overrides)
     lineages = await runtime.catalog.lineages(record.golden for record in everything)
     extra = await _recorded_scripts(runtime, [row for lineage in lineages.values() for row in lineage.history])
-    chains = sources.chains(selected)
+    chains = sources.chains((record.source, record.template) for record in selected)
     if request.migration is not None:
         chains = {place: _only(request.migration) for place in chains}
     wanted = Wanted(
@@ -159,12 +185,13 @@ async def refuse_impossible(runtime: Runtime, draft: Draft) -> Mapping[str, Room
     if draft.course.kind is not Kind.ATOMIC or not draft.pending:
         return {}
     refuse_unpreparable(draft.course.cohorts, draft.scripts)
+    refuse_closed(draft, runtime.now())
     room = await look_for_room(runtime.servers, [target.server for target in draft.pending])
     refuse_without_room(room)
     return room
 
 
-async def begin(runtime: Runtime, draft: Draft, request: MigrateRequest, started_at: dt.datetime, *, parent: str = "") -> int:
+async def begin(runtime: Runtime, draft: Draft, request: MigrateRequest, started_at: dt.datetime) -> int:
     """Write the release into the journal and claim its tenants; returns its token."""
     source = ", ".join(draft.sources)
     record = OperationRecord(
@@ -185,7 +212,7 @@ async def begin(runtime: Runtime, draft: Draft, request: MigrateRequest, started
         plan=draft.course.to_json(),
         targets=draft.targets,
         scripts=[script_json(migration) for migration in draft.scripts.values()],
-        parent=parent,
+        parent=request.parent,
         audit=[event],
     )
     runtime.telemetry.emit("operation.started", runtime.operation, source)
@@ -193,11 +220,22 @@ async def begin(runtime: Runtime, draft: Draft, request: MigrateRequest, started
 
 
 def hooks_of(runtime: Runtime, sources: ReleaseSources, names: Sequence[str], project: Path) -> dict[str, HookRunner]:
-    """The update hooks of each registry that has any."""
+    """The programs that each registry has run around its updates and as checks of a health gate."""
     found = {}
     for name in names:
         source = sources.source(name)
-        runner = HookRunner.of_registry(source.registry, folder=source.folder, project=project, telemetry=runtime.telemetry)
+        registry = source.registry
+        strategy = registry.deployment_strategy
+        runner = HookRunner(
+            folder=source.folder,
+            project=project,
+            hooks={
+                **{kind: getattr(registry.hooks, kind) for kind in UPDATE_KINDS},
+                GATE: strategy.health_gate.scripts if strategy else (),
+            },
+            timeout_seconds=float(registry.operations.batch_settings.timeout_seconds),
+            telemetry=runtime.telemetry,
+        )
         if runner:
             found[name] = runner
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,9 +19,11 @@ from manor.control.rollout.budget import allowed_failures
 from manor.control.rollout.release.conduct import Conduct
 from manor.control.rollout.release.course import Course
 from manor.control.rollout.release.move import target_of
+from manor.control.rollout.release.opening import Opening
 from manor.control.rollout.selection import find_tenants, pinned
 from manor.control.rollout.strategy import Gate, Kind, Overrides, Strategy, strategy_of
 from manor.control.rollout.waves import Member, release_waves
+from manor.control.rollout.windows import is_open
 from manor.control.steps import Status
 from manor.errors import Finding, InputError, InvalidInput, NotFoundError, Place, RefusedError, counted
 from manor.scan import suggest
@@ -160,6 +163,18 @@ def refuse_unpreparable(cohorts: Iterable[Cohort], scripts: Scripts) -> None:
                 )
 
 
+def refuse_closed(draft: Draft, now: dt.datetime) -> None:
+    """Raise ``RefusedError`` where a release to all or none would change a tenant outside its maintenance window."""
+    opening = Opening.of(draft.course.windows, draft.records)
+    closed = [target for target in draft.pending if not is_open(now, opening.about(target))]
+    if closed:
+        opens = opening.opens(closed, now)
+        raise RefusedError(
+            f"the maintenance window of {counted(len(closed), 'tenant')} is closed, {closed[0].database} first",
+            hint=f"the next one opens at {opens:%Y-%m-%d %H:%M} UTC; waves (--strategy rolling) wait for theirs",
+        )
+
+
 def arrange(
     selected: Sequence[DatabaseRecord], plan: ReleasePlan, strategy: Strategy, *, held: frozenset[str]
 ) -> tuple[tuple[TargetRecord, ...], dict[int, float]]:
@@ -250,6 +265,7 @@ def course_of(
         conduct=conduct,
         soak_seconds=soak,
         gate=gate if strategy.kind is not Kind.ATOMIC else None,
+        windows=strategy.windows,
         label=label_of(plan.cohorts),
     )
 
@@ -259,6 +275,6 @@ def label_of(cohorts: Iterable[Cohort]) -> str:
     steps: dict[str, None] = {}
     for cohort in cohorts:
         for step in cohort.steps:
-            word = {"up": "", "down": "undo ", "record": "record "}[step.kind]
+            word = {"up": "", "down": "undo ", "record": "record ", "forget": "forget "}[step.kind]
             steps[f"{word}{step.version}" + (f"_{step.name}" if step.name else "")] = None
     return ", ".join(steps)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from manor.control.catalog.records import TargetRecord
@@ -50,7 +50,6 @@ def report_of(
     verb: str,
     started_at: dt.datetime | None = None,
     seconds: float = 0.0,
-    notices: Sequence[str] = (),
     room: Mapping[str, Room] | None = None,
 ) -> Report:
     """The report of a release; ``ended`` is None where only the plan is shown."""
@@ -65,7 +64,7 @@ def report_of(
         started_at=started_at,
         duration_seconds=seconds,
         outcomes=tuple(outcome_of(target) for target in targets),
-        notices=(*notices, *_notices(draft, ended, room or {})),
+        notices=(*draft.notices, *_notices(draft, ended, room or {})),
         problems=ended.problems if ended is not None else (),
         extra={"release": release},
     )

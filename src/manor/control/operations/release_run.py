@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from manor.control.audit import anchor_head
 from manor.control.catalog.records import AuditEvent, DatabaseRecord, TargetRecord
 from manor.control.engines.driver import IsolatedColumn
 from manor.control.migrate.cohort import Cohort, Scripts, Terms
+from manor.control.operations.deploy import FLEET_LOCK
 from manor.control.rollout.hooks import HookRunner
 from manor.control.rollout.release.atomic import vote_and_commit
 from manor.control.rollout.release.blockers import BlockerWatch
@@ -23,6 +24,7 @@ from manor.control.rollout.release.gate import HealthGate
 from manor.control.rollout.release.goldens import GoldenWork, release_goldens
 from manor.control.rollout.release.heads import Head, heads_after, late_tenants
 from manor.control.rollout.release.move import move
+from manor.control.rollout.release.opening import Opening, go_in_windows
 from manor.control.rollout.release.recorder import Recorder
 from manor.control.rollout.release.waves import Mover, Stop, WavePlan, Went, go
 from manor.control.rollout.release.work import Work, count
@@ -31,11 +33,13 @@ from manor.control.rollout.strategy import Kind
 from manor.control.rollout.verify import recorded_isolation
 from manor.control.runtime import Runtime
 from manor.control.steps import Failure, Status
-from manor.errors import Code, ManorError
+from manor.errors import Code, ConflictError, ManorError
 
 _STATES = {Stop.PAUSED: "paused", Stop.ABORTED: "aborted", Stop.INTERRUPTED: "interrupted"}
 _CATCH_UPS = 5
 """Rounds of looking for tenants that were made while the release ran; each round is shorter than the last."""
+_DEPLOY_SECONDS = 60.0
+"""How long a deploy under way is waited for at the end of a release."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +68,9 @@ class ReleaseRun:
     hooks: Mapping[str, HookRunner]
     protected: frozenset[str] = frozenset()
     """Tenants that are pinned or held back: they do not keep new tenants from the new version."""
+    mover: Mover | None = None
+    """Instead of the strategy's own."""
+    notices: list[str] = field(default_factory=list)
 
     async def carry_out(self, targets: Sequence[TargetRecord]) -> Ended:
         """Do it. ``targets``: all of the release; those that are pending are begun. The end is recorded when this returns.
@@ -134,7 +141,8 @@ class ReleaseRun:
 
     async def _in_waves(self, work: Work, pending: Sequence[TargetRecord]) -> Ended:
         gate = HealthGate(work, self.course.gate) if self.course.gate is not None else None
-        went = await go(work, self._waves(pending), gate=gate, mover=self._mover())
+        opening = Opening.of(self.course.windows, self.records)
+        went = await go_in_windows(work, self._waves(pending), opening, gate=gate, mover=self._mover())
         if went.stop is not Stop.TAKEN_OVER:
             heads = heads_after(await self.runtime.catalog.databases(), work.cohorts, (), self.protected)
             await until_recorded(self.runtime, lambda: self.runtime.catalog.put_heads(self.runtime.operation, heads))
@@ -143,7 +151,7 @@ class ReleaseRun:
         return await self._end_waves(went)
 
     def _mover(self) -> Mover:
-        return move
+        return self.mover or move
 
     async def _end_waves(self, went: Went) -> Ended:
         if went.stop is Stop.TAKEN_OVER:
@@ -167,7 +175,7 @@ class ReleaseRun:
             by_number.setdefault(target.wave or 1, []).append(target)
         waves: list[WavePlan] = []
         for number, targets in sorted(by_number.items()):
-            if waves and self.course.gate is None and not waves[-1].wait_seconds:
+            if waves and self.course.gate is None and not self.course.windows and not waves[-1].wait_seconds:
                 last = waves.pop()
                 targets = [*last.targets, *targets]
             wait = self.course.soak_seconds.get(number, 0.0)
@@ -176,10 +184,21 @@ class ReleaseRun:
 
     async def _catch_up(self, work: Work, heads: Sequence[Head]) -> None:
         """Bring tenants that were made from the old golden meanwhile to the new version."""
+        if self.course.undoes:
+            return
+        try:
+            # A deploy that has begun may still make tenants from the old golden: none is under way while this holds its lock.
+            wait_seconds = _DEPLOY_SECONDS
+            async with self.runtime.catalog.lock(FLEET_LOCK, wait_seconds=wait_seconds, holder=self.runtime.operation):
+                await self._bring_late_ones(work, heads)
+        except ConflictError as error:
+            self.notices.append(f"tenants that a deploy makes just now may be a version behind: {error.message}")
+
+    async def _bring_late_ones(self, work: Work, heads: Sequence[Head]) -> None:
         known = set(self.records)
         for _ in range(_CATCH_UPS):
             late = late_tenants(await self.runtime.catalog.databases(), known, work.cohorts.values(), heads)
-            if not late or self.course.undoes:
+            if not late:
                 return
             added = [_late_target(record, cohort, len(known) + index) for index, (record, cohort) in enumerate(late)]
             add = functools.partial(self.runtime.catalog.add_targets, self.runtime.operation, added, self.course.to_json())
@@ -190,7 +209,7 @@ class ReleaseRun:
 
     async def _report(self, state: str, problems: tuple[Failure, ...] = ()) -> Ended:
         targets = await self.runtime.catalog.operation_targets(self.runtime.operation)
-        return Ended(state=state, targets=tuple(targets), problems=problems)
+        return Ended(state=state, targets=tuple(targets), problems=problems, notices=tuple(self.notices))
 
     async def _end(self, state: str | None, *, problems: tuple[Failure, ...] = (), detail: str = "") -> Ended:
         """Record and anchor the end; ``state`` None: what the targets say."""

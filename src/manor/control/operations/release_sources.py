@@ -1,8 +1,8 @@
 """Where releases come from: the registries that declared the tenants, and their folders of migrations.
 
-A tenant's chain is made of three folders: ``migrations/`` of the project, the registry's own (``migration_config.
-data_migration_scripts``, else ``migrations/`` beside it), and ``migrations/`` of the tenant's template. The first two are for
-numbered tenants (``type: tenant_group``); a fixed database has tables of its own, so only its template's folder counts.
+A template's chain is made of three folders: ``migrations/`` of the project, the registry's own (``migration_config.
+data_migration_scripts``, else ``migrations/`` beside it), and its own ``migrations/``. The first two are for templates of
+numbered tenants (``type: tenant_group``); one that only fixed databases have has tables of its own, and its own folder counts.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
-from manor.control.catalog.records import DatabaseRecord
 from manor.control.migrate.folder import merge_folders, read_folder
 from manor.control.migrate.history import Chain
 from manor.control.migrate.model import Migration
@@ -43,10 +43,10 @@ class ReleaseSource:
         config = self.registry.migration_config
         return (config.baseline if config else None) or ""
 
-    def is_numbered(self, group: str) -> bool:
-        """Whether a group's tenants are numbered ones."""
-        found = self.registry.database_groups.get(group)
-        return found is not None and found.type == "tenant_group"
+    def is_numbered(self, template: str) -> bool:
+        """Whether numbered tenants are made from a template."""
+        groups = self.registry.database_groups.values()
+        return any(group.type == "tenant_group" and group.template == template for group in groups)
 
 
 class ReleaseSources:
@@ -56,8 +56,15 @@ class ReleaseSources:
         self._project = project
         self._sources: dict[str, ReleaseSource] = {}
         self._folders: dict[Path, tuple[Migration, ...]] = {}
-        self._chains: dict[tuple[str, str, bool], Chain] = {}
+        self._chains: dict[tuple[str, str], Chain] = {}
         self._findings: list[Finding] = []
+
+    @classmethod
+    def of(cls, project: Path, source: str, folder: Path, registry: Registry) -> Self:
+        """With one registry that was read already, which stands in ``folder``."""
+        sources = cls(project)
+        sources._sources[source] = ReleaseSource(source=source, folder=folder, registry=registry)
+        return sources
 
     def source(self, source: str) -> ReleaseSource:
         """The registry that catalog entries call ``source``. Raises ``InputError`` where it cannot be read."""
@@ -75,39 +82,45 @@ class ReleaseSources:
             self._sources[source] = ReleaseSource(source=source, folder=path.parent, registry=loaded.model)
         return self._sources[source]
 
-    def chains(self, records: Iterable[DatabaseRecord]) -> dict[tuple[str, str, str], Chain]:
-        """The chain of each (source, template, group) among ``records``. Raises ``InvalidInput`` with everything that is wrong
-        in the folders."""
-        found: dict[tuple[str, str, str], Chain] = {}
-        for source, template, group in sorted({(r.source, r.template, r.group) for r in records}):
-            numbered = self.source(source).is_numbered(group)
-            key = (source, template, numbered)
-            if key not in self._chains:
-                self._chains[key] = self._chain(*key)
-            found[source, template, group] = self._chains[key]
+    def chains(self, places: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Chain]:
+        """The chain of each (source, template). Raises ``InvalidInput`` with everything that is wrong in the folders."""
+        found = {place: self._cached(*place) for place in sorted(set(places))}
         if self._findings:
             raise InvalidInput(list(dict.fromkeys(self._findings)))
         return found
 
-    def chain(self, source: str, template: str, *, numbered: bool) -> Chain:
-        """One chain; ``InvalidInput`` as ``chains``."""
-        chain = self._chain(source, template, numbered)
-        if self._findings:
-            raise InvalidInput(list(dict.fromkeys(self._findings)))
-        return chain
+    def _cached(self, source: str, template: str) -> Chain:
+        if (source, template) not in self._chains:
+            self._chains[source, template] = self._chain(self.source(source), template)
+        return self._chains[source, template]
 
     def baselines(self) -> Mapping[str, str]:
         """By source, of those that were read."""
         return {source: found.baseline for source, found in self._sources.items() if found.baseline}
 
-    def _chain(self, source: str, template: str, numbered: bool) -> Chain:
-        home = self.source(source)
-        written = home.scripts_folder
-        problem = path_problem(written)
+    def templates(self, source: str) -> list[str]:
+        """The templates that a registry makes databases from, by name."""
+        found: set[str] = set()
+        for group in self.source(source).registry.database_groups.values():
+            found |= {group.template} if group.type == "tenant_group" else {one.template for one in group.databases}
+        return sorted(found)
+
+    def own_folder(self, home: ReleaseSource) -> Path:
+        """The registry's own folder, there or not. Raises ``InputError`` where the registry names one that leads out."""
+        problem = path_problem(home.scripts_folder)
         if problem:
-            raise InputError(f"data_migration_scripts: {written} {problem}", place=Place(source))
-        shared = [self._project / MIGRATIONS, home.folder / written] if numbered else []
-        folders = list(dict.fromkeys([*shared, home.folder / template / MIGRATIONS]))
+            message = f"data_migration_scripts: {home.scripts_folder} {problem}"
+            raise InputError(message, place=Place(home.source))
+        return home.folder / home.scripts_folder
+
+    def folders(self, source: str, template: str) -> list[Path]:
+        """The folders that a chain is made of, there or not; ``InputError`` as ``own_folder``."""
+        home = self.source(source)
+        shared = [self._project / MIGRATIONS, self.own_folder(home)] if home.is_numbered(template) else []
+        return list(dict.fromkeys([*shared, home.folder / template / MIGRATIONS]))
+
+    def _chain(self, home: ReleaseSource, template: str) -> Chain:
+        folders = self.folders(home.source, template)
         merged, findings = merge_folders(self._folder(folder) for folder in folders)
         self._findings += findings
         return Chain.of(merged)

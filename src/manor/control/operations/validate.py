@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from manor.control.operations.fleet import Examine, FleetSource, all_errors, read_fleet
+from manor.control.operations.fleet import Examine, FleetSource, all_errors, migration_findings, read_fleet
 from manor.errors import Finding, counted
 
 
@@ -61,8 +61,10 @@ def finding_json(finding: Finding) -> dict[str, Any]:
 def validate_fleet(source: FleetSource, examine: Examine, *, also_not_acted_on: Sequence[str] = ()) -> Verdict:
     """Read, resolve, report. ``examine`` knows what the engine can make of a template. Raises ``InputError`` where the registry
     is no YAML at all."""
-    _, resolution = read_fleet(source)
+    registry, resolution = read_fleet(source)
     errors = all_errors(resolution, examine)
+    if registry is not None:
+        errors += migration_findings(source, registry, resolution)
     keys = [*resolution.not_acted_on, *(f"project.yaml: {key}" for key in also_not_acted_on)]
     places = {finding.place for finding in errors}
     notices = [str(f) for f in resolution.findings if f.severity != "error" and f.place not in places]

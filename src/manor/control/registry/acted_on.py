@@ -16,11 +16,9 @@ from manor.errors import Finding
 from manor.typed_input import Places
 
 WAITING = (
-    ("deployment_strategy",),
     ("environment_config", "database_defaults", "collation"),
     ("environment_config", "database_defaults", "connection_pool_size"),
     ("environment_config", "database_defaults", "connection_timeout"),
-    ("migration_config",),
     ("operations", "monitoring"),
     ("operations", "provisioning", "backup_before_update"),
 )
@@ -83,6 +81,10 @@ def refusals(registry: Registry, places: Places) -> Iterator[Finding]:
     if security.cross_tenant_access:
         message = "cross_tenant_access: true is not supported, tenants never reach each other"
         yield _refusal(message, "write cross_tenant_access: false", places, *path, "cross_tenant_access")
+    config = registry.migration_config
+    if config is not None and not config.schema_version_tracking:
+        message = "schema_version_tracking: false is not supported, every database keeps its history"
+        yield _refusal(message, "write schema_version_tracking: true", places, "migration_config", "schema_version_tracking")
     if not security.audit_logging:
         message = "audit_logging: false is not supported, the audit log is always written"
         yield _refusal(message, "write audit_logging: true", places, *path, "audit_logging")

@@ -42,6 +42,8 @@ class GroupPass:
     templates: TemplateSource | None
     deployments: Sequence[str]
     deployment: str | None
+    further: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By group, ids of tenants beyond the numbered ones, with their display names (``tenant create``)."""
     findings: list[Finding] = field(default_factory=list)
     loaded: dict[str, Template] = field(default_factory=dict)
     missing: set[str] = field(default_factory=set)
@@ -93,8 +95,10 @@ class GroupPass:
         customer, provisions = self.model.customer_info.customer_code, self.provisions(group.auto_provision)
         first, before = group.tenant_id_start, len(self.targets)
         made: list[Target] = []
-        for number in range(first, first + group.tenant_count):
-            tenant = TenantId(customer, name, ids.format(number))
+        further = self.further.get(name, {})
+        numbered = (ids.format(number) for number in range(first, first + group.tenant_count))
+        for tenant_id in (*numbered, *further):
+            tenant = TenantId(customer, name, tenant_id)
             values = definitions.fill({**self.given, "tenant_id": tenant.id})
             self.paths[tenant] = path
             made.append(
@@ -108,6 +112,8 @@ class GroupPass:
                     variables=values,
                     auto_provision=provisions,
                     order=before + len(made),
+                    title=further.get(tenant_id, ""),
+                    declared=tenant_id not in further,
                 )
             )
         self.enter(made)

@@ -25,7 +25,10 @@ def path_problem(written: str) -> str | None:
 
 
 def hook_paths(registry: Registry) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Every hook: where in the registry it stands and what is written there."""
+    """Every program of the user's: where in the registry it stands and what is written there."""
     for kind in HOOK_KINDS:
         for index, written in enumerate(getattr(registry.hooks, kind)):
             yield ("hooks", kind, index), written
+    strategy = registry.deployment_strategy
+    for index, written in enumerate(strategy.health_gate.scripts if strategy else ()):
+        yield ("deployment_strategy", "health_gate", "scripts", index), written

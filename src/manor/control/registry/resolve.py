@@ -46,8 +46,9 @@ def resolve(
     source: str,
     deployment: str | None = None,
     paths: Mapping[str, str] | None = None,
+    further: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Resolution:
-    """Bind every name of a registry.
+    """Bind every name of a registry. ``further``: by group, ids and display names of tenants that it does not list.
 
     ``deployments`` are the names that the environment has, ``deployment`` is the one named for this run, ``paths`` is what
     ``hook_files.look_at_paths`` saw. Without ``templates`` only the names are resolved. Raises ``NotFoundError`` if
@@ -59,7 +60,14 @@ def resolve(
     found = list(registry.findings)
     if model is None:
         return Resolution(source=source, targets=(), findings=_in_order(found), refusals=(), not_acted_on=(), templates={})
-    work = GroupPass(registry=registry, model=model, templates=templates, deployments=deployments, deployment=deployment)
+    work = GroupPass(
+        registry=registry,
+        model=model,
+        templates=templates,
+        deployments=deployments,
+        deployment=deployment,
+        further=further or {},
+    )
     work.all_groups()
     found += [*work.findings, *_customer_findings(model, registry), *_path_findings(model, registry, paths or {})]
     found += check_targets(work.targets, work.loaded, work.place_of_target)

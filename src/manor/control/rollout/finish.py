@@ -77,6 +77,7 @@ async def _unrecorded(server: ServerDriver, target: Target, survey: Survey, temp
         state="pending",
         role=target.database,
         golden=marker.digest if marker else template.digest,
+        version=template.version if marker is None or marker.digest == template.digest else "",
         fingerprint=fingerprint,
         source=source,
         name=target.database,

@@ -3,8 +3,9 @@ template and no database is of that digest."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 
 from manor.control.catalog.records import GoldenRecord
 from manor.control.engines.driver import FoundDatabase, GoldenSpec, IsolatedColumn, Marker, ServerDriver
@@ -18,8 +19,15 @@ def golden_name(catalog: str, digest: str) -> str:
     return f"manor_golden_{catalog}_{digest[:16]}"
 
 
-async def ensure_goldens(runtime: Runtime, server: ServerDriver, templates: Iterable[Template]) -> dict[str, Golden]:
-    """The golden of each template by template name, building those that are not there.
+Migrate = Callable[[ServerDriver, Template], Awaitable[Golden]]
+"""Makes a template's golden from its bare one, by running its migrations on a copy."""
+
+
+async def ensure_goldens(
+    runtime: Runtime, server: ServerDriver, templates: Iterable[Template], migrate: Migrate | None = None
+) -> dict[str, Golden]:
+    """The golden of each template by template name, building those that are not there. ``migrate``: for templates that stand at
+    a release.
 
     Raises the engine's error for a schema that the server does not accept: no target of that template could be made either.
     """
@@ -33,6 +41,10 @@ async def ensure_goldens(runtime: Runtime, server: ServerDriver, templates: Iter
         record = recorded.get(template.digest)
         if golden is None and record is not None and _is_intact(record, present):
             golden = Golden(database=record.database, digest=record.digest, fingerprint=record.fingerprint)
+        if golden is None and template.base_digest and migrate is not None:
+            bare = replace(template, digest=template.base_digest, base_digest="")
+            await ensure_goldens(runtime, server, [bare])
+            golden = await migrate(server, template)
         if golden is None:
             golden = await _build(runtime, server, template)
         by_digest[template.digest] = goldens[template.name] = golden

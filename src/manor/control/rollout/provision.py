@@ -151,10 +151,12 @@ class WaveBuilder:
             role=login.role,
             url=self.server.url(target.database, login),
             golden=golden.digest,
+            version=template.version,
             fingerprint=golden.fingerprint,
             source=self.source,
-            name=target.database,
+            name=target.title or target.database,
             config={
+                **({} if target.declared else {"declared": False}),
                 "isolation": [[i.table, i.column, i.value] for i in isolation],
                 **bind_cell(dict(template.config), target.variables),
             },

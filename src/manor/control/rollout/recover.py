@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 
 from manor.control.catalog.records import AuditEvent, DatabaseRecord
 from manor.control.engines.driver import FoundDatabase, ServerDriver
+from manor.control.rollout.provision import operation_token
 from manor.control.rollout.retry import ATTEMPTS, retrying, until_recorded
 from manor.control.runtime import Runtime
 
@@ -29,8 +31,9 @@ async def recover(runtime: Runtime) -> int:
         await runtime.catalog.mark_interrupted(operation.id, found_by=runtime.operation, audit=[event])
         runtime.telemetry.emit("operation.interrupted", runtime.operation, operation.id)
     dropped = 0
+    living = {operation_token(operation) for operation in await runtime.catalog.running_releases()}
     for server in runtime.servers.values():
-        dropped += await _sweep(runtime, server)
+        dropped += await _sweep(runtime, server, living)
     return dropped
 
 
@@ -49,10 +52,12 @@ async def forget_unmade(runtime: Runtime, unmade: Iterable[DatabaseRecord]) -> N
         runtime.telemetry.emit("entry.forgotten", runtime.operation, str(record.tenant))
 
 
-async def _sweep(runtime: Runtime, server: ServerDriver) -> int:
+async def _sweep(runtime: Runtime, server: ServerDriver, living: AbstractSet[str]) -> int:
+    """``living``: tokens of releases under way, which build goldens and clones without the fleet's lock."""
     present = await server.databases()
     pooled = {warm.database for warm in await runtime.catalog.pool_list(server.name)}
-    leftovers = [d.name for d in present.values() if _is_leftover(d, runtime.catalog.id, pooled)]
+    found = [d.name for d in present.values() if _is_leftover(d, runtime.catalog.id, pooled)]
+    leftovers = [name for name in found if name.rpartition("_")[2] not in living]
     for name in leftovers:
         await server.drop_database(name)
         runtime.telemetry.emit("leftover.dropped", runtime.operation, name, server=server.name)

@@ -56,7 +56,7 @@ class Report:
                 "duration_seconds": round(self.duration_seconds, 3),
             },
             "summary": self.summary,
-            "outcomes": [_outcome_json(outcome) for outcome in self.outcomes],
+            "outcomes": [outcome_json(outcome) for outcome in self.outcomes],
             "orphans": [{"database": o.database, "server": o.server, "kind": o.kind, "detail": o.detail} for o in self.orphans],
             "notices": list(self.notices),
             "problems": [_failure_json(problem) for problem in self.problems],
@@ -64,7 +64,8 @@ class Report:
         }
 
 
-def _outcome_json(outcome: Outcome) -> dict[str, Any]:
+def outcome_json(outcome: Outcome) -> dict[str, Any]:
+    """One outcome as the JSON contract shows it."""
     target, failure = outcome.target, outcome.failure
     document: dict[str, Any] = {
         "database": target.database,

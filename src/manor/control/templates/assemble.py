@@ -39,6 +39,8 @@ class Parts:
     """In the order in which rows are to be loaded where nothing else orders them."""
     settings: Mapping[DataName, tuple[DataSettings, Place]]
     not_acted_on: tuple[str, ...] = ()
+    later: frozenset[str] = frozenset()
+    """Tables that only migrations make."""
 
 
 def find_table(schema: Schema, name: DataName) -> Table | None:
@@ -56,7 +58,7 @@ def assemble(parts: Parts, *, foreign_keys: bool = True) -> tuple[Template, list
         data.add(file)
     for name, (settings, place) in parts.settings.items():
         data.configure(name, settings, place)
-    shared, tenant = data.split()
+    shared, tenant = data.split(parts.later)
     own = parts.mappings[0]
     built = schema if foreign_keys else without_foreign_keys(schema)
     taken = numbers_taken(built, tenant)
@@ -87,7 +89,20 @@ def assemble(parts: Parts, *, foreign_keys: bool = True) -> tuple[Template, list
         digest=digest,
         content_digest=content_digest(digest, tenant, isolated.columns),
     )
-    return template, [*isolated.findings, *data.findings()]
+    return template, [*isolated.findings, *_isolated_later(parts, isolated.columns), *data.findings()]
+
+
+def _isolated_later(parts: Parts, columns: Sequence[Isolation]) -> list[Finding]:
+    """A golden's isolated columns are tied to the tenant before its migrations run."""
+    return [
+        Finding(
+            message=f"data_models: {column.table} is made by migrations, so {column.column} cannot be tied to the tenant",
+            place=Place(parts.folder),
+            hint="put the table into schema.yaml or schema.sql, and tell the registry the baseline",
+        )
+        for column in columns
+        if column.table in parts.later
+    ]
 
 
 def _names(mapping: TemplateMapping, rows: Sequence[Dataset], isolation: Sequence[Isolation]) -> frozenset[str]:
@@ -141,12 +156,14 @@ class _Data:
             else:
                 self.report_unknown(needed, where)
 
-    def split(self) -> tuple[tuple[Dataset, ...], tuple[Dataset, ...]]:
-        """(shared rows, tenant rows), each in the order in which they can be loaded."""
+    def split(self, later: frozenset[str]) -> tuple[tuple[Dataset, ...], tuple[Dataset, ...]]:
+        """(shared rows, tenant rows), each in the order in which they can be loaded. Rows of ``later`` tables are tenants'."""
         filled: dict[str, list[TypedRow]] = {
             name: rows.rows for name, rows in self.tables.items() if rows.rows and name not in self.manual
         }
-        differing = {name for name, rows in filled.items() if name in self.isolation or differs_per_tenant(rows)}
+        differing = {
+            name for name, rows in filled.items() if name in self.isolation or name in later or differs_per_tenant(rows)
+        }
         shared = shared_tables(filled, differing, self.needs)
         groups: tuple[list[Dataset], list[Dataset]] = ([], [])
         for name in in_order(list(filled), self.needs):

@@ -17,6 +17,7 @@ from manor.control.templates.data_names import SETTINGS_ENDING, wrong_name
 from manor.control.templates.data_settings import DataSettings
 from manor.control.templates.folders import OUTSIDE, Folders, kind_problem, read_bytes
 from manor.control.templates.mapping import TemplateMapping
+from manor.control.templates.migration_tables import MIGRATIONS, later_layer
 from manor.control.templates.model import Template
 from manor.control.templates.rows import DataName, RawRows
 from manor.control.templates.schema_layer import SchemaLayer
@@ -26,7 +27,6 @@ from manor.scan import suggest
 from manor.yaml_reader import MAX_FILE_BYTES, read_yaml
 
 Result = TypeVar("Result")
-MIGRATIONS = "migrations"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,9 +84,10 @@ class TemplateLoader:
         layers = [layer for folder in self._schema_folders(chain) for layer in self._folder_layers(folder, chain)]
         if any(layer.broken for layer in layers):
             return None
-        merged, findings = merge_layers(layers, own.mapping.instances)
+        later = self._later(own, layers)
+        merged, findings = merge_layers([*layers, *later], own.mapping.instances)
         self._report(findings)
-        self._check_instances(own, layers)
+        self._check_instances(own, [*layers, *later])
         data, unloaded = self._data_files(chain)
         parts = Parts(
             name=name,
@@ -95,7 +96,8 @@ class TemplateLoader:
             merged=merged,
             data=data,
             settings=self._data_settings(chain),
-            not_acted_on=(*unloaded, *self._migrations(chain)),
+            not_acted_on=tuple(unloaded),
+            later=frozenset(name for layer in later for _, name in layer.tables),
         )
         template, findings = assemble(parts, foreign_keys=self.foreign_keys)
         self._report(findings)
@@ -196,7 +198,7 @@ class TemplateLoader:
 
     def _check_instances(self, own: _Source, layers: Sequence[SchemaLayer]) -> None:
         known = {name for layer in layers for name in layer.schemas}
-        if any(layer.sql is not None for layer in layers) or (own.folder / MIGRATIONS).is_dir():
+        if any(layer.sql is not None for layer in layers):
             return
         shown = self.folders.show(own.folder / mapping.FILE_NAME)
         for name, place in zip(own.mapping.instances, own.mapping.instance_places, strict=True):
@@ -204,15 +206,12 @@ class TemplateLoader:
                 hint = suggest(name, known) or f"define it in schema.yaml beside {shown}, in the environment or in the project"
                 self._report([Finding(message=f"no schema.yaml defines the schema {name!r}", place=place, hint=hint)])
 
-    def _migrations(self, chain: Sequence[_Source]) -> list[str]:
-        """A template's ``migrations`` folder belongs to releases; until they exist, a deploy says that it passes over it."""
-        found = [source.folder / MIGRATIONS for source in chain if (source.folder / MIGRATIONS).is_dir()]
-        for folder in found:
-            message = "accepted, not acted on yet: migrations"
-            hint = "tables come from schema.yaml or schema.sql"
-            place = Place(self.folders.show(folder))
-            self._report([Finding(message=message, place=place, hint=hint, severity="notice")])
-        return [f"{self.folders.show(folder)}/" for folder in found]
+    def _later(self, own: _Source, layers: Sequence[SchemaLayer]) -> list[SchemaLayer]:
+        """What only the migrations of the project, the environment and the template make."""
+        folders = [folder / MIGRATIONS for folder in (*self.folders.roots, own.folder)]
+        files = [file for folder in folders if folder.is_dir() for file in sorted(folder.glob("*.sql")) if file.is_file()]
+        texts = [_decode(read_bytes(file, MAX_FILE_BYTES)) for file in files if self.folders.contains(file)]
+        return [later_layer(texts, layers)] if texts else []
 
     # Rows
 

@@ -198,6 +198,10 @@ class Template:
     """SHA-256 (hex) over schema, shared rows, isolation columns and numbers taken: the identity of the golden database."""
     content_digest: str
     """``digest`` and, beyond it, the tenant rows: what a plan's digest covers."""
+    base_digest: str = ""
+    """Where migrations were run upon the golden: the digest without them. Empty where there are none."""
+    version: str = ""
+    """The newest of these migrations."""
 
 
 def numbers_taken(schema: Schema, datasets: Iterable[Dataset]) -> dict[tuple[str, str], int]:

@@ -14,6 +14,7 @@ from psycopg import pq, sql
 
 from manor.control.engines.postgres.session import Sessions, translated
 from manor.control.engines.releases import Change, Changed
+from manor.errors import Code, EngineError
 
 Connection = psycopg.AsyncConnection[Any]
 Run = Callable[[Connection, str, Change], Awaitable[Changed]]
@@ -26,15 +27,14 @@ class PostgresBallot:
         self._sessions = sessions
         self._run = run
         self._kept: dict[str, Connection] = {}
-        self._opening = 0
 
     async def vote(self, database: str, change: Change, gid: str) -> Changed:
         connection = await self._sessions.open(database)
         kept = False
         try:
-            with translated(f"server {self._sessions.name}, database {database}"):
+            with translated(self._where(database)):
                 changed = await self._run(connection, database, change)
-                await connection.execute(sql.SQL("PREPARE TRANSACTION {}").format(sql.Literal(gid)))
+                await self._prepare(connection, gid)
             if len(self._kept) < self._sessions.budget:
                 self._kept[database] = connection
                 kept = True
@@ -42,6 +42,16 @@ class PostgresBallot:
         finally:
             if not kept:  # also where it failed: closing rolls back what was not prepared
                 await connection.close()
+
+    async def _prepare(self, connection: Connection, gid: str) -> None:
+        try:
+            await connection.execute(sql.SQL("PREPARE TRANSACTION {}").format(sql.Literal(gid)))
+        except psycopg.errors.ObjectNotInPrerequisiteState as error:
+            raise EngineError(
+                f"server {self._sessions.name} takes no prepared transactions: {error.diag.message_primary}",
+                hint="set max_prepared_transactions and restart it, or take --strategy rolling",
+                code=Code.EXHAUSTED,
+            ) from error
 
     async def commit(self, database: str, gid: str) -> bool:
         return await self._end(database, "COMMIT", gid)
@@ -53,16 +63,32 @@ class PostgresBallot:
         statement = sql.SQL("{} PREPARED {}").format(sql.SQL(verb), sql.Literal(gid))
         connection = self._kept.pop(database, None)
         if connection is None or connection.broken or connection.info.transaction_status != pq.TransactionStatus.IDLE:
-            connection = await self._sessions.open(database)
+            connection = await self._open(database)
         try:
-            with translated(f"server {self._sessions.name}, database {database}"):
-                try:
-                    await connection.execute(statement)
-                except psycopg.errors.UndefinedObject:
-                    return False
-            return True
+            with translated(self._where(database)):
+                return await self._perform(connection, statement, gid)
         finally:
             await connection.close()
+
+    async def _open(self, database: str) -> Connection:
+        connection = await self._sessions.open(database)
+        with translated(self._where(database)):
+            await connection.execute("SET statement_timeout = 0")  # the login's is meant for queries
+        return connection
+
+    async def _perform(self, connection: Connection, statement: sql.Composed, gid: str) -> bool:
+        try:
+            await connection.execute(statement)
+        except psycopg.errors.UndefinedObject:
+            return False
+        except psycopg.errors.ObjectNotInPrerequisiteState as error:
+            # The session of an earlier try, which we lost, is at it or has not ended yet.
+            message = f"prepared transaction {gid} is busy"
+            raise EngineError(message, code=Code.CONFLICT, transient=True) from error
+        return True
+
+    def _where(self, database: str) -> str:
+        return f"server {self._sessions.name}, database {database}"
 
     async def close(self) -> None:
         """Close what is still open; prepared transactions stay."""

@@ -38,6 +38,7 @@ from manor.control.engines.postgres.role_faults import find_role_faults
 from manor.control.engines.postgres.roles import GROUP_ROLE, are_ours, let_in, make_roles, verifiers_of
 from manor.control.engines.postgres.session import APPLICATION_PREFIX, Sessions, tenant_url
 from manor.control.engines.postgres.strays import find_strays
+from manor.control.engines.postgres.swaps import PostgresSwaps
 from manor.control.templates.model import BoundDataset
 from manor.errors import Code, EngineError, ManorError, UnsupportedError
 from manor.settings import redact_url
@@ -84,6 +85,7 @@ class PostgresServer:
         )
         self._version = 0
         self.releases = PostgresReleases(self._sessions)
+        self.swaps = PostgresSwaps(self._sessions)
 
     def limit(self, sessions: int) -> None:
         self._sessions.limit(max(2, sessions))

@@ -7,6 +7,8 @@ row: whoever changes the database puts its token there in the same transaction, 
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -23,7 +25,26 @@ Connection = psycopg.AsyncConnection[Any]
 MISSING = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)
 """Raised where a database has no history of ours yet."""
 
+_RACED = (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable, psycopg.errors.DuplicateColumn)
+"""Raised where somebody else makes the same tables just now: IF NOT EXISTS does not see what is not committed."""
+
+_SESSION = (
+    "SET idle_session_timeout = 0; SET idle_in_transaction_session_timeout = 0; "
+    "SET lock_timeout = 0; SET statement_timeout = 0; "
+    "SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off; "
+    "SET standard_conforming_strings = on; SET client_encoding = 'UTF8'"
+)
+"""What the role or the database may have set otherwise, and on which it depends what a script does and whether it comes to its
+end. The search path stays the login's own: an installation's extensions may be found by it."""
+
 _ROWS = 'SELECT version, checksum, name, applied_at, operation FROM public.schema_migrations ORDER BY version COLLATE "C"'
+
+_RIGHTS = (
+    f"REVOKE ALL ON public.schema_migrations, public.manor_fence, public.manor_statements FROM {GROUP_ROLE}; "
+    f"GRANT SELECT ON public.schema_migrations TO {GROUP_ROLE}"
+)
+_GRANTS_ALL = re.compile(r"\bON\s+ALL\s+TABLES\b", re.IGNORECASE)
+"""In a migration that means its own tables, and would give away ours."""
 
 _TABLES = f"""
 CREATE TABLE IF NOT EXISTS public.schema_migrations (version character varying(128) PRIMARY KEY);
@@ -39,8 +60,7 @@ CREATE TABLE IF NOT EXISTS public.manor_statements (
     version text NOT NULL, down boolean NOT NULL, ordinal integer NOT NULL, digest text NOT NULL,
     state text NOT NULL CHECK (state IN ('begun', 'done')), operation text NOT NULL, at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (version, down, ordinal));
-REVOKE ALL ON public.schema_migrations, public.manor_fence, public.manor_statements FROM {GROUP_ROLE};
-GRANT SELECT ON public.schema_migrations TO {GROUP_ROLE}
+{_RIGHTS}
 """  # noqa: S608 - made of constants
 
 
@@ -55,34 +75,57 @@ async def read_history(connection: Connection) -> tuple[HistoryRow, ...]:
         return ()
 
 
-async def begin(connection: Connection, change: Change) -> tuple[HistoryRow, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """A transaction that has passed the fence."""
+
+    transaction: str
+    """Its number on the server."""
+    rows: tuple[HistoryRow, ...]
+
+
+async def begin(connection: Connection, change: Change) -> Begun:
     """Begin the transaction of a change, raise the fence, and read the history. Raises ``EngineError`` (conflict) where the
     fence is higher. Makes the tables where they are missing."""
     try:
         return await _begin(connection, change, "")
     except MISSING:
         await connection.execute("ROLLBACK")
+    try:
         return await _begin(connection, change, _TABLES + ";")
+    except _RACED:
+        await connection.execute("ROLLBACK")
+        return await _begin(connection, change, "")
 
 
-async def _begin(connection: Connection, change: Change, tables: str) -> tuple[HistoryRow, ...]:
-    cursor = await connection.execute(f"BEGIN; {limits(change)}; {tables} {_fence(change)}; {_ROWS}".encode())
-    fenced = True
+async def _begin(connection: Connection, change: Change, tables: str) -> Begun:
+    begun = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+    cursor = await connection.execute(f"{begun}; {settings(change)}; {tables} {_fence(change)}; {_ROWS}".encode())
+    fence: list[Any] = []
     while cursor.nextset():
         if cursor.description and cursor.description[0].name == "fence":
-            fenced = not await cursor.fetchall()
+            fence = await cursor.fetchall()
     rows = _history(await cursor.fetchall())
-    if fenced:
+    if not fence:
         raise EngineError(
             f"a later operation has been at work here: token {change.token} of operation {change.operation} is out of date",
             hint="nothing was changed; `manor operation list` shows what ran",
             code=Code.CONFLICT,
         )
-    return rows
+    return Begun(transaction=fence[0][0], rows=rows)
 
 
-def limits(change: Change, *, local: bool = True) -> str:
-    """How long locks are waited for and statements may run, for this transaction or (not ``local``) the session."""
+def settings(change: Change, *, local: bool = True) -> str:
+    """Statements that make the session ours; the change's limits are for this transaction or (not ``local``) the session."""
+    return f"{_SESSION}; {_limits(change, local)}"
+
+
+def afresh(change: Change, *, local: bool = True) -> str:
+    """The same after a script of the user's: whatever it set, and whoever it became, is over."""
+    return f"RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; {settings(change, local=local)}"
+
+
+def _limits(change: Change, local: bool) -> str:
     lock, statement = round(change.lock_timeout_seconds * 1000), round(change.statement_timeout_seconds * 1000)
     scope = "LOCAL " if local else ""
     return f"SET {scope}lock_timeout = {max(1, lock)}; SET {scope}statement_timeout = {max(1, statement)}"
@@ -91,7 +134,7 @@ def limits(change: Change, *, local: bool = True) -> str:
 def _fence(change: Change) -> str:
     return (
         f"UPDATE public.manor_fence SET token = {change.token:d}, operation = {quote_literal(change.operation)} "  # noqa: S608 - quoted
-        f"WHERE token <= {change.token:d} RETURNING token AS fence"
+        f"WHERE token <= {change.token:d} RETURNING pg_current_xact_id()::text AS fence"
     )
 
 
@@ -133,6 +176,8 @@ def record(change: Change, done: tuple[ChangeStep, ...], rows: tuple[HistoryRow,
     recorded = [quote_literal(step.version) for step in change.steps if step.text is None]
     if recorded:  # what ran outside transactions is in the history now
         statements.append(f"DELETE FROM public.manor_statements WHERE version IN ({', '.join(recorded)})")  # noqa: S608 - quoted
+    if any(_GRANTS_ALL.search(step.text or "") for step in done):
+        statements.append(_RIGHTS)
     checksums = dict(change.before)
     for row in rows:  # another tool's rows are adopted
         if not row.checksum and row.version in checksums:
@@ -164,11 +209,12 @@ def statement_begun(change: Change, ordinal: int, digest: str) -> sql.Composed:
 
 
 def statement_done(change: Change, ordinal: int) -> sql.Composed:
-    """Journals that it has run."""
+    """Journals that it has run, unless another operation has begun it anew meanwhile."""
     step = change.steps[0]
     return sql.SQL(
-        "UPDATE public.manor_statements SET state = 'done', at = now() WHERE version = {} AND down = {} AND ordinal = {}"
-    ).format(*map(sql.Literal, (step.version, step.down, ordinal)))
+        "UPDATE public.manor_statements SET state = 'done', at = now() "
+        "WHERE version = {} AND down = {} AND ordinal = {} AND operation = {}"
+    ).format(*map(sql.Literal, (step.version, step.down, ordinal, change.operation)))
 
 
 def statements_of(change: Change) -> sql.Composed:

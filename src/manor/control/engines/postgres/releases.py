@@ -26,18 +26,20 @@ from manor.control.engines.releases import (
     StatementState,
     statement_digest,
 )
-from manor.errors import Code, EngineError, ManorError, Place
+from manor.errors import Code, EngineError, InputError, ManorError, Place, UnreachableError
 
 Connection = psycopg.AsyncConnection[Any]
 
 _PREPARED = "SELECT gid, database, prepared FROM pg_prepared_xacts WHERE starts_with(gid, %s) ORDER BY prepared, gid"
 
-_BLOCKERS = """
+_BLOCKERS = r"""
 SELECT DISTINCT ON (waiting.datname) waiting.datname, coalesce(holder.pid, 0), coalesce(holder.usename, ''),
     coalesce(holder.application_name, ''), coalesce(holder.state, ''),
     coalesce(extract(epoch FROM clock_timestamp() - holder.query_start), 0)::float,
     coalesce(extract(epoch FROM clock_timestamp() - holder.xact_start), 0)::float,
-    upper(coalesce(substring(holder.query FROM '[A-Za-z]+'), ''))
+    -- Behind comments, which may hold anything. A login without the right to look sees no state and no query.
+    CASE WHEN holder.state IS NULL THEN '' ELSE
+        upper(coalesce(substring(holder.query FROM '^(?:\s|--[^\n]*\n|/\*(?:[^*]|\*+[^*/])*\*+/)*([A-Za-z]+)'), '')) END
 FROM pg_stat_activity AS waiting
 CROSS JOIN LATERAL unnest(pg_blocking_pids(waiting.pid)) AS blocking (pid)
 LEFT JOIN pg_stat_activity AS holder ON holder.pid = blocking.pid
@@ -72,28 +74,28 @@ class PostgresReleases:
     async def rehearse(self, database: str, change: Change) -> Changed:
         async with self._sessions.inside(database) as connection:
             changed = await run_change(connection, database, change)
+            await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")  # what COMMIT would look at
             await connection.execute("ROLLBACK")
             return changed
 
     async def begin_apart(self, database: str, change: Change) -> tuple[StatementState, ...] | None:
         async with self._sessions.inside(database) as connection:
-            rows = await history.begin(connection, change)
-            left = history.steps_left(change, rows, database)
+            begun = await history.begin(connection, change)
+            left = history.steps_left(change, begun.rows, database)
             found = await (await connection.execute(history.statements_of(change))).fetchall()
             await connection.execute("COMMIT")
         return tuple(StatementState(ordinal=o, state=s, digest=d) for o, s, d in found) if left else None
 
     async def run_apart(self, database: str, change: Change, ordinal: int, text: str) -> None:
         step = change.steps[0]
+        statement = script_bytes(step, text)
         async with self._sessions.inside(database) as connection:
             await history.begin(connection, change)
             await connection.execute(history.statement_begun(change, ordinal, statement_digest(text)))
             await connection.execute("COMMIT")
-            milliseconds = round(change.statement_timeout_seconds * 1000), round(change.lock_timeout_seconds * 1000)
-            await connection.execute(
-                f"SET statement_timeout = {milliseconds[0]}; SET lock_timeout = {milliseconds[1]}".encode()
-            )
-            await _placed(step, database, lambda: connection.execute(text.encode()))
+            await connection.execute(history.settings(change, local=False).encode())
+            await _placed(step, database, text, lambda: connection.execute(statement))
+            await connection.execute(history.afresh(change, local=False).encode())
             await connection.execute(history.statement_done(change, ordinal))
 
     async def index_is_valid(self, database: str, name: str) -> bool | None:
@@ -104,7 +106,8 @@ class PostgresReleases:
     async def holds(self, database: str, login: Login, query: str) -> bool:
         async with self._sessions.inside(database, user=login.role, password=login.password) as connection:
             await connection.execute("BEGIN READ ONLY")
-            row = await (await connection.execute(query.encode())).fetchone()
+            # binary: the extended protocol takes one statement only, so nothing can end the transaction and write after it.
+            row = await (await connection.execute(query.encode(), binary=True)).fetchone()
             return bool(row and row[0])
 
     async def prepared(self, prefix: str) -> list[Prepared]:
@@ -140,6 +143,7 @@ class PostgresReleases:
 
     async def seal(self, building: str, database: str, marker: Marker, isolation: Sequence[IsolatedColumn]) -> str:
         async with self._sessions.inside(building) as connection:
+            await connection.execute("SET statement_timeout = 0")  # the login's is meant for queries
             await connection.execute("VACUUM (ANALYZE)")
         # A new session: the first one after a change writes pg_internal.init, which copies then need not make.
         async with self._sessions.inside(building) as connection:
@@ -161,47 +165,80 @@ class PostgresReleases:
 
 async def run_change(connection: Connection, database: str, change: Change) -> Changed:
     """Begin a transaction and do everything in it but ending it. Raises ``EngineError``; closing the connection undoes it."""
-    rows = await history.begin(connection, change)
-    left = history.steps_left(change, rows, database)
+    begun = await history.begin(connection, change)
+    left = history.steps_left(change, begun.rows, database)
     for step in left:
         if step.text is not None:
-            await _run_script(connection, database, step)
-    fingerprint = await _record_and_prove(connection, database, change, left, rows)
+            await _run_script(connection, database, change, step, begun.transaction)
+    fingerprint = await _record_and_prove(connection, database, change, left, begun.rows)
     return Changed(ran=tuple(step.version for step in left), fingerprint=fingerprint)
 
 
-async def _run_script(connection: Connection, database: str, step: ChangeStep) -> None:
-    text = (step.text or "").encode()
-    await _placed(step, database, lambda: connection.execute(text))
-    if connection.info.transaction_status != pq.TransactionStatus.INTRANS:
+async def _run_script(connection: Connection, database: str, change: Change, step: ChangeStep, transaction: str) -> None:
+    text = step.text or ""
+    script = script_bytes(step, text)
+    await _placed(step, database, text, lambda: connection.execute(script))
+    if not await _goes_on(connection, change, transaction):
         raise EngineError(
-            f"database {database}: migration {step.version} ends the transaction that it runs in",
+            f"database {database}: migration {step.version} ends the transaction that it runs in; "
+            "what it did before may stay, and the history does not know of it",
             place=step.place,
-            hint="take BEGIN, COMMIT and ROLLBACK out of it, or declare it transaction:false",
+            hint="take BEGIN, COMMIT and ROLLBACK out of it, or declare it transaction:false; then look at `--drift`",
             code=Code.BAD_INPUT,
         )
-    await connection.execute("RESET ROLE; RESET search_path")
 
 
-async def _placed(step: ChangeStep, database: str, work: Callable[[], Awaitable[Any]]) -> None:
-    """Run the user's SQL; what fails there has a place in the user's file."""
+async def _goes_on(connection: Connection, change: Change, transaction: str) -> bool:
+    """Make the session ours again after a script; whether it is still in the change's transaction."""
+    if connection.info.transaction_status != pq.TransactionStatus.INTRANS:
+        return False
+    # By number: after COMMIT; BEGIN it is in a transaction again, but in another one.
+    statements = f"{history.afresh(change)}; SELECT pg_current_xact_id_if_assigned()::text"
+    cursor = await connection.execute(statements.encode())
+    while cursor.nextset():
+        continue
+    return await cursor.fetchone() == (transaction,)
+
+
+def script_bytes(step: ChangeStep, text: str) -> bytes:
+    """The user's SQL as it is sent. Raises ``InputError`` for a NUL character, at which libpq would stop in silence."""
+    at = text.find("\0")
+    if at >= 0:
+        message = f"migration {step.version} contains a NUL character"
+        raise InputError(message, place=_place_of(step, text, at), hint="PostgreSQL cannot read it; remove it")
+    return text.encode()
+
+
+async def _placed(step: ChangeStep, database: str, text: str, work: Callable[[], Awaitable[Any]]) -> None:
+    """Run the user's SQL, ``text``; what fails there has a place in the user's file."""
     try:
         await work()
     except psycopg.Error as error:
-        raise explain(error, database, step) from error
+        raise _explain(error, database, step, text) from error
 
 
-def explain(error: psycopg.Error, database: str, step: ChangeStep) -> ManorError:
+def _explain(error: psycopg.Error, database: str, step: ChangeStep, text: str) -> ManorError:
     """A failure of the user's SQL: which database, which migration, which line."""
-    found = translate(error, f"database {database}, migration {step.version}{' (down)' if step.down else ''}")
-    if step.place is not None and error.diag.statement_position and step.text:
-        before = step.text[: int(error.diag.statement_position) - 1]
-        line, column = before.count("\n"), len(before) - before.rfind("\n")
-        column += step.place.column - 1 if not line else 0
-        found.place = Place(step.place.file, step.place.line + line, column)
-    elif step.place is not None:
-        found.place = step.place
+    where = f"database {database}, migration {step.version}{' (down)' if step.down else ''}"
+    if isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None:  # psycopg's own
+        message = f"{where}: COPY from or to the client has no place in a migration"
+        hint = "write INSERT, or read a file that is on the server"
+        return EngineError(message, hint=hint, place=step.place, code=Code.BAD_INPUT)
+    found = translate(error, where)
+    if not isinstance(found, UnreachableError):
+        position = error.diag.statement_position
+        found.place = _place_of(step, text, int(position) - 1) if position else step.place
     return found
+
+
+def _place_of(step: ChangeStep, text: str, offset: int) -> Place | None:
+    """Where the character at ``offset`` of ``text``, which is the step's text or one of its statements, stands in the file."""
+    if step.place is None:
+        return None
+    before = (step.text or "")[: max(0, (step.text or "").find(text)) + offset]
+    line, column = before.count("\n"), len(before) - before.rfind("\n")
+    column += step.place.column - 1 if not line else 0
+    return Place(step.place.file, step.place.line + line, column)
 
 
 async def _record_and_prove(

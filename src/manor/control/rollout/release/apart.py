@@ -7,6 +7,7 @@ A statement that fails by itself leaves nothing behind that stands in the way: a
 from __future__ import annotations
 
 import contextlib
+import enum
 from dataclasses import replace
 
 from manor.control.engines.releases import Change, ReleaseDriver, StatementState, statement_digest
@@ -19,9 +20,17 @@ class Undecided(EngineError):
     """A statement was begun and nobody can tell what it came to, or a step failed after some of its statements."""
 
 
-async def run_apart(server: ReleaseDriver, database: str, change: Change, *, redo: bool = False) -> bool:
-    """Bring the change's only step to its end; whether anything was left to do. ``redo``: somebody decided that a statement of
-    unknown end is to be run again.
+class Begun(enum.StrEnum):
+    """What to take a statement for that was begun and of whose end nobody heard."""
+
+    LOOK = "look"
+    """Look whether it was done; ask where that cannot be seen."""
+    DONE = "done"
+    AGAIN = "again"
+
+
+async def run_apart(server: ReleaseDriver, database: str, change: Change, *, begun: Begun = Begun.LOOK) -> bool:
+    """Bring the change's only step to its end; whether anything was left to do.
 
     Raises ``Undecided`` (the tenant stands between two versions until somebody decides) and ``EngineError`` (nothing of the
     step remains).
@@ -31,12 +40,12 @@ async def run_apart(server: ReleaseDriver, database: str, change: Change, *, red
         return False
     texts = statements_of(change)
     done = {state.ordinal for state in states if state.state == "done"}
-    begun = {state.ordinal for state in states if state.state == "begun"}
+    open_ended = {state.ordinal for state in states if state.state == "begun"}
     for ordinal, text in enumerate(texts):
         if ordinal in done:
             continue
         _refuse_other_text(database, change, states, ordinal, text)
-        if ordinal in begun and await _was_done(server, database, change, text, redo=redo):
+        if ordinal in open_ended and await _was_done(server, database, change, text, begun):
             done.add(ordinal)
             continue
         try:
@@ -64,10 +73,12 @@ def _refuse_other_text(database: str, change: Change, states: tuple[StatementSta
         )
 
 
-async def _was_done(server: ReleaseDriver, database: str, change: Change, text: str, *, redo: bool) -> bool:
+async def _was_done(server: ReleaseDriver, database: str, change: Change, text: str, begun: Begun) -> bool:
     """Whether a begun statement came to its end; clears away what it left half-made."""
     seen = outlook(text)
-    if seen.look is Look.REPEAT or redo:
+    if begun is Begun.DONE:
+        return True
+    if seen.look is Look.REPEAT or (seen.look is Look.ASK and begun is Begun.AGAIN):
         return False
     if seen.look is Look.ASK:
         raise Undecided(

@@ -3,14 +3,17 @@ whatever machine, needs neither the command line nor the registry as they were. 
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Any, Self
+from zoneinfo import ZoneInfo
 
 from manor.control.migrate.cohort import Cohort
 from manor.control.rollout.release.conduct import Conduct
 from manor.control.rollout.strategy import Gate, Kind
+from manor.control.rollout.windows import Window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +26,8 @@ class Course:
     soak_seconds: Mapping[int, float] = field(default_factory=dict)
     """By wave: pause after it."""
     gate: Gate | None = None
-    windows: tuple[Mapping[str, Any], ...] = ()
-    """Maintenance windows as the registry has them."""
+    windows: tuple[Window, ...] = ()
+    """Maintenance windows; none: always open."""
     label: str = ""
     """For people: which versions it brings."""
     undoes: bool = False
@@ -40,7 +43,16 @@ class Course:
             "conduct": asdict(self.conduct),
             "soak_seconds": {str(wave): seconds for wave, seconds in self.soak_seconds.items()},
             "gate": gate,
-            "windows": [dict(window) for window in self.windows],
+            "windows": [
+                {
+                    "days": sorted(window.days),
+                    "opens": window.opens.isoformat(),
+                    "closes": window.closes.isoformat(),
+                    "zone": window.zone.key,
+                    "where": window.where,
+                }
+                for window in self.windows
+            ],
             "label": self.label,
             "undoes": self.undoes,
         }
@@ -62,7 +74,17 @@ class Course:
             conduct=Conduct(**document["conduct"]),
             soak_seconds={int(wave): seconds for wave, seconds in document["soak_seconds"].items()},
             gate=gate,
-            windows=tuple(document["windows"]),
+            windows=tuple(map(_window, document["windows"])),
             label=document["label"],
             undoes=document["undoes"],
         )
+
+
+def _window(document: Mapping[str, Any]) -> Window:
+    return Window(
+        days=frozenset(document["days"]),
+        opens=dt.time.fromisoformat(document["opens"]),
+        closes=dt.time.fromisoformat(document["closes"]),
+        zone=ZoneInfo(document["zone"]),
+        where=document["where"],
+    )

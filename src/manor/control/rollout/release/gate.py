@@ -17,7 +17,8 @@ from manor.control.steps import Status
 from manor.errors import ManorError
 from manor.tenancy import password_of
 
-CHECKS = "health_gate"
+GATE = "health_gate"
+"""The kind of hook that the registry's own checks are."""
 
 
 class HealthGate:
@@ -31,7 +32,7 @@ class HealthGate:
     async def __call__(self, targets: Sequence[TargetRecord]) -> str:
         """Why the next wave must not begin, or nothing: the error rate of this one counts what failed and what is unhealthy."""
         moved = [target for target in targets if target.status == Status.SUCCESS]
-        problems = [problem for problem in await asyncio.gather(*(self._check(t) for t in moved)) if problem]
+        problems = [problem for problem in await asyncio.gather(*(self.check(t) for t in moved)) if problem]
         bad = len(problems) + len(targets) - len(moved)
         self._work.runtime.telemetry.emit("gate.looked", self._work.operation, str(len(targets)), unhealthy=bad)
         if not over_error_rate(bad, len(targets), self._gate.max_error_rate):
@@ -39,7 +40,8 @@ class HealthGate:
         shown = "; ".join(problems[:3]) or "its targets failed"
         return f"{bad} of {len(targets)} are not healthy: {shown}"
 
-    async def _check(self, target: TargetRecord) -> str:
+    async def check(self, target: TargetRecord) -> str:
+        """What is wrong with one target, in words, or nothing."""
         async with self._slots:
             try:
                 async with asyncio.timeout(self._gate.timeout_seconds):
@@ -61,9 +63,9 @@ class HealthGate:
             if not await server.releases.holds(target.database, login, query):
                 return f"{target.database}: {query} is not true"
         runner = self._work.hooks.get(self._work.cohort(target).source)
-        if runner is not None and runner.has(CHECKS):
+        if runner is not None and runner.has(GATE):
             try:
-                await runner.run(CHECKS, hook_context(self._work, target, target), None)
+                await runner.run(GATE, hook_context(self._work, target, target), None)
             except HookFailed as error:
                 return f"{target.database}: {error.message}"
         return ""

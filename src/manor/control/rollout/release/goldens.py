@@ -78,7 +78,7 @@ async def _golden(work: GoldenWork, cohort: Cohort) -> str:
 
 
 def _goes_back(cohort: Cohort) -> bool:
-    return any(step.kind == "down" for step in cohort.steps)
+    return any(step.takes_back for step in cohort.steps)
 
 
 async def _build(
@@ -91,7 +91,7 @@ async def _build(
     runtime.telemetry.emit("golden.copied", runtime.operation, cohort.template, server=server.name)
     await _run(work, server, cohort, building)
     runtime.telemetry.emit("golden.migrated", runtime.operation, cohort.template, server=server.name)
-    name = golden_name(runtime.catalog.id, cohort.golden_to) if known is None else f"{building[:50]}_tried"
+    name = golden_name(runtime.catalog.id, cohort.golden_to) if known is None else building.replace("_golden_", "_tried_")
     marker = Marker(
         catalog=runtime.catalog.id,
         kind="golden" if known is None else "building",

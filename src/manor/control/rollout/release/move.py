@@ -4,32 +4,49 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from manor.control.catalog.records import AuditEvent, DatabaseRecord, TargetRecord
+from manor.control.migrate.cohort import Segment
 from manor.control.rollout.hook_context import HookContext
 from manor.control.rollout.hooks import HookFailed, HookRun
-from manor.control.rollout.release.apart import Undecided, run_apart
+from manor.control.rollout.release.apart import Begun, Undecided, run_apart
 from manor.control.rollout.release.work import Work, ended
 from manor.control.rollout.retry import retrying
 from manor.control.steps import Failure, Status, Target
 from manor.errors import Code, EngineError, ManorError
 
-PRE, POST = "pre_update", "post_update"
+UPDATE_KINDS = PRE, POST = "pre_update", "post_update"
 NEVER_FINISHED = 30.0
 """Seconds beyond the statement timeouts after which a target is given up: the server does not even say no."""
 
 
-async def move(work: Work, target: TargetRecord, *, redo: bool = False) -> TargetRecord:
-    """Bring one target to where its cohort goes, or say why not; never raises for what concerns the target alone."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What an act has to tell."""
+
+    detail: str
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
+Act = Callable[[Work, TargetRecord], Awaitable[Done]]
+"""What happens to a target between its hooks; raises ``ManorError`` or ``TimeoutError`` where it stays as it was."""
+
+
+async def move(work: Work, target: TargetRecord, *, begun: Begun = Begun.LOOK, act: Act | None = None) -> TargetRecord:
+    """Bring one target to where its cohort goes, or say why not; never raises for what concerns the target alone.
+
+    ``act``: how; by default its steps are run where it stands.
+    """
     began = time.monotonic()
     runs: list[HookRun] = []
     try:
         runs += await _hooks(work, target, PRE)
-        ran = await _segments(work, target, redo=redo)
-        detail = _detail(work, target, ran)
-        result = ended(target, Status.SUCCESS, seconds=time.monotonic() - began, detail=detail)
+        done = await (act or partial(in_place, begun=begun))(work, target)
+        seconds = time.monotonic() - began
+        result = ended(target, Status.SUCCESS, seconds=seconds, detail=done.detail, facts=done.facts)
     except (ManorError, TimeoutError) as error:
         result = failed(work, target, error, time.monotonic() - began)
         runs += error.runs if isinstance(error, HookFailed) else ()
@@ -57,12 +74,17 @@ def _event(work: Work, target: TargetRecord) -> AuditEvent:
     return AuditEvent(actor=work.runtime.actor, action="tenant.migrate", subject=target.tenant, details=details)
 
 
-async def _segments(work: Work, target: TargetRecord, *, redo: bool) -> bool:
-    """Run all segments; whether any of them found something to do."""
+async def in_place(work: Work, target: TargetRecord, *, begun: Begun = Begun.LOOK) -> Done:
+    """Run a target's steps in its own database."""
+    return Done(detail=detail_of(work, target, await run_segments(work, target, work.segments(target), begun=begun)))
+
+
+async def run_segments(work: Work, target: TargetRecord, segments: Sequence[Segment], *, begun: Begun = Begun.LOOK) -> bool:
+    """Run all segments in ``target.database``; whether any of them found something to do."""
     server, ran = work.server(target).releases, False
-    for segment in work.segments(target):
+    for segment in segments:
         if segment.apart:
-            ran |= await run_apart(server, target.database, segment.change, redo=redo)
+            ran |= await run_apart(server, target.database, segment.change, begun=begun)
             continue
         limit = segment.change.statement_timeout_seconds + NEVER_FINISHED
         async with asyncio.timeout(limit):
@@ -73,7 +95,8 @@ async def _segments(work: Work, target: TargetRecord, *, redo: bool) -> bool:
     return ran
 
 
-def _detail(work: Work, target: TargetRecord, ran: bool) -> str:
+def detail_of(work: Work, target: TargetRecord, ran: bool) -> str:
+    """From which version to which."""
     cohort = work.cohort(target)
     versions = f"{cohort.version_before or 'none'} → {cohort.version or 'none'}"
     return versions if ran else f"{versions}, was done before"
@@ -129,7 +152,9 @@ async def _after(work: Work, result: TargetRecord, runs: list[HookRun]) -> Targe
         moved = result.status == Status.SUCCESS
         if moved:
             failure = replace(Failure.of(error), hint=error.hint or "its migrations are done and stay")
-            result = ended(result, Status.ERROR, seconds=result.duration_seconds, failure=failure, facts={"moved": True})
+            result = ended(
+                result, Status.ERROR, seconds=result.duration_seconds, failure=failure, facts={**result.facts, "moved": True}
+            )
     except ManorError as error:
         result = failed(work, result, error, result.duration_seconds)
     return replace(result, facts={**result.facts, "hooks": [run.to_json() for run in runs]}) if runs else result

@@ -180,8 +180,8 @@ class _Settling:
             self.results.append(ended(target, Status.NEEDS_DECISION, failure=failure))
 
     def _is_partial(self, cohort: Cohort, present: set[tuple[str, str]]) -> bool:
-        steps = {(step.version, step.checksum) for step in cohort.steps if step.kind != "down"}
-        gone = {(step.version, step.checksum) for step in cohort.steps if step.kind == "down"}
+        steps = {(step.version, step.checksum) for step in cohort.steps if not step.takes_back}
+        gone = {(step.version, step.checksum) for step in cohort.steps if step.takes_back}
         return bool(steps & present) or bool(gone - present and gone)
 
     def unseen(self, target: TargetRecord, error: ManorError) -> TargetRecord:

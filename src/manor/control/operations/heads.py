@@ -1,0 +1,96 @@
+"""Templates at the release that their tenants have: a new tenant gets the golden with the same migrations as its neighbours.
+
+A template without tenants gets all its migrations. One with tenants gets those that the last release brought to all of them;
+newer files wait for ``manor tenant migrate``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from manor.control.catalog.records import DatabaseRecord
+from manor.control.engines.driver import IsolatedColumn, ServerDriver
+from manor.control.migrate.cohort import StepPlan, Terms
+from manor.control.migrate.model import Migration, release_digest, version_key
+from manor.control.migrate.released import Released
+from manor.control.operations.fleet import Fleet
+from manor.control.operations.release_sources import ReleaseSources
+from manor.control.rollout.build import Golden
+from manor.control.rollout.goldens import Migrate, golden_name
+from manor.control.rollout.release.goldens import GoldenWork, release_goldens
+from manor.control.runtime import Runtime
+from manor.control.templates.digest import content_digest
+from manor.control.templates.model import Template
+
+
+def at_heads(
+    fleet: Fleet, heads: Mapping[tuple[str, str], str], records: Iterable[DatabaseRecord]
+) -> tuple[Fleet, list[tuple[str, str, str]]]:
+    """The fleet with each template at its release, and the heads (source, template, version) that nobody has recorded.
+
+    Raises ``InvalidInput`` for folders of migrations that cannot be read.
+    """
+    source = fleet.source.shown_as
+    sources = ReleaseSources.of(fleet.source.project, source, fleet.source.registry.parent, fleet.registry)
+    chains = sources.chains((source, name) for name in fleet.templates)
+    present: dict[str, str] = {}
+    for record in records:
+        if record.source == source and record.state == "ready":
+            present[record.template] = min(present.get(record.template, record.version), record.version, key=version_key)
+    templates: dict[str, Template] = {}
+    released: dict[str, Released] = {}
+    new_heads = []
+    for name, template in fleet.templates.items():
+        chain = chains[source, name]
+        if not chain.migrations:
+            continue
+        known = heads.get((source, name))
+        head = known if known is not None else present.get(name, chain.head)
+        if known is None:
+            new_heads.append((source, name, head))
+        migrations = [m for m in chain.migrations if head and version_key(m.version) <= version_key(head)]
+        if migrations:
+            templates[name] = _at(template, migrations)
+            released[name] = _released(migrations, sources.source(source).baseline)
+    resolution = replace(fleet.resolution, templates={**fleet.templates, **templates})
+    return replace(fleet, resolution=resolution, released=released), new_heads
+
+
+def _at(template: Template, migrations: list[Migration]) -> Template:
+    digest = release_digest(template.digest, ((m.version, m.checksum) for m in migrations))
+    return replace(
+        template,
+        digest=digest,
+        content_digest=content_digest(digest, template.tenant_rows, template.isolation),
+        base_digest=template.digest,
+        version=migrations[-1].version,
+    )
+
+
+def _released(migrations: list[Migration], baseline: str) -> Released:
+    steps = tuple(StepPlan(version=m.version, checksum=m.checksum, name=m.name, kind=_kind(m, baseline)) for m in migrations)
+    return Released(steps=steps, scripts={(m.version, m.checksum): m for m in migrations})
+
+
+def migrating(runtime: Runtime, released: Mapping[str, Released]) -> Migrate:
+    """Makes goldens at their release, for ``ensure_goldens``."""
+
+    async def migrate(server: ServerDriver, template: Template) -> Golden:
+        found = released[template.name]
+        isolation = tuple(IsolatedColumn(table=i.table, column=i.column, value="") for i in template.isolation)
+        work = GoldenWork(
+            runtime=runtime,
+            scripts=found.scripts,
+            terms=Terms(operation=runtime.operation, token=0),
+            isolation={0: isolation},
+        )
+        (cohort,) = await release_goldens(work, [found.cohort(template.name, template.base_digest, server.name)])
+        name = golden_name(runtime.catalog.id, cohort.golden_to)
+        return Golden(database=name, digest=cohort.golden_to, fingerprint=cohort.fingerprint)
+
+    return migrate
+
+
+def _kind(migration: Migration, baseline: str) -> str:
+    return "record" if baseline and version_key(migration.version) <= version_key(baseline) else "up"

@@ -1,0 +1,130 @@
+"""``manor operation resume|decide``: a release that was paused, or whose runner died, goes on under its own id and plan."""
+
+from __future__ import annotations
+
+import functools
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from manor.control.catalog.records import AuditEvent, ReleaseRecord, TargetRecord
+from manor.control.migrate.cohort import Scripts, migration_from
+from manor.control.operations.migrate import hooks_of
+from manor.control.operations.release_draft import Draft
+from manor.control.operations.release_report import report_of
+from manor.control.operations.release_run import ReleaseRun
+from manor.control.operations.release_sources import ReleaseSources
+from manor.control.rollout.release.apart import Begun
+from manor.control.rollout.release.course import Course
+from manor.control.rollout.release.move import move
+from manor.control.rollout.release.settle import release_lock
+from manor.control.rollout.report import Report
+from manor.control.rollout.strategy import Kind
+from manor.control.runtime import Runtime
+from manor.control.steps import Status
+from manor.errors import NotFoundError, RefusedError
+
+RESUMABLE = ("paused", "interrupted", "failed", "needs_decision")
+_OPEN = ("pending", "in_progress", "not_started")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What somebody knows about a target that nobody could tell about."""
+
+    tenant: str
+    begun: Begun
+    """``done`` or ``again``: what its open statement is taken for."""
+
+
+async def resume(runtime: Runtime, project: Path, decision: Decision | None = None) -> Report:
+    """Go on with the release whose id ``runtime.operation`` is: with all targets that were not begun, or with the one that was
+    decided about.
+
+    Raises ``NotFoundError``, ``RefusedError`` where there is nothing to go on with, and ``ConflictError`` where somebody runs
+    it. Call it after dead releases were settled.
+    """
+    began = time.monotonic()
+    operation = runtime.operation
+    async with runtime.catalog.lock(release_lock(operation), wait_seconds=0, holder=operation):
+        release = await runtime.catalog.release(operation)
+        course = _course(release, decision)
+        token = await _take_over(runtime, release, decision)
+        records = {str(record.tenant): record for record in await runtime.catalog.databases()}
+        scripts = await scripts_of(runtime, course)
+        targets = await runtime.catalog.operation_targets(operation)
+        chosen = [t for t in targets if decision is None or t.tenant == decision.tenant]
+        sources = ReleaseSources(project)
+        names = tuple(sorted({cohort.source for cohort in course.cohorts}))
+        runtime.telemetry.emit("operation.planned", operation, targets=sum(t.status == Status.PENDING for t in chosen))
+        for server in runtime.servers.values():
+            server.limit(course.conduct.parallel)
+        run = ReleaseRun(
+            runtime=runtime,
+            token=token,
+            course=course,
+            scripts=scripts,
+            records=records,
+            hooks=hooks_of(runtime, sources, names, project),
+            mover=functools.partial(move, begun=decision.begun) if decision else None,
+        )
+        ended = await run.carry_out(chosen)
+        draft = Draft(course=course, targets=tuple(targets), records=records, scripts=scripts, sources=names)
+        return report_of(
+            operation,
+            draft,
+            ended,
+            verb=release.operation.verb,
+            started_at=release.operation.started_at,
+            seconds=time.monotonic() - began,
+        )
+
+
+def _course(release: ReleaseRecord, decision: Decision | None) -> Course:
+    operation = release.operation
+    if release.lock != release_lock(operation.id):
+        raise RefusedError(f"operation {operation.id} is a {operation.verb}, not a release", hint="run the command again")
+    if operation.state not in RESUMABLE:
+        raise RefusedError(f"operation {operation.id} is {operation.state}: there is nothing to go on with")
+    course = Course.from_json(release.plan)
+    if course.kind is Kind.ATOMIC and decision is None:
+        raise RefusedError(
+            f"operation {operation.id} was all or none, and none was changed",
+            hint="`manor operation retry` votes anew",
+        )
+    return replace(course, kind=Kind.ROLLING) if decision else course
+
+
+async def _take_over(runtime: Runtime, release: ReleaseRecord, decision: Decision | None) -> int:
+    operation = release.operation.id
+    if decision is not None:
+        await _require_undecided(runtime, operation, decision.tenant)
+    details = {"tenant": decision.tenant, "as": str(decision.begun)} if decision else {}
+    event = AuditEvent(actor=runtime.actor, action="release.resume", subject=operation, details=details)
+    token = await runtime.catalog.take_over(
+        operation,
+        actor=runtime.actor,
+        states=RESUMABLE,
+        reopen=() if decision else _OPEN,
+        tenants=[decision.tenant] if decision else [],
+        audit=[event],
+    )
+    if token is None:
+        raise RefusedError(f"operation {operation} has just ended or been resumed elsewhere")
+    return token
+
+
+async def _require_undecided(runtime: Runtime, operation: str, tenant: str) -> None:
+    targets: list[TargetRecord] = await runtime.catalog.operation_targets(operation)
+    found = next((target for target in targets if tenant in (target.tenant, target.database)), None)
+    if found is None:
+        raise NotFoundError(f"operation {operation} has no target {tenant!r}", hint="`manor operation show` lists them")
+    if found.status != Status.NEEDS_DECISION:
+        raise RefusedError(f"{found.tenant} is {found.status}: there is nothing to decide")
+
+
+async def scripts_of(runtime: Runtime, course: Course) -> Scripts:
+    """The migrations of a release as they were when it began."""
+    wanted = {step.checksum for cohort in course.cohorts for step in cohort.steps}
+    found = await runtime.catalog.scripts(wanted)
+    return {key: migration_from(key[0], body) for key, body in found.items()}

@@ -1,0 +1,150 @@
+"""``manor operation retry|undo``: a new release about exactly the tenants that another one left, or changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from manor.control.catalog.records import DatabaseRecord, ReleaseRecord, TargetRecord
+from manor.control.migrate.cohort import Cohort, Scripts, StepPlan
+from manor.control.migrate.model import Migration
+from manor.control.migrate.plan import ReleasePlan
+from manor.control.operations.migrate import MigrateRequest, carry_out_draft, migrate
+from manor.control.operations.operation_resume import scripts_of
+from manor.control.operations.release_draft import Draft, Selection, arrange, label_of
+from manor.control.operations.release_sources import ReleaseSources
+from manor.control.rollout.release.course import Course
+from manor.control.rollout.release.settle import release_lock
+from manor.control.rollout.report import Report
+from manor.control.rollout.strategy import Kind, Strategy
+from manor.control.runtime import Runtime
+from manor.control.steps import Status
+from manor.errors import Finding, InvalidInput, Place, RefusedError
+
+LEFT = frozenset({"error", "not_started", "rolled_back", "needs_decision", "pending", "in_progress"})
+
+
+async def retry(runtime: Runtime, project: Path, operation: str) -> Report:
+    """Release again, by the same strategy, what an operation left; tenants that it changed are not touched."""
+    release = await _ended(runtime, operation)
+    targets = await runtime.catalog.operation_targets(operation)
+    left = tuple(target.tenant for target in targets if target.status in LEFT)
+    if not left:
+        raise RefusedError(f"operation {operation} left nothing: all its targets are done")
+    course = Course.from_json(release.plan)
+    if course.undoes:
+        return await undo(runtime, project, release.parent, only=frozenset(left), parent=operation)
+    request = MigrateRequest(
+        selection=Selection(tenants=left),
+        strategy=str(course.kind),
+        to=str(release.operation.arguments.get("to") or "") or None,
+        parent=operation,
+    )
+    return await migrate(runtime, project, request)
+
+
+async def undo(
+    runtime: Runtime, project: Path, operation: str, *, only: frozenset[str] | None = None, parent: str = ""
+) -> Report:
+    """Take back what a release did, for exactly the tenants that it changed, by the migrations' down sections.
+
+    Raises ``InvalidInput`` where a down section is missing, or where later releases stand upon this one: then nothing is
+    touched.
+    """
+    release = await _ended(runtime, operation)
+    course = Course.from_json(release.plan)
+    records = {str(record.tenant): record for record in await runtime.catalog.databases()}
+    targets = await runtime.catalog.operation_targets(operation)
+    changed = [t for t in targets if _is_changed(t) and (only is None or t.tenant in only)]
+    if not changed:
+        raise RefusedError(f"operation {operation} changed no tenant: there is nothing to undo")
+    draft = await _draft(runtime, project, course, changed, records)
+    return await carry_out_draft(runtime, project, draft, verb="undo", parent=parent or operation)
+
+
+def _is_changed(target: TargetRecord) -> bool:
+    return target.status == Status.SUCCESS or bool(target.facts.get("moved"))
+
+
+async def _ended(runtime: Runtime, operation: str) -> ReleaseRecord:
+    release = await runtime.catalog.release(operation)
+    if release.lock != release_lock(operation):
+        raise RefusedError(f"operation {operation} is a {release.operation.verb}, not a release")
+    if release.operation.state in ("running", "paused"):
+        raise RefusedError(
+            f"operation {operation} is {release.operation.state}", hint="let it end, or `manor operation abort` it, first"
+        )
+    return release
+
+
+async def _draft(
+    runtime: Runtime,
+    project: Path,
+    course: Course,
+    changed: Sequence[TargetRecord],
+    records: Mapping[str, DatabaseRecord],
+) -> Draft:
+    old = {cohort.number: cohort for cohort in course.cohorts}
+    scripts = {**await scripts_of(runtime, course), **_mended(project, old.values())}
+    cohorts: dict[tuple[int, str], Cohort] = {}
+    members: dict[str, int] = {}
+    findings: list[Finding] = []
+    for target in changed:
+        cohort, record = old[target.cohort or 0], records.get(target.tenant)
+        if record is None or record.golden != cohort.golden_to:
+            at = record.version if record is not None else "gone"
+            message = f"{target.tenant} has moved on since (it is at {at or 'no version'})"
+            findings.append(Finding(message=message, place=Place(cohort.source), hint="undo the later release first"))
+            continue
+        key = (cohort.number, record.server)
+        if key not in cohorts:
+            cohorts[key] = _back(cohort, len(cohorts))
+            findings += _without_down(cohort, scripts)
+        members[target.tenant] = cohorts[key].number
+    if findings:
+        raise InvalidInput(list(dict.fromkeys(findings)))
+    plan = ReleasePlan(cohorts=tuple(cohorts.values()), members=members, troubles=(), scripts=scripts)
+    kind = Kind.ATOMIC if course.kind is Kind.ATOMIC else Kind.ROLLING
+    chosen = [records[target.tenant] for target in changed]
+    strategy = Strategy(kind=kind, batch_size=max(1, len(chosen)))
+    placed, _ = arrange(chosen, plan, strategy, held=frozenset())
+    back = replace(
+        course, kind=kind, cohorts=plan.cohorts, undoes=True, label=label_of(plan.cohorts), soak_seconds={}, gate=None
+    )
+    sources = tuple(sorted({cohort.source for cohort in plan.cohorts}))
+    return Draft(course=back, targets=placed, records=records, scripts=scripts, sources=sources)
+
+
+def _mended(project: Path, cohorts: Iterable[Cohort]) -> Scripts:
+    """Down sections as the files have them now, where the up sections are still those that were run."""
+    sources = ReleaseSources(project)
+    found: dict[tuple[str, str], Migration] = {}
+    for cohort in cohorts:
+        chain = sources.chains([(cohort.source, cohort.template)])[cohort.source, cohort.template]
+        found.update({(m.version, m.checksum): m for m in chain.migrations})
+    return found
+
+
+def _back(cohort: Cohort, number: int) -> Cohort:
+    kinds = {"up": "down", "record": "forget"}
+    steps = tuple(
+        StepPlan(version=s.version, checksum=s.checksum, name=s.name, kind=kinds[s.kind]) for s in reversed(cohort.steps)
+    )
+    return replace(cohort, number=number, golden_from=cohort.golden_to, before=cohort.after, steps=steps, fingerprint="")
+
+
+def _without_down(cohort: Cohort, scripts: Scripts) -> list[Finding]:
+    missing = [
+        scripts[step.version, step.checksum]
+        for step in cohort.steps
+        if step.kind == "up" and scripts[step.version, step.checksum].down is None
+    ]
+    return [
+        Finding(
+            message=f"{migration.label} has no down section",
+            place=migration.place,
+            hint="write one below -- migrate:down, or write a new migration that takes it back",
+        )
+        for migration in missing
+    ]

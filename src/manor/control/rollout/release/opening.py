@@ -1,0 +1,86 @@
+"""Maintenance windows: a wave begins with those of its targets whose window is open; the others come when theirs opens."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from manor.control.catalog.records import DatabaseRecord, TargetRecord
+from manor.control.registry.search.fields import record_values
+from manor.control.registry.search.parse import parse_search
+from manor.control.registry.search.predicate import Search
+from manor.control.rollout.release.move import move
+from manor.control.rollout.release.waves import Gate, Mover, Stop, WavePlan, Went, asked, go
+from manor.control.rollout.release.work import Work
+from manor.control.rollout.windows import Window, is_open, opens_at, windows_about
+
+_ASK_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """Which windows each target keeps to."""
+
+    windows: tuple[Window, ...]
+    searches: Mapping[str, Search]
+    records: Mapping[str, DatabaseRecord]
+
+    @classmethod
+    def of(cls, windows: Sequence[Window], records: Mapping[str, DatabaseRecord]) -> Opening:
+        """Read the windows' searches. Raises ``InputError`` for one that cannot be read."""
+        searches = {w.where: parse_search(w.where, where="maintenance_windows") for w in windows if w.where}
+        return cls(windows=tuple(windows), searches=searches, records=records)
+
+    def about(self, target: TargetRecord) -> tuple[Window, ...]:
+        """The windows of one target; none: it may be changed at any time."""
+        values = record_values(self.records[target.tenant])
+        return windows_about(self.windows, lambda where: self.searches[where].matches(values))
+
+    def opens(self, targets: Sequence[TargetRecord], now: dt.datetime) -> dt.datetime:
+        """When the first of them may begin."""
+        return min(opens_at(now, self.about(target)) or now for target in targets)
+
+
+async def go_in_windows(
+    work: Work, waves: Sequence[WavePlan], opening: Opening, *, mover: Mover = move, gate: Gate | None = None
+) -> Went:
+    """``go`` that keeps to windows. A target that has begun is brought to its end, also where its window closes meanwhile."""
+    if not opening.windows:
+        return await go(work, waves, mover=mover, gate=gate)
+    queue, results = list(waves), list[TargetRecord]()
+    while queue:
+        now = work.runtime.now()
+        ready = next((wave for wave in queue if any(is_open(now, opening.about(t)) for t in wave.targets)), None)
+        if ready is None:
+            opens = opening.opens([target for wave in queue for target in wave.targets], now)
+            work.runtime.telemetry.emit("window.awaited", work.operation, opens.isoformat())
+            stop = await _wait(work, (opens - now).total_seconds())
+            if stop is not Stop.FINISHED:
+                return Went(stop=stop, results=tuple(results), reason=str(stop))
+            continue
+        queue.remove(ready)
+        now_open = tuple(t for t in ready.targets if is_open(now, opening.about(t)))
+        later = tuple(t for t in ready.targets if t not in now_open)
+        if later:
+            queue.append(replace(ready, targets=later))
+        went = await go(work, [replace(ready, targets=now_open)], mover=mover, gate=gate)
+        results += went.results
+        stop = went.stop
+        if stop is Stop.FINISHED and queue:
+            stop = await _wait(work, ready.wait_seconds)
+        if stop is not Stop.FINISHED:
+            return replace(went, stop=stop, results=tuple(results), reason=went.reason or str(stop))
+    return Went(stop=Stop.FINISHED, results=tuple(results))
+
+
+async def _wait(work: Work, seconds: float) -> Stop:
+    ends = time.monotonic() + seconds
+    while (left := ends - time.monotonic()) > 0:
+        stop = await asked(work)
+        if stop is not Stop.FINISHED:
+            return stop
+        await asyncio.sleep(min(left, _ASK_SECONDS))
+    return await asked(work)

@@ -1,0 +1,52 @@
+"""Why a release goes no further, and how that is found out."""
+
+from __future__ import annotations
+
+import enum
+
+from manor.control.catalog.records import TargetRecord
+from manor.control.rollout.release.work import Work
+from manor.control.rollout.retry import until_recorded
+from manor.control.steps import Status
+
+
+class Stop(enum.StrEnum):
+    """Why a release went no further."""
+
+    FINISHED = "finished"
+    INTERRUPTED = "interrupted"
+    PAUSED = "paused"
+    ABORTED = "aborted"
+    FAILURES = "failures"
+    GATE = "gate"
+    TAKEN_OVER = "taken_over"
+
+
+REASONS = {
+    Stop.INTERRUPTED: "interrupted",
+    Stop.PAUSED: "paused",
+    Stop.ABORTED: "aborted",
+    Stop.FAILURES: "more targets failed than are allowed to",
+    Stop.TAKEN_OVER: "another runner has taken over",
+}
+"""For people; a gate gives its own."""
+
+
+async def asked(work: Work) -> Stop:
+    """What somebody wants of us just now; ``FINISHED`` where nobody wants anything."""
+    if work.runtime.stop.requested:
+        return Stop.INTERRUPTED
+    release = await until_recorded(work.runtime, lambda: work.runtime.catalog.release(work.operation))
+    if release.token != work.token or release.operation.state != "running":
+        return Stop.TAKEN_OVER
+    return {"pause": Stop.PAUSED, "abort": Stop.ABORTED}.get(release.wanted, Stop.FINISHED)
+
+
+def is_failure(status: str) -> bool:
+    """Whether a target that ended so counts against the allowed failures."""
+    return status in (Status.ERROR, Status.NEEDS_DECISION)
+
+
+def failures(targets: list[TargetRecord]) -> int:
+    """How many count."""
+    return sum(is_failure(target.status) for target in targets)
