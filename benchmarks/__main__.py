@@ -28,6 +28,11 @@ BENCHMARKS = (
     "deploy_django_tenants",
     "deploy_replay",
     "copy_strategy",
+    "release_bare",
+    "release_peers",
+    "release_noop",
+    "release_atomic",
+    "release_memory",
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")
 

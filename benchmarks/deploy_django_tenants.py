@@ -41,7 +41,7 @@ it. Both count their final CHECKPOINT. The ratio is that of the rates, tenants p
 
 def run(settings: Settings) -> Result:
     """Two ways, alternating."""
-    _require_django()
+    require_django()
     tenants = 5 if settings.quick else TENANTS
     with contextlib.ExitStack() as grounds:
         ground = grounds.enter_context(open_ground(settings))
@@ -74,7 +74,8 @@ def _faster(theirs: Sequence[Sample], their_count: int, ours: Sequence[Sample], 
     return Spread.of([(our_count / mine.seconds) / (their_count / other.seconds) for other, mine in pairs])
 
 
-def _require_django() -> None:
+def require_django() -> None:
+    """Raise ``SystemExit`` where the rival is missing."""
     if sys.executable == PYTHON and importlib.util.find_spec("django_tenants") is None:
         raise SystemExit("django-tenants is not installed: run `make bench`, or `tools/set_up.sh bench` once")
 

@@ -22,6 +22,7 @@ from manor.control.engines.embedded.server import EmbeddedServer
 from manor.control.operations.deploy import DeployRequest, deploy, limits_of
 from manor.control.operations.fleet import Fleet, FleetSource, load_fleet
 from manor.control.operations.scaffold import scaffold
+from manor.control.registry.count_edit import set_tenant_count
 from manor.control.rollout.goldens import ensure_goldens
 from manor.control.rollout.provision import Golden
 from manor.control.runtime import Runtime
@@ -121,9 +122,8 @@ def open_ground(settings: Settings, *, standard: int = 100, enterprise: int = 50
 
 def _set_counts(registry: Path, standard: int, enterprise: int) -> None:
     text = registry.read_text(encoding="utf-8")
-    for was, now in (("tenant_count: 100", standard), ("tenant_count: 50", enterprise)):
-        assert was in text, f"the blueprint no longer says {was}"
-        text = text.replace(was, f"tenant_count: {now}")
+    for group, count in (("saas_standard_tenants", standard), ("enterprise_tenants", enterprise)):
+        text = set_tenant_count(text, group, count, file=REGISTRY)
     registry.write_text(text, encoding="utf-8")
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.ground import REGISTRY
 from benchmarks.measure import Result, Settings, Spread, Verdict
+from benchmarks.processes import Usage, launch
 from manor.control.operations.scaffold import scaffold
 
 TENANTS = 5_000
@@ -38,25 +37,6 @@ verdict = validate_fleet(source, template_examiner())
 preview = preview_fleet(load_fleet(source), group=None, limit=5)
 print(json.dumps([time.perf_counter() - began, verdict.ok, preview.total]))
 """
-
-# A process inherits the peak of the one that started it (on Linux until exec), so a small one must start it.
-_LAUNCHER = """
-import json, os, subprocess, sys, time
-began = time.perf_counter()
-process = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE)
-output = process.stdout.read().decode()
-_, status, usage = os.wait4(process.pid, 0)
-process.returncode = os.waitstatus_to_exitcode(status)
-print(json.dumps([time.perf_counter() - began, process.returncode, usage.ru_maxrss, output]))
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
-    """What one process took."""
-
-    seconds: float
-    megabytes: float
 
 
 def run(settings: Settings) -> Result:
@@ -113,24 +93,16 @@ def _measure(project: Path, rounds: int) -> dict[str, list[Usage]]:
 
 
 def _use(command: Sequence[str]) -> Usage:
-    usage, _ = _launch(command)
+    usage, _ = launch(command)
     return usage
 
 
 def _library(project: Path) -> Usage:
-    usage, answer = _launch([sys.executable, "-c", _LIBRARY, str(project), REGISTRY])
+    usage, answer = launch([sys.executable, "-c", _LIBRARY, str(project), REGISTRY])
     seconds, valid, total = json.loads(answer)
     assert valid, "the registry of the benchmark is not valid"
     assert total == TENANTS
     return Usage(seconds=seconds, megabytes=usage.megabytes)
-
-
-def _launch(command: Sequence[str]) -> tuple[Usage, str]:
-    done = subprocess.run([sys.executable, "-S", "-c", _LAUNCHER, *command], check=True, stdout=subprocess.PIPE, text=True)
-    seconds, status, peak, output = json.loads(done.stdout)
-    assert status == 0, f"{command} ended with {status}"
-    divisor = 1024 * 1024 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in kB elsewhere
-    return Usage(seconds=seconds, megabytes=peak / divisor), output
 
 
 def _write(project: Path, groups: str) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import django
 from django.conf import settings
 
 
-def configure(*, host: str, user: str, database: str, apps: list[str]) -> None:
+def configure(
+    *, host: str, user: str, database: str, apps: list[str], migrations: Mapping[str, str] | None = None
+) -> None:
     """Make Django ready for one database; ``host`` is the folder of the server's socket, ``apps`` are each tenant's beside the
-    shop."""
+    shop, ``migrations`` are packages of migrations by app, instead of the apps' own."""
     # django-tenants imports contenttypes' models, so that has to be installed: here in the shared schema, which is not timed.
     shared = ["django_tenants", *dict.fromkeys(["django.contrib.contenttypes", *apps]), "benchmarks.django_peer.tenants"]
     own = [*apps, "benchmarks.django_peer.shop"]
@@ -26,6 +30,7 @@ def configure(*, host: str, user: str, database: str, apps: list[str]) -> None:
         SHARED_APPS=shared,
         TENANT_APPS=own,
         INSTALLED_APPS=[*shared, *(app for app in own if app not in shared)],
+        MIGRATION_MODULES=dict(migrations or {}),
         TENANT_MODEL="tenants.Customer",
         TENANT_DOMAIN_MODEL="tenants.Domain",
         DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",

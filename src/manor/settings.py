@@ -53,6 +53,8 @@ class Settings:
     embedded: EmbeddedSettings = field(default_factory=EmbeddedSettings)
     lock_wait_seconds: int = 30
     connect_timeout_seconds: int = 10
+    job_engine: str = "inline"
+    """``inline`` or ``pgqueuer``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,6 +215,7 @@ def _settings(read: EnvironFile) -> Settings:
         embedded=EmbeddedSettings(**block.model_dump()),
         lock_wait_seconds=read.settings.lock_wait_seconds,
         connect_timeout_seconds=read.settings.connect_timeout_seconds,
+        job_engine=read.settings.job_engine,
     )
 
 

@@ -174,6 +174,8 @@ class SettingsBlock(StrictModel):
     """Seconds that a command waits for another one that works on the same fleet."""
     connect_timeout_seconds: Annotated[int, Field(ge=1, le=600)] = 10
     """Seconds that connecting to a server may take."""
+    job_engine: Literal["inline", "pgqueuer"] = "inline"
+    """Who carries releases out: the command itself (`inline`), or workers (`pgqueuer`; start them with `manor worker`)."""
 
 
 class EnvironmentOptions(StrictModel):

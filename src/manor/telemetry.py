@@ -15,11 +15,13 @@ class Event:
     found), ``leftover.dropped`` and ``entry.forgotten``; ``golden.sealed|built|dropped|retired``, ``wave.started``,
     ``roles.created``, ``server.moved``; ``target.<step>`` with the steps ``intent``, ``taken`` (from the pool), ``cloned``,
     ``restricted``, ``filled``, ``published``, ``unlocked`` (its role has the recorded password), ``recorded``, ``ended``;
+    of a swap ``target.closed|cloned|moved|checked|switched|opened|marked`` (what will prove that nobody wrote is recorded) and
+    ``kept.dropped``;
     ``hook.ended`` (one of the user's, with ``hook``, ``hook_kind``, ``exit`` and ``seconds``);
     ``pool.cloned|restricted|filled|dropped``; or ``catalog.away`` (it is waited for). Of releases: ``release.rehearsed|voted|
     decided|settled``, ``golden.copied|migrated``, ``wave.ended``, ``wave.unclaimed`` (no worker takes it), ``gate.looked``, and of
     their targets ``prepared``, ``refused``, ``committed``, ``rolled_back`` and ``moved``; of workers ``batch.begun|ended`` and
-    ``worker.troubled``. Each is told after the fact, so that a test can kill at every boundary.
+    ``worker.ready|troubled``. Each is told after the fact, so that a test can kill at every boundary.
     """
 
     kind: str

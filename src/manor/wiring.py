@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from manor.errors import ManorError, NotFoundError, UnreachableError
+from manor.errors import ManorError, NotFoundError, UnreachableError, UnsupportedError
 from manor.settings import Deployment, Environment, Project
 from manor.telemetry import Telemetry
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from manor.control.catalog.secrets import KeyRing, SecretBox
     from manor.control.engines.embedded.server import EmbeddedServer
     from manor.control.engines.postgres.driver import PostgresServer
+    from manor.control.jobs.pgqueuer_engine import PgQueuerEngine
     from manor.control.runtime import Runtime, StopSignal
     from manor.control.templates.model import Template
     from manor.errors import Finding
@@ -59,6 +60,8 @@ class Workplace:
     telemetry: Telemetry
     sessions: int = 20
     """Most connections per server."""
+    engine: str | None = None
+    """Of jobs: ``inline`` or ``pgqueuer``; None: as the environment says."""
 
     @property
     def state(self) -> Path:
@@ -128,7 +131,36 @@ async def open_runtime(workplace: Workplace, *, stop: StopSignal | None = None, 
         servers = await _open_servers(workplace, urls, operation, stack)
         catalog = await Catalog.open(_catalog_url(workplace, urls), secret_box, application=operation)
         await stack.enter_async_context(catalog)
-        yield _runtime(workplace, operation, servers, catalog, stop)
+        jobs = _job_engine(workplace, urls, operation, stack)
+        yield dataclasses.replace(_runtime(workplace, operation, servers, catalog, stop), jobs=jobs)
+
+
+def _job_engine(
+    workplace: Workplace, urls: Mapping[str, str], operation: str, stack: contextlib.AsyncExitStack
+) -> PgQueuerEngine | None:
+    if (workplace.engine or workplace.environment.settings.job_engine) == "inline":
+        return None
+    engine = _pgqueuer(workplace, urls, operation)
+    stack.push_async_callback(engine.close)
+    return engine
+
+
+def _pgqueuer(workplace: Workplace, urls: Mapping[str, str], application: str, **settings: float) -> PgQueuerEngine:
+    from manor.control.catalog.link import catalog_conninfo
+
+    try:
+        from manor.control.jobs.pgqueuer_engine import PgQueuerEngine
+    except ModuleNotFoundError as error:
+        hint = "pip install 'manor[workers]'"
+        raise UnsupportedError(f"the job engine pgqueuer needs the package {error.name}", hint=hint) from error
+    return PgQueuerEngine(catalog_conninfo(_catalog_url(workplace, urls)), application=application, **settings)
+
+
+async def open_worker_engine(workplace: Workplace, *, dead_after_seconds: float) -> PgQueuerEngine:
+    """The engine whose batches ``manor worker`` carries out. Raises ``UnsupportedError`` where its package is missing."""
+    urls = {d.name: await _reach(workplace, d) for d in workplace.environment.deployments}
+    application = f"{new_operation_id(dt.datetime.now(dt.UTC))} worker"
+    return _pgqueuer(workplace, urls, application, dead_after_seconds=dead_after_seconds)
 
 
 @contextlib.asynccontextmanager

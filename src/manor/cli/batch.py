@@ -51,6 +51,7 @@ def deploy_schema(migration: Path, search: str | None, group: str | None, tenant
             allow_out_of_order=said["allow_out_of_order"],
             parallel=said["parallel"],
             plan_digest=said["plan_digest"],
+            backup_first=said["backup_first"],
             migration=read_migration(migration, shown_as=open_project()[0].shown(migration)),
             verb="deploy-schema",
         )

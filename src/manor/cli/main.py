@@ -26,11 +26,13 @@ _COMMANDS = {
     "catalog": ("manor.cli.catalog:catalog", "Keep the control-plane database."),
     "doctor": ("manor.cli.doctor:doctor", "Check what a deploy needs: rights, connections, disk."),
     "init": ("manor.cli.init:init", "Begin a project from a blueprint."),
+    "migration": ("manor.cli.migration:migration", "Write, check, baseline and squash migrations; show who has seen which."),
     "multi-tenant": ("manor.cli.multi_tenant:multi_tenant", "Deploy and check the fleet that a registry declares."),
     "operation": ("manor.cli.operation:operation", "List and watch operations; stop, resume, retry or undo releases."),
     "schema": ("manor.cli.schema:schema", "Print the JSON Schemas of the files that you write."),
     "server": ("manor.cli.server:server", "Start, stop and inspect the embedded PostgreSQL."),
     "tenant": ("manor.cli.tenant:tenant", "List, show and enter single tenants."),
+    "worker": ("manor.cli.worker:worker", "Carry out batches of releases that other machines coordinate."),
 }
 
 

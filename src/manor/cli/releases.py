@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ _OPTIONS = (
     click.option("--backup-first", is_flag=True, help="Copy each database before it is changed."),
     click.option("--allow-out-of-order", is_flag=True, help="Also run migrations that are older than what was applied."),
     click.option("--parallel", type=click.IntRange(1, 256), metavar="N", help="Targets at once per server."),
+    click.option("--engine", type=click.Choice(("inline", "pgqueuer")), help="Who carries it out.  [default: environ.yaml]"),
     click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="rolling, blue_green: tenants per wave."),
     click.option("--wait-between-batches", type=click.IntRange(min=0), metavar="S", help="Seconds between two of these waves."),
     click.option("--initial-percentage", type=click.IntRange(1, 100), metavar="P", help="canary: share of the first wave."),
@@ -80,7 +82,7 @@ def run_release(make: Callable[[], MigrateRequest], said: dict[str, Any]) -> Non
     report_path: Path | None = said["report"]
     check_report_file(report_path)
     with progress(quiet=current().quiet) as display:
-        workplace = open_workplace(hooks=(display,))
+        workplace = replace(open_workplace(hooks=(display,)), engine=said["engine"])
         if said["dry_run"]:
             result = looked_at(workplace, lambda runtime: _dry(runtime, workplace, make()))
         elif said["rehearse"]:

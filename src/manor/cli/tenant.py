@@ -211,6 +211,7 @@ def rotate_password(tenant_argument: str | None, tenant: str | None) -> None:
 @click.option("--tenant-id", "tenants", multiple=True, metavar="T", help="This tenant; may be given several times.")
 @click.option("--group", metavar="G", help="The tenants of this group.")
 @click.option("--filter", "search", metavar="Q", help="The tenants that a search finds, such as \"tier = 'premium'\".")
+@click.option("--verify", is_flag=True, help="Look into every database first, instead of believing the catalog.")
 @release_options
 @with_global_options
 def migrate(everyone: bool, tenants: tuple[str, ...], group: str | None, search: str | None, **said: Any) -> None:
@@ -230,6 +231,8 @@ def migrate(everyone: bool, tenants: tuple[str, ...], group: str | None, search:
             allow_out_of_order=said["allow_out_of_order"],
             parallel=said["parallel"],
             plan_digest=said["plan_digest"],
+            backup_first=said["backup_first"],
+            verify=said["verify"],
         )
 
     run_release(request, said)

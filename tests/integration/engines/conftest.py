@@ -28,7 +28,13 @@ from psycopg.conninfo import make_conninfo
 
 from manor.control.engines.postgres.driver import PostgresServer
 
-pytest.register_assert_rewrite("manor.testing.engines", "manor.testing.engine_making")
+pytest.register_assert_rewrite(
+    "manor.testing.engines",
+    "manor.testing.engine_making",
+    "manor.testing.release_applying",
+    "manor.testing.release_fixtures",
+    "manor.testing.release_voting",
+)
 
 PLATFORM_PASSWORD = "p@ss w%rd/'1"
 """Of the ordinary administrator's login: it must survive URLs and environment variables."""

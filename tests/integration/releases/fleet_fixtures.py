@@ -170,7 +170,7 @@ class Fleet:
 
     def everything(self) -> dict[str, Any]:
         """What must be the same before and after whatever is refused."""
-        audit = self.ask("SELECT count(*) FROM manor.audit", "manor_catalog")
+        audit = self.ask("SELECT count(*) FROM manor.audit_log", "manor_catalog")
         operations = self.ask("SELECT id, state FROM manor.operations ORDER BY 1", "manor_catalog")
         tables = "SELECT oid, relname FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY 1"
         return {

@@ -10,8 +10,9 @@ from typing import Any
 
 from psycopg.rows import TupleRow
 
+from manor.control.catalog.ledger import LedgerStore
 from manor.control.catalog.queries import query
-from manor.control.catalog.store import Store
+from manor.control.catalog.records import AuditEvent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +35,7 @@ class KeptRecord:
     created_at: dt.datetime | None = None
 
 
-class KeptStore(Store):
+class KeptStore(LedgerStore):
     """Databases that are kept for a while."""
 
     async def put_kept(self, record: KeptRecord) -> None:
@@ -53,9 +54,13 @@ class KeptStore(Store):
         }
         await self._link.run(query("put_kept"), values)
 
-    async def forget_kept(self, server: str, databases: Sequence[str]) -> None:
+    async def forget_kept(
+        self, server: str, databases: Sequence[str], *, operation_id: str = "", audit: Sequence[AuditEvent] = ()
+    ) -> None:
         """Strike entries off; no error for unknown ones."""
-        await self._link.run(query("forget_kept"), {"server": server, "databases": list(databases)})
+        async with self._link.transaction() as connection:
+            await connection.execute(query("forget_kept"), {"server": server, "databases": list(databases)})
+            await self._append(connection, operation_id, audit)
 
     async def kept_databases(
         self, *, operation: str | None = None, server: str | None = None, tenant: str | None = None

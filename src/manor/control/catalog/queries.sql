@@ -85,7 +85,7 @@ WHERE id = %(id)s
 RETURNING id;
 
 -- hold_operation --
-SELECT state FROM manor.operations WHERE id = %(id)s FOR SHARE;
+SELECT state, token FROM manor.operations WHERE id = %(id)s FOR SHARE;
 
 -- end_sessions --
 SELECT count(*) FILTER (WHERE pg_terminate_backend(pid, 60000)) FROM pg_stat_activity
@@ -391,7 +391,7 @@ RETURNING decided_at;
 UPDATE manor.operations
 SET state = %(state)s, wanted = '', summary = %(summary)s::jsonb,
     finished_at = CASE WHEN %(state)s = 'running' THEN NULL ELSE clock_timestamp() END
-WHERE id = %(id)s RETURNING id;
+WHERE id = %(id)s RETURNING token;
 
 -- set_plan --
 UPDATE manor.operations SET plan = %(plan)s::jsonb WHERE id = %(id)s;

@@ -57,9 +57,14 @@ class ReleaseStore(JournalStore):
             row = await begun.fetchone()
         return int(row[0]) if row else 0
 
-    async def add_targets(self, operation: str, targets: Sequence[TargetRecord], plan: Mapping[str, Any]) -> None:
-        """More targets of a running release, claimed like the first ones, and the plan that covers them."""
+    async def add_targets(
+        self, operation: str, targets: Sequence[TargetRecord], plan: Mapping[str, Any], *, token: int | None = None
+    ) -> None:
+        """More targets of a running release, claimed like the first ones, and the plan that covers them. Raises
+        ``ConflictError`` where its runner is no longer the one with ``token``."""
         async with self._link.transaction() as connection:
+            held = await connection.execute(query("hold_operation"), {"id": operation})
+            _refuse_fenced(operation, token, await held.fetchone())
             await self._claim(connection, operation, [t.tenant for t in targets if t.status == "pending"])
             await connection.execute(query("set_plan"), {"id": operation, "plan": safe_json(plan)})
             batch = batch_json(map(_target_row, targets))
@@ -101,9 +106,14 @@ class ReleaseStore(JournalStore):
         targets: Sequence[TargetRecord],
         *,
         moved: Sequence[DatabaseRecord] = (),
+        token: int | None = None,
         audit: Sequence[AuditEvent] = (),
     ) -> None:
-        """Commit what became of targets: outcomes, the new heads of ``moved`` databases, claims given back, audit lines."""
+        """Commit what became of targets: outcomes, the new heads of ``moved`` databases, claims given back, audit lines.
+
+        Raises ``ConflictError``, and nothing is recorded, where the release has ended or its runner is no longer the one with
+        ``token``.
+        """
         rows = sorted(map(_outcome_row, targets), key=lambda row: str(row["tenant"]))
         heads = [
             {"tenant": str(m.tenant), "version": m.version, "golden": m.golden, "fingerprint": m.fingerprint} for m in moved
@@ -116,9 +126,16 @@ class ReleaseStore(JournalStore):
                 await connection.execute(query("move_databases"), {"operation": operation, "batch": batch_json(heads)})
             await connection.execute(query("release_claims"), {"operation": operation, "tenants": ended})
             await self._append(connection, operation, audit)
-            row = await held.fetchone()
-            if row is not None and row[0] not in ("running", "needs_decision"):
-                raise ConflictError(f"another operation has taken over from {operation}: it is {row[0]}")
+            _refuse_fenced(operation, token, await held.fetchone())
+
+    async def correct_heads(self, operation: str, found: Sequence[DatabaseRecord], *, audit: Sequence[AuditEvent] = ()) -> None:
+        """Record which version databases were found to have."""
+        heads = [
+            {"tenant": str(m.tenant), "version": m.version, "golden": m.golden, "fingerprint": m.fingerprint} for m in found
+        ]
+        async with self._link.transaction() as connection:
+            await connection.execute(query("move_databases"), {"operation": operation, "batch": batch_json(heads)})
+            await self._append(connection, operation, audit)
 
     async def want(self, operation: str, wanted: str, *, audit: Sequence[AuditEvent] = ()) -> bool:
         """Ask the runner of a release to ``pause`` or ``abort``; whether that can still be asked: nothing is decided."""
@@ -167,10 +184,18 @@ class ReleaseStore(JournalStore):
         return {(row[0], row[1]): row[2] for row in await self._link.rows(query("heads"))}
 
     async def end_release(
-        self, operation: str, state: str, summary: Mapping[str, int], *, detail: str = "", audit: Sequence[AuditEvent] = ()
+        self,
+        operation: str,
+        state: str,
+        summary: Mapping[str, int],
+        *,
+        detail: str = "",
+        token: int | None = None,
+        audit: Sequence[AuditEvent] = (),
     ) -> None:
         """Record how a release ended, or that it is paused (its claims stay). What was not begun is ``not_started`` with
-        ``detail``, unless it is paused; tenants that need a decision stay claimed."""
+        ``detail``, unless it is paused; tenants that need a decision stay claimed. Raises ``ConflictError``, and nothing is
+        recorded, where its runner is no longer the one with ``token``."""
         async with self._link.transaction() as connection:
             if state != "paused":
                 await connection.execute(query("close_targets"), {"operation": operation, "detail": detail})
@@ -179,8 +204,11 @@ class ReleaseStore(JournalStore):
             if state != "paused":
                 await connection.execute(query("release_other_claims"), {"operation": operation})
             await self._append(connection, operation, audit)
-            if await ended.fetchone() is None:
+            row = await ended.fetchone()
+            if row is None:
                 raise NotFoundError(f"there is no operation {operation}")
+            if token not in (None, row[0]):
+                raise _taken_over(operation)
 
     async def take_over(
         self,
@@ -251,6 +279,17 @@ class ReleaseStore(JournalStore):
         """By digest; one that is not recorded is a template's own, without migrations."""
         rows = await self._link.rows(query("lineages"), {"digests": sorted(set(digests))})
         return {row[0]: Lineage(digest=row[0], base=row[1], history=tuple((v, c, n) for v, c, n in row[2])) for row in rows}
+
+
+def _refuse_fenced(operation: str, token: int | None, row: TupleRow | None) -> None:
+    """``row``: (state, token), held."""
+    if row is not None and (row[0] not in ("running", "needs_decision") or token not in (None, row[1])):
+        raise _taken_over(operation)
+
+
+def _taken_over(operation: str) -> ConflictError:
+    hint = f"nothing more is done here; `manor operation show {operation}` tells what became of it"
+    return ConflictError(f"another runner has taken over operation {operation}", hint=hint)
 
 
 def _held(tenants: Sequence[str], holders: Sequence[ClaimRecord]) -> ConflictError:

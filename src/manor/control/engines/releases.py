@@ -67,6 +67,16 @@ class HistoryRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What a database says of itself."""
+
+    history: tuple[HistoryRow, ...]
+    fingerprint: str
+    isolated: bool
+    """Whether its isolated columns hold this tenant's values."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Changed:
     """What became of one change."""
 
@@ -150,8 +160,17 @@ class Ballot(Protocol):
 class ReleaseDriver(Protocol):
     """One server's databases as releases see them."""
 
+    async def look(self, database: str, isolation: Sequence[IsolatedColumn]) -> Seen:
+        """History, fingerprint and isolated values of one database, in one visit; nothing is changed."""
+        ...
+
     async def history(self, database: str) -> tuple[HistoryRow, ...]:
         """All rows of the history, by version as text; empty where there is none."""
+        ...
+
+    async def fence(self, database: str, operation: str, token: int) -> tuple[HistoryRow, ...]:
+        """Raise the fence and read the history, in one transaction: whoever comes with a lower token changes nothing after
+        this. Raises ``EngineError``: ``conflict`` (the fence is higher), ``timeout`` (a prepared transaction holds it)."""
         ...
 
     async def apply(self, database: str, change: Change) -> Changed:

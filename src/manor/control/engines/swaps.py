@@ -48,7 +48,7 @@ class Census:
     transaction: int
     """The first transaction that it does not cover."""
     rows: Mapping[str, int]
-    """By table; Manor's own fence is left out."""
+    """By table; Manor's own tables, the history among them, are left out."""
     sequences: Mapping[str, int | None]
     newer: Mapping[str, int] = field(default_factory=dict)
     """By table, rows of transactions from ``since`` on, where that was asked."""

@@ -1,9 +1,9 @@
 """The engine port: hands batches of tenants to whoever carries them out, here or on other machines.
 
-An engine delivers at least once and decides nothing. What was done stands in the journal and, committed with the change, in each
-tenant's own history; therefore a batch that is delivered twice is harmless, and whether a wave is over is asked of the journal,
-never counted from jobs. Pausing, aborting and stopping after failures are in the statement by which targets are claimed: an
-engine need not interrupt anything.
+An engine delivers at least once and decides nothing. What was done stands in the journal and, committed with the change, in
+each tenant's own history; therefore a batch that is delivered twice is harmless, and whether a wave is over is asked of the
+journal, never counted from jobs. Pausing, aborting and stopping after failures are in the statement by which targets are
+claimed: an engine need not interrupt anything.
 
 To add an engine: implement ``JobEngine`` and, where other processes carry batches out, ``WorkerEngine``; a job is
 ``Batch.to_json``, nothing else. Raise ``UnreachableError`` (transient) where trying again may help. Run
@@ -13,6 +13,7 @@ To add an engine: implement ``JobEngine`` and, where other processes carry batch
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -96,7 +97,7 @@ class JobEngine(Protocol):
         """Declared, not found out."""
         ...
 
-    async def submit(self, operation: str, batches: Sequence[Batch]) -> None:
+    async def submit(self, batches: Sequence[Batch]) -> None:
         """Have batches carried out. One that is known already, by its key, and not finished is left as it is."""
         ...
 
@@ -105,8 +106,11 @@ class JobEngine(Protocol):
         ...
 
     async def wait(self, operation: str, wave: int, is_over: IsOver) -> None:
-        """Return once the wave is over. A remote engine asks ``is_over`` again and again, sooner when something has happened; one
-        that carries batches out itself returns when it has, and may leave ``is_over`` unasked. Raises what ``is_over`` raises."""
+        """Return once the wave is over. Raises what ``is_over`` raises.
+
+        A remote engine asks ``is_over`` again and again, sooner when something has happened; one that carries batches out
+        itself returns when it has, and leaves ``is_over`` unasked.
+        """
         ...
 
     async def close(self) -> None:
@@ -146,4 +150,4 @@ def cut(operation: str, token: int, wave: int, targets: Sequence[tuple[str, str]
 def _even(tenants: Sequence[str], size: int | None) -> list[Sequence[str]]:
     count = 1 if size is None else -(-len(tenants) // size)
     edges = [len(tenants) * index // count for index in range(count + 1)]
-    return [tenants[begin:end] for begin, end in zip(edges, edges[1:], strict=False)]
+    return [tenants[begin:end] for begin, end in itertools.pairwise(edges)]

@@ -22,7 +22,7 @@ class InlineEngine:
         self._waiting: dict[str, Batch] = {}
         self._under_way: set[str] = set()
 
-    async def submit(self, operation: str, batches: Sequence[Batch]) -> None:
+    async def submit(self, batches: Sequence[Batch]) -> None:
         """They begin with ``wait``."""
         for batch in batches:
             if batch.key not in self._under_way:
@@ -32,7 +32,7 @@ class InlineEngine:
         """Forget what waits."""
         self._waiting = {key: batch for key, batch in self._waiting.items() if batch.operation != operation}
 
-    async def wait(self, operation: str, wave: int, is_over: IsOver) -> None:
+    async def wait(self, operation: str, wave: int, is_over: IsOver) -> None:  # noqa: ARG002 - it knows
         """Carry the wave out. What a batch raises ends the others, and is raised as an exception group."""
         while found := [b for b in self._waiting.values() if (b.operation, b.wave) == (operation, wave)]:
             async with asyncio.TaskGroup() as group:
@@ -46,7 +46,7 @@ class InlineEngine:
 
     async def _bring_to_end(self, batch: Batch) -> None:
         try:
-            while (again := await self._carry(batch)) is not None:
+            while (again := await self._carry(batch)) is not None:  # noqa: ASYNC110 - nobody could tell when
                 await asyncio.sleep(again.seconds)
         finally:
             self._under_way.discard(batch.key)

@@ -1,8 +1,8 @@
 """The engine for many worker machines: PgQueuer on the catalog's PostgreSQL, in a schema of its own.
 
 One queue per server, of which one batch at a time is carried out over all workers: the server's connection budget is then kept
-without any counting between machines. A worker's heartbeat goes into the job's row; when it stays away, the next worker that looks
-takes the batch. PgQueuer's ``run()`` ends when its connection does, so that it is begun again and again, with growing pauses.
+without any counting between machines. A worker's heartbeat goes into the job's row; when it stays away, the next worker that
+looks takes the batch. PgQueuer's ``run()`` ends when its connection does, so that it is begun again, with growing pauses.
 
 Assumes a login that may create a schema in the catalog's database. Every connection is this engine's own: PgQueuer wants
 autocommit, and listens.
@@ -70,7 +70,7 @@ class PgQueuerEngine:
     def __repr__(self) -> str:
         return f"PgQueuerEngine(application={self._application!r})"
 
-    async def submit(self, operation: str, batches: Sequence[Batch]) -> None:
+    async def submit(self, batches: Sequence[Batch]) -> None:
         """A job per batch; its key keeps it from being there twice."""
         if not batches:
             return
@@ -90,7 +90,7 @@ class PgQueuerEngine:
         async with self._kept() as connection:
             await connection.execute(delete, (f"{operation}/",))
 
-    async def wait(self, operation: str, wave: int, is_over: IsOver) -> None:
+    async def wait(self, operation: str, wave: int, is_over: IsOver) -> None:  # noqa: ARG002 - the journal knows
         """Ask whenever the queue has changed, and from time to time."""
         while not await is_over():
             await asyncio.sleep(_BREATH_SECONDS)
@@ -222,7 +222,7 @@ async def _listen(connection: Connection) -> None:
 
 
 async def _shut_down_when(should_stop: Callable[[], bool], shutdown: asyncio.Event) -> None:
-    while not should_stop():
+    while not should_stop():  # noqa: ASYNC110 - a signal handler's flag
         await asyncio.sleep(0.1)
     shutdown.set()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 from manor.control.catalog.records import DatabaseRecord, Lineage
 from manor.control.migrate.cohort import Cohort, History, Scripts, StepPlan
@@ -99,6 +100,19 @@ def with_recorded(chain: Chain, history: History, recorded: Mapping[tuple[str, s
     return Chain.of((*chain.migrations, *lone)) if lone else chain
 
 
+def lone_only(recorded: Mapping[tuple[str, str], Migration], folders: Iterable[str]) -> dict[tuple[str, str], Migration]:
+    """Recorded migrations that never stood in one of ``folders`` (relative to the project), as of ``batch deploy-schema``.
+
+    Any other that the chain does not have has lost its file.
+    """
+    homes = tuple(folders)
+    return {
+        key: migration
+        for key, migration in recorded.items()
+        if not any(PurePosixPath(migration.place.file).is_relative_to(home) for home in homes)
+    }
+
+
 class _Planner:
     def __init__(
         self,
@@ -137,7 +151,10 @@ class _Planner:
         base, history = history_of(record, self._lineages)
         chain = self._chain(place, history)
         rows = [Applied(version=v, checksum=c, name=n) for v, c, n in history]
-        found = pending(chain, rows, self._target(pin), allow_out_of_order=self._wanted.allow_out_of_order)
+        to = self._within(chain, self._target(pin))
+        if to == "":
+            return None
+        found = pending(chain, rows, to, allow_out_of_order=self._wanted.allow_out_of_order)
         if found.problems:
             self._troubles[key] = (found.problems, place, [])
             return None
@@ -161,6 +178,18 @@ class _Planner:
     def _chain(self, place: Place, history: History) -> Chain:
         chain = self._chains.get(place) or Chain.of(())
         return with_recorded(chain, history, self._extra)
+
+    def _within(self, chain: Chain, to: str | None) -> str | None:
+        """``to`` as this chain can be taken to it: where only other templates have that migration, the newest before it.
+
+        A chain without migrations, or with newer ones only, is at any version.
+        """
+        if to is None or chain.position(to) is not None or not chain.migrations:
+            return to if chain.migrations else None
+        if all(other.position(to) is None for other in self._chains.values()):
+            return to  # nobody has it: a problem
+        older = [m.version for m in chain.migrations if version_key(m.version) < version_key(to)]
+        return older[-1] if older else ""
 
     def _target(self, pin: str) -> str | None:
         to = self._wanted.to

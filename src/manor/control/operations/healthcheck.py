@@ -50,6 +50,7 @@ async def healthcheck_fleet(runtime: Runtime | None, fleet: Fleet, request: Heal
         {name: server for name, server in runtime.servers.items() if name not in unseen},
         [records[str(t.tenant)] for t in targets if str(t.tenant) in records and records[str(t.tenant)].state == "ready"],
     )
+    releasing = {claim.tenant: claim.operation for claim in await runtime.catalog.claims(records)}
     check = _Check(
         runtime=runtime,
         fleet=fleet,
@@ -58,6 +59,7 @@ async def healthcheck_fleet(runtime: Runtime | None, fleet: Fleet, request: Heal
         neighbours=_neighbours(records, present),
         unseen=unseen,
         doors=doors,
+        releasing=releasing,
         timeout_seconds=request.timeout_seconds,
     )
     slots = asyncio.Semaphore(request.parallel)
@@ -130,6 +132,8 @@ class _Check:
     neighbours: Mapping[str, str]
     unseen: Mapping[str, ManorError]
     doors: Doors
+    releasing: Mapping[str, str]
+    """By tenant, the release that is changing it: its schema is that of one version or of the next."""
     timeout_seconds: float
 
     async def run(self, target: Target) -> Outcome:
@@ -145,6 +149,9 @@ class _Check:
             return _failed(target, too_long(record, self.timeout_seconds), time.monotonic() - began)
         except ManorError as error:
             return _failed(target, self.doors.explain(record, error), time.monotonic() - began)
+        operation = self.releasing.get(str(target.tenant))
+        if operation and problem is not None and facts.fingerprint != record.fingerprint and not facts.reaches_other:
+            return Outcome(target=target, status=Status.SKIPPED, detail=f"operation {operation} is releasing it just now")
         if problem is not None:
             return _failed(target, problem, time.monotonic() - began, facts)
         return Outcome(

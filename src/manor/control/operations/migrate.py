@@ -12,7 +12,7 @@ from manor.control.catalog.records import AuditEvent, OperationRecord
 from manor.control.migrate.cohort import migration_from, script_json
 from manor.control.migrate.history import Chain
 from manor.control.migrate.model import Migration
-from manor.control.migrate.plan import Wanted, plan_release
+from manor.control.migrate.plan import Wanted, lone_only, plan_release
 from manor.control.operations.release_draft import (
     Draft,
     Selection,
@@ -31,6 +31,7 @@ from manor.control.operations.release_draft import (
 from manor.control.operations.release_report import report_of
 from manor.control.operations.release_run import Ended, ReleaseRun
 from manor.control.operations.release_sources import ReleaseSources
+from manor.control.operations.verify_heads import VerifiedHeads, refuse_astray, verify_heads
 from manor.control.rollout.hooks import HookRunner
 from manor.control.rollout.release.capacity import Room, look_for_room, refuse_without_room
 from manor.control.rollout.release.gate import GATE
@@ -50,11 +51,17 @@ class MigrateRequest:
     strategy: str | None = None
     overrides: Overrides = field(default_factory=Overrides)
     to: str | None = None
+    baseline: str | None = None
+    """Up to this version nothing is run, only recorded (``migration baseline``); None: what each registry says."""
     allow_out_of_order: bool = False
     parallel: int | None = None
     migration: Migration | None = None
     """One migration for all chosen tenants, whatever their folders hold (``batch deploy-schema``)."""
     plan_digest: str | None = None
+    backup_first: bool = False
+    """Copy each database before it is changed; ``backup_before_update`` of a registry asks for it too."""
+    verify: bool = False
+    """Look into every chosen database first, instead of believing the catalog."""
     verb: str = "migrate"
     parent: str = ""
     """The operation that this one retries."""
@@ -66,7 +73,8 @@ async def migrate(runtime: Runtime, project: Path, request: MigrateRequest) -> R
     async with runtime.catalog.lock(release_lock(runtime.operation), wait_seconds=0, holder=runtime.operation):
         await runtime.catalog.confirm_key()
         notices = [f"operation {s.operation} had died: {s.state}" for s in await settle_all(runtime)]
-        draft = await draft_release(runtime, ReleaseSources(project), request)
+        seen = await verify_heads(runtime, request.selection, parallel=request.parallel) if request.verify else None
+        draft = await draft_release(runtime, ReleaseSources(project), request, seen)
         check_digest(draft, request.plan_digest)
         draft = replace(draft, notices=(*draft.notices, *notices))
         return await _carry_out(runtime, project, draft, request, began, started_at)
@@ -119,8 +127,13 @@ async def dry_run(runtime: Runtime, project: Path, request: MigrateRequest) -> R
     return report_of(runtime.operation, draft, None, verb=request.verb, room=room)
 
 
-async def draft_release(runtime: Runtime, sources: ReleaseSources, request: MigrateRequest) -> Draft:
-    """What would be done. Raises ``InvalidInput`` for folders, histories and migrations that cannot be right."""
+async def draft_release(
+    runtime: Runtime, sources: ReleaseSources, request: MigrateRequest, seen: VerifiedHeads | None = None
+) -> Draft:
+    """What would be done. ``seen``: what was found in the databases.
+
+    Raises ``InvalidInput`` for folders, histories and migrations that cannot be right.
+    """
     everything = await runtime.catalog.databases()
     selected = select(everything, request.selection)
     strategy = strategy_for(sources, selected, request.strategy, request.overrides)
@@ -129,17 +142,27 @@ async def draft_release(runtime: Runtime, sources: ReleaseSources, request: Migr
     chains = sources.chains((record.source, record.template) for record in selected)
     if request.migration is not None:
         chains = {place: _only(request.migration) for place in chains}
+    else:
+        extra = lone_only(extra, sources.shown_folders(chains))
     wanted = Wanted(
         to=request.to,
         pins=pins_of(strategy, everything),
-        baseline=sources.baselines(),
+        baseline=sources.baselines()
+        if request.baseline is None
+        else dict.fromkeys({r.source for r in selected}, request.baseline),
         allow_out_of_order=request.allow_out_of_order,
     )
-    plan = plan_release([r for r in selected if r.state == "ready"], chains, lineages, wanted, extra=extra)
+    astray = seen.astray if seen is not None else {}
+    ready = [r for r in selected if r.state == "ready" and str(r.tenant) not in astray]
+    plan = plan_release(ready, chains, lineages, wanted, extra=extra)
     refuse_troubles(plan)
     held = held_back(strategy, everything, bool(request.selection.tenants))
     targets, soak = arrange(selected, plan, strategy, held=held)
-    batches = [sources.source(s).registry.operations.batch_settings for s in sorted({r.source for r in selected})]
+    if seen is not None:
+        targets = seen.told(targets)
+        refuse_astray(seen, strategy.kind)
+    operations = [sources.source(s).registry.operations for s in sorted({r.source for r in selected})]
+    batches = [one.batch_settings for one in operations]
     course = course_of(
         strategy,
         plan,
@@ -148,6 +171,7 @@ async def draft_release(runtime: Runtime, sources: ReleaseSources, request: Migr
         attempts=1 + max((b.retry_attempts for b in batches), default=3),
         timeout=float(max((b.timeout_seconds for b in batches), default=300)),
         total=sum(target.status == "pending" for target in targets),
+        snapshot=request.backup_first or any(one.provisioning.backup_before_update for one in operations),
     )
     return Draft(
         course=course,

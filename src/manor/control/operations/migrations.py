@@ -120,3 +120,11 @@ def _next_version(folder: Path, now: dt.datetime) -> str:
     names = [read_name(path.name) for path in folder.glob("*.sql")]
     newest = max((version_key(name.version) for name in names if not isinstance(name, Misnamed)), default=())
     return str(max(stamp, newest[0] + 1) if newest else stamp)
+
+
+def lower_baselines(where: Whereabouts, version: str) -> list[str]:
+    """The registries whose ``migration_config.baseline`` is older than ``version``: their new tenants would run what the
+    templates hold already."""
+    sources = ReleaseSources(where.project)
+    found = [where.source(registry) for registry in where.registries()]
+    return [source for source in found if version_key(sources.source(source).baseline) < version_key(version)]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from manor.control.catalog.records import AuditEvent, OperationRecord, ReleaseRecord, TargetRecord
 from manor.control.rollout.release.settle import Settled, release_lock, settle_all
-from manor.control.rollout.release.work import count, gid_prefix, operation_of_gid
+from manor.control.rollout.release.work import count, count_closed, gid_prefix, operation_of_gid
 from manor.control.runtime import Runtime
 from manor.errors import ConflictError, ManorError, RefusedError
 
@@ -104,7 +104,7 @@ async def ask(runtime: Runtime, operation: str, wanted: str) -> str:
         state = release.operation.state
     if wanted == "abort" and state in ("paused", "interrupted", "needs_decision"):
         targets = await runtime.catalog.operation_targets(operation)
-        await runtime.catalog.end_release(operation, "aborted", count(targets), detail="aborted", audit=[event])
+        await runtime.catalog.end_release(operation, "aborted", count_closed(targets), detail="aborted", audit=[event])
         return "aborted; what was done stays, `manor operation undo` takes it back"
     raise RefusedError(f"operation {operation} is {state}", hint="only one that is not at its end can be stopped")
 

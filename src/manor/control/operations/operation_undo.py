@@ -54,6 +54,7 @@ async def undo(
     """
     release = await _ended(runtime, operation)
     course = Course.from_json(release.plan)
+    _refuse_where_forbidden(project, course)
     records = {str(record.tenant): record for record in await runtime.catalog.databases()}
     targets = await runtime.catalog.operation_targets(operation)
     changed = [t for t in targets if _is_changed(t) and (only is None or t.tenant in only)]
@@ -61,6 +62,16 @@ async def undo(
         raise RefusedError(f"operation {operation} changed no tenant: there is nothing to undo")
     draft = await _draft(runtime, project, course, changed, records)
     return await carry_out_draft(runtime, project, draft, verb="undo", parent=parent or operation)
+
+
+def _refuse_where_forbidden(project: Path, course: Course) -> None:
+    sources = ReleaseSources(project)
+    for name in sorted({cohort.source for cohort in course.cohorts}):
+        config = sources.source(name).registry.migration_config
+        if config is not None and not config.rollback_enabled:
+            raise RefusedError(
+                "migration_config says rollback_enabled: false", place=Place(name), hint="write a new migration instead"
+            )
 
 
 def _is_changed(target: TargetRecord) -> bool:

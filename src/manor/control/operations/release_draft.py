@@ -246,6 +246,7 @@ def course_of(
     attempts: int,
     timeout: float,
     total: int,
+    snapshot: bool = False,
 ) -> Course:
     """The course of a release by a strategy."""
     gate = strategy.gate if strategy.kind is Kind.CANARY or strategy.gate != Gate() else None
@@ -258,6 +259,7 @@ def course_of(
         atomic_connections=strategy.atomic_connections,
         prepare_deadline_seconds=float(strategy.prepare_deadline_seconds),
         grace_period_seconds=float(strategy.grace_period_seconds),
+        snapshot=snapshot,
     )
     return Course(
         kind=strategy.kind,

@@ -18,6 +18,7 @@ from manor.control.operations.deploy import FLEET_LOCK
 from manor.control.rollout.hooks import HookRunner
 from manor.control.rollout.release.atomic import vote_and_commit
 from manor.control.rollout.release.blockers import BlockerWatch
+from manor.control.rollout.release.blue_green import blue_green
 from manor.control.rollout.release.capacity import look_for_room
 from manor.control.rollout.release.course import Course
 from manor.control.rollout.release.gate import HealthGate
@@ -26,8 +27,10 @@ from manor.control.rollout.release.heads import Head, heads_after, late_tenants
 from manor.control.rollout.release.move import move
 from manor.control.rollout.release.opening import Opening, go_in_windows
 from manor.control.rollout.release.recorder import Recorder
+from manor.control.rollout.release.snapshots import snapshot_first
+from manor.control.rollout.release.stopping import asked, taken_over
 from manor.control.rollout.release.waves import Mover, Stop, WavePlan, Went, go
-from manor.control.rollout.release.work import Work, count
+from manor.control.rollout.release.work import Work, count, count_closed
 from manor.control.rollout.retry import until_recorded
 from manor.control.rollout.strategy import Kind
 from manor.control.rollout.verify import recorded_isolation
@@ -90,7 +93,7 @@ class ReleaseRun:
             scripts=self.scripts,
             records=self.records,
             conduct=self.course.conduct,
-            recorder=Recorder(self.runtime),
+            recorder=Recorder(self.runtime, self.token),
             watch=watch,
             hooks=self.hooks,
         )
@@ -115,7 +118,8 @@ class ReleaseRun:
         )
         cohorts = await release_goldens(work, self.course.cohorts)
         course = replace(self.course, cohorts=tuple(cohorts))
-        keep = functools.partial(self.runtime.catalog.add_targets, self.runtime.operation, [], course.to_json())
+        plan = course.to_json()
+        keep = functools.partial(self.runtime.catalog.add_targets, self.runtime.operation, [], plan, token=self.token)
         await until_recorded(self.runtime, keep)
         self.runtime.telemetry.emit("release.rehearsed", self.runtime.operation, course.label)
         return course
@@ -143,19 +147,22 @@ class ReleaseRun:
         gate = HealthGate(work, self.course.gate) if self.course.gate is not None else None
         opening = Opening.of(self.course.windows, self.records)
         went = await go_in_windows(work, self._waves(pending), opening, gate=gate, mover=self._mover())
-        if went.stop is not Stop.TAKEN_OVER:
-            heads = heads_after(await self.runtime.catalog.databases(), work.cohorts, (), self.protected)
-            await until_recorded(self.runtime, lambda: self.runtime.catalog.put_heads(self.runtime.operation, heads))
-            if went.stop is Stop.FINISHED:
-                await self._catch_up(work, heads)
+        if went.stop is Stop.TAKEN_OVER or await asked(work) is Stop.TAKEN_OVER:
+            raise taken_over(self.runtime.operation)
+        heads = heads_after(await self.runtime.catalog.databases(), work.cohorts, (), self.protected)
+        await until_recorded(self.runtime, lambda: self.runtime.catalog.put_heads(self.runtime.operation, heads))
+        if went.stop is Stop.FINISHED:
+            await self._catch_up(work, heads)
         return await self._end_waves(went)
 
     def _mover(self) -> Mover:
-        return self.mover or move
+        if self.mover is not None:
+            return self.mover
+        if self.course.kind is Kind.BLUE_GREEN:  # what it replaces is kept: that is its snapshot
+            return blue_green(self.course.gate)
+        return snapshot_first() if self.course.conduct.snapshot else move
 
     async def _end_waves(self, went: Went) -> Ended:
-        if went.stop is Stop.TAKEN_OVER:
-            return await self._report("running")
         state = _STATES.get(went.stop)
         problems: tuple[Failure, ...] = ()
         if went.stop in (Stop.FAILURES, Stop.GATE):
@@ -201,7 +208,8 @@ class ReleaseRun:
             if not late:
                 return
             added = [_late_target(record, cohort, len(known) + index) for index, (record, cohort) in enumerate(late)]
-            add = functools.partial(self.runtime.catalog.add_targets, self.runtime.operation, added, self.course.to_json())
+            plan = self.course.to_json()
+            add = functools.partial(self.runtime.catalog.add_targets, self.runtime.operation, added, plan, token=self.token)
             await until_recorded(self.runtime, add)
             known |= {str(record.tenant) for record, _ in late}
             records = {**work.records, **{str(record.tenant): record for record, _ in late}}
@@ -215,12 +223,18 @@ class ReleaseRun:
         """Record and anchor the end; ``state`` None: what the targets say."""
         targets = await until_recorded(self.runtime, lambda: self.runtime.catalog.operation_targets(self.runtime.operation))
         state = state or state_of_targets(targets)
-        summary = count(targets)
+        summary = count(targets) if state == "paused" else count_closed(targets)
         event = AuditEvent(
             actor=self.runtime.actor, action="release.end", subject=self.runtime.operation, details={"state": state, **summary}
         )
         end = functools.partial(
-            self.runtime.catalog.end_release, self.runtime.operation, state, summary, detail=detail, audit=[event]
+            self.runtime.catalog.end_release,
+            self.runtime.operation,
+            state,
+            summary,
+            detail=detail,
+            token=self.token,
+            audit=[event],
         )
         await until_recorded(self.runtime, end)
         self.runtime.telemetry.emit("operation.recorded", self.runtime.operation, state)

@@ -119,6 +119,11 @@ class ReleaseSources:
         shared = [self._project / MIGRATIONS, self.own_folder(home)] if home.is_numbered(template) else []
         return list(dict.fromkeys([*shared, home.folder / template / MIGRATIONS]))
 
+    def shown_folders(self, places: Iterable[tuple[str, str]]) -> list[str]:
+        """The folders of several chains, relative to the project."""
+        found = {folder: None for place in places for folder in self.folders(*place)}
+        return [folder.relative_to(self._project).as_posix() for folder in found if folder.is_relative_to(self._project)]
+
     def _chain(self, home: ReleaseSource, template: str) -> Chain:
         folders = self.folders(home.source, template)
         merged, findings = merge_folders(self._folder(folder) for folder in folders)

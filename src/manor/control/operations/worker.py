@@ -12,12 +12,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from manor.control.catalog.records import TargetRecord
+from manor.control.catalog.records import DatabaseRecord, TargetRecord
 from manor.control.jobs.engine import Again, Batch, WorkerEngine
 from manor.control.operations.migrate import hooks_of
 from manor.control.operations.operation_resume import scripts_of
@@ -58,11 +58,12 @@ async def serve(
     """
     async with open_runtime("") as runtime, _Releases(open_runtime, project) as releases:
         await settle_all(runtime)
-        carrier = _Carrier(releases, telemetry)
+        carrier = _Carrier(releases=releases, telemetry=telemetry)
 
         def on_trouble(error: Exception) -> None:
             telemetry.emit("worker.troubled", runtime.operation, str(error) or type(error).__name__)
 
+        telemetry.emit("worker.ready", runtime.operation, ", ".join(runtime.servers))
         async with _again_and_again(SETTLE_SECONDS, lambda: _tidy(runtime, releases), on_trouble):
             await engine.serve(
                 carrier.carry,
@@ -149,25 +150,17 @@ class _Opened:
 
     runtime: Runtime
     base: Work
-    stack: AsyncExitStack
-    known: dict[str, TargetRecord]
+    records: dict[str, DatabaseRecord]
+    """Those of ``base``."""
+    known: dict[str, TargetRecord] = field(default_factory=dict)
+    stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     users: int = 0
     idle_since: float = field(default_factory=time.monotonic)
 
     @property
     def work(self) -> Work:
         """With a recorder of its own for each batch, so that a batch waits for its own outcomes only."""
-        return Work(
-            runtime=self.base.runtime,
-            token=self.base.token,
-            cohorts=self.base.cohorts,
-            scripts=self.base.scripts,
-            records=self.base.records,
-            conduct=self.base.conduct,
-            recorder=Recorder(self.base.runtime),
-            watch=self.base.watch,
-            hooks=self.base.hooks,
-        )
+        return replace(self.base, recorder=Recorder(self.runtime))
 
     async def targets(self, batch: Batch) -> list[TargetRecord]:
         """The batch's targets; those that joined the release after it was opened are looked up."""
@@ -178,9 +171,7 @@ class _Opened:
     async def refresh(self) -> None:
         """Read targets and databases anew."""
         self.known.update({t.tenant: t for t in await self.runtime.catalog.operation_targets(self.runtime.operation)})
-        records = {str(record.tenant): record for record in await self.runtime.catalog.databases()}
-        assert isinstance(self.base.records, dict)
-        self.base.records.update(records)
+        self.records.update({str(record.tenant): record for record in await self.runtime.catalog.databases()})
 
 
 class _Releases:
@@ -234,23 +225,23 @@ class _Releases:
             await stack.enter_async_context(watch.looking())
             for server in runtime.servers.values():
                 server.limit(course.conduct.parallel)
-            opened = _Opened(
-                runtime=runtime,
-                base=await self._work(runtime, token, course, watch),
-                stack=stack.pop_all(),
-                known={},
-            )
-        await opened.refresh()
-        return opened
+            records: dict[str, DatabaseRecord] = {}
+            base = await self._work(runtime, token, course, watch, records)
+            opened = _Opened(runtime=runtime, base=base, records=records)
+            await opened.refresh()
+            opened.stack = stack.pop_all()
+            return opened
 
-    async def _work(self, runtime: Runtime, token: int, course: Course, watch: BlockerWatch) -> Work:
+    async def _work(
+        self, runtime: Runtime, token: int, course: Course, watch: BlockerWatch, records: Mapping[str, DatabaseRecord]
+    ) -> Work:
         sources = tuple(sorted({cohort.source for cohort in course.cohorts}))
         return Work(
             runtime=runtime,
             token=token,
             cohorts={cohort.number: cohort for cohort in course.cohorts},
             scripts=await scripts_of(runtime, course),
-            records={},
+            records=records,
             conduct=course.conduct,
             recorder=Recorder(runtime),
             watch=watch,

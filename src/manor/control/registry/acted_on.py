@@ -20,7 +20,6 @@ WAITING = (
     ("environment_config", "database_defaults", "connection_pool_size"),
     ("environment_config", "database_defaults", "connection_timeout"),
     ("operations", "monitoring"),
-    ("operations", "provisioning", "backup_before_update"),
 )
 """Accepted, validated, not acted on yet."""
 

@@ -28,7 +28,7 @@ BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL row_security = off
 _TABLES = """
 SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname NOT IN ('pg_catalog', 'information_schema')
-    AND NOT (n.nspname = 'public' AND c.relname IN ('manor_fence', 'manor_statements'))
+    AND NOT (n.nspname = 'public' AND c.relname IN ('schema_migrations', 'manor_fence', 'manor_statements'))
 UNION ALL
 SELECT 'pg_catalog', name FROM unnest(ARRAY['pg_largeobject', 'pg_largeobject_metadata']) AS name
 WHERE EXISTS (SELECT FROM pg_largeobject_metadata)

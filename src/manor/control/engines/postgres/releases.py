@@ -23,6 +23,7 @@ from manor.control.engines.releases import (
     ChangeStep,
     HistoryRow,
     Prepared,
+    Seen,
     StatementState,
     statement_digest,
 )
@@ -61,9 +62,22 @@ class PostgresReleases:
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
 
+    async def look(self, database: str, isolation: Sequence[IsolatedColumn]) -> Seen:
+        async with self._sessions.inside(database) as connection:
+            rows = await history.read_history(connection)
+            fingerprint, isolated = await _fingerprint(connection, isolation)
+        return Seen(history=rows, fingerprint=fingerprint, isolated=isolated)
+
     async def history(self, database: str) -> tuple[HistoryRow, ...]:
         async with self._sessions.inside(database) as connection:
             return await history.read_history(connection)
+
+    async def fence(self, database: str, operation: str, token: int) -> tuple[HistoryRow, ...]:
+        change = Change(operation=operation, token=token, before=(), steps=())
+        async with self._sessions.inside(database) as connection:
+            begun = await history.begin(connection, change)
+            await connection.execute("COMMIT")
+        return begun.rows
 
     async def apply(self, database: str, change: Change) -> Changed:
         async with self._sessions.inside(database) as connection:

@@ -64,8 +64,8 @@ _SETTINGS = """
 SELECT role.rolname, split_part(setting, '=', 1), substr(setting, strpos(setting, '=') + 1)
 FROM pg_db_role_setting AS settings JOIN pg_database ON pg_database.oid = settings.setdatabase
 LEFT JOIN pg_roles AS role ON role.oid = settings.setrole
-CROSS JOIN LATERAL unnest(settings.setconfig) AS setting
-WHERE datname = %s ORDER BY 1 NULLS FIRST, 2
+CROSS JOIN LATERAL unnest(settings.setconfig) WITH ORDINALITY AS one (setting, place)
+WHERE datname = %s ORDER BY 1 NULLS FIRST, one.place
 """
 
 _LISTS = {"search_path", "temp_tablespaces", "session_preload_libraries", "local_preload_libraries"}

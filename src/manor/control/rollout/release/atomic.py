@@ -26,7 +26,7 @@ from dataclasses import dataclass, replace
 from manor.control.catalog.records import AuditEvent, TargetRecord
 from manor.control.engines.releases import Ballot, Change
 from manor.control.rollout.release.move import failed, put
-from manor.control.rollout.release.waves import Stop, asked
+from manor.control.rollout.release.stopping import REASONS, Stop, asked, taken_over
 from manor.control.rollout.release.work import Work, ended, gid_of
 from manor.control.rollout.retry import ATTEMPTS, retrying, until_recorded
 from manor.control.steps import Failure, Status
@@ -85,7 +85,7 @@ class _Election:
             self.work.runtime.catalog.take_targets, self.work.operation, self.work.token, [t.tenant for t in self.targets]
         )
         taken = await until_recorded(self.work.runtime, take)
-        if len(taken) == len(self.targets):
+        if len(taken) == len(self.targets) or await self._were_taken():
             await self._each(self.targets, self._vote)
         if self._stop is Stop.FINISHED:
             self._stop = await asked(self.work)
@@ -93,9 +93,19 @@ class _Election:
         self.work.runtime.telemetry.emit("release.voted", self.work.operation, str(len(self.prepared)))
         agreed = len(self.prepared) == len(self.targets) and self._stop is Stop.FINISHED
         decided_at = await self._decide("commit", heads) if agreed else None
+        if agreed and decided_at is None:
+            self._stop = await asked(self.work)
         if decided_at is None:
             return replace(await self._roll_back(), prepare_seconds=prepare_seconds)
         return replace(await self._commit(), prepare_seconds=prepare_seconds)
+
+    async def _were_taken(self) -> bool:
+        """Whether an earlier try took them all, the answer lost; nobody but us takes targets of this release."""
+        if await asked(self.work) is not Stop.FINISHED:
+            return False
+        tenants = [target.tenant for target in self.targets]
+        look = functools.partial(self.work.runtime.catalog.target_statuses, self.work.operation, tenants)
+        return set((await until_recorded(self.work.runtime, look)).values()) == {str(Status.IN_PROGRESS)}
 
     async def _decide(self, decision: str, heads: Heads = ()) -> dt.datetime | None:
         details = {"decision": decision, "targets": len(self.targets), "votes": len(self.prepared)}
@@ -193,7 +203,9 @@ class _Election:
 
     async def _roll_back(self) -> Verdict:
         reason = self._reason()
-        await self._decide("rollback")
+        if await self._decide("rollback") is None:
+            # Somebody else settles this release, perhaps by our own decision whose answer was lost: hands off.
+            raise taken_over(self.work.operation)
 
         async def roll_back(target: TargetRecord) -> None:
             gid = gid_of(self.work.runtime.catalog.id, self.work.operation, target.tenant)
@@ -216,9 +228,7 @@ class _Election:
             named = ", ".join(target.database for target in list(self.refused.values())[:5])
             more = f" and {len(self.refused) - 5} more" if len(self.refused) > 5 else ""
             return f"{len(self.refused)} of {len(self.targets)} said no: {named}{more}"
-        return {Stop.INTERRUPTED: "interrupted", Stop.ABORTED: "aborted", Stop.PAUSED: "paused"}.get(
-            self._stop, "another runner has taken over"
-        )
+        return REASONS.get(self._stop, REASONS[Stop.TAKEN_OVER])
 
     def _rolled_back(self, target: TargetRecord, reason: str) -> TargetRecord:
         if target.tenant in self.refused:

@@ -1,8 +1,8 @@
 """One wave that workers carry out: what the coordinator sees of it is the journal.
 
-The wave is over when no target of it is pending or in progress any more; or, once it is to stop, when none is in progress. Batches
-of which targets are left are submitted again from time to time, which does nothing as long as the engine knows them: no job that
-an engine loses is missed for good.
+The wave is over when no target of it is pending or in progress any more; or, once it is to stop, when none is in progress.
+Batches of which targets are left are submitted again from time to time, which does nothing as long as the engine knows them: no
+job that an engine loses is missed for good.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class WaveElsewhere:
         stopping = self._tally.stop is not Stop.FINISHED
         wanted = {tenant for tenant, status in self._open.items() if not stopping or status == Status.IN_PROGRESS}
         left = [batch for batch in self._batches if not wanted.isdisjoint(batch.tenants)]
-        submit = functools.partial(self._engine.submit, self._work.operation, left)
+        submit = functools.partial(self._engine.submit, left)
         await until_recorded(self._work.runtime, submit)
 
     async def _is_over(self) -> bool:

@@ -15,10 +15,11 @@ from manor.control.runtime import Runtime
 
 
 class Recorder:
-    """Outcomes on their way into the journal."""
+    """Outcomes on their way into the journal. ``token``: the runner's; once another one has taken over, nothing is recorded."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, token: int | None = None) -> None:
         self._runtime = runtime
+        self._token = token
         self._waiting: list[tuple[TargetRecord, DatabaseRecord | None, AuditEvent | None]] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -43,6 +44,7 @@ class Recorder:
                 self._runtime.operation,
                 targets,
                 moved=[moved for _, moved, _ in batch if moved is not None],
+                token=self._token,
                 audit=[event for _, _, event in batch if event is not None],
             )
             await until_recorded(self._runtime, write)

@@ -3,6 +3,10 @@ the status that its own database proves.
 
 A release is dead if the journal calls it running and its lock is free. Its sessions may live on: they are ended first, and only
 then are prepared transactions looked at, so that one which is still being prepared is not taken for one in doubt.
+
+Its runner itself may live, behind a network that failed or on a machine that slept. So settling begins with a token of its own:
+from then on the runner can neither decide nor record anything. The same token goes into the fence of every database that was
+begun, before its history is believed: what was found there stays so.
 """
 
 from __future__ import annotations
@@ -14,9 +18,13 @@ from dataclasses import dataclass, replace
 
 from manor.control.catalog.locks import HeldLock
 from manor.control.catalog.records import AuditEvent, DatabaseRecord, ReleaseRecord, TargetRecord
+from manor.control.engines.driver import ServerDriver
 from manor.control.engines.releases import HistoryRow
 from manor.control.migrate.cohort import Cohort
-from manor.control.rollout.release.work import count, ended, gid_of, gid_prefix
+from manor.control.rollout.provision import operation_token
+from manor.control.rollout.release.doubts import end_doubts
+from manor.control.rollout.release.swap_recovery import recover_swaps
+from manor.control.rollout.release.work import count_closed, ended, gid_of, gid_prefix
 from manor.control.rollout.retry import ATTEMPTS, retrying, until_recorded
 from manor.control.runtime import Runtime
 from manor.control.steps import Failure, Status
@@ -52,9 +60,10 @@ async def settle_all(runtime: Runtime) -> list[Settled]:
         async with _alone(runtime, operation) as held:
             if held is None:
                 continue
-            release = await runtime.catalog.release(operation)
-            if release.operation.state == "running":
+            release = await _take_over(runtime, operation)
+            if release is not None:
                 settled.append(await _settle(runtime, release))
+    await end_doubts(runtime)
     return settled
 
 
@@ -69,6 +78,17 @@ async def _alone(runtime: Runtime, operation: str) -> AsyncIterator[HeldLock | N
             yield None
             return
         yield held
+
+
+async def _take_over(runtime: Runtime, operation: str) -> ReleaseRecord | None:
+    """A dead release under a new token, and only then its decision: nobody else can make one any more. None where it has ended
+    meanwhile."""
+    release = await runtime.catalog.release(operation)
+    take = functools.partial(
+        runtime.catalog.take_over, operation, actor=release.operation.actor, states=("running",), reopen=()
+    )
+    token = await until_recorded(runtime, take)
+    return await until_recorded(runtime, lambda: runtime.catalog.release(operation)) if token is not None else None
 
 
 async def _settle(runtime: Runtime, release: ReleaseRecord) -> Settled:
@@ -128,14 +148,41 @@ class _Settling:
         if server is None:
             raise EngineError(f"server {name} is not among the deployments", code=Code.NOT_FOUND)
         await retrying(functools.partial(server.end_sessions, self.operation), attempts=ATTEMPTS)
+        await recover_swaps(self.runtime, self.operation, name)  # a closed database tells no history
         await self._second_phase(name, targets)
         for target in targets:
             if not self.is_open(target):
                 continue
-            if target.status == Status.PENDING and not self.commits:
+            if target.status == Status.PENDING and not self._was_voted_on(target):
                 continue  # never begun
-            rows = await retrying(functools.partial(server.releases.history, target.database), attempts=ATTEMPTS)
-            self._judge(target, rows)
+            look = functools.partial(self._fenced, server, target, targets)
+            self._judge(target, await retrying(look, attempts=ATTEMPTS))
+        await self._drop_goldens_under_way(server)
+
+    def _was_voted_on(self, target: TargetRecord) -> bool:
+        """Whether the decision to commit is about it: not for tenants that were made meanwhile and follow one by one."""
+        return self.commits and target.wave != 0
+
+    async def _fenced(
+        self, server: ServerDriver, target: TargetRecord, targets: Sequence[TargetRecord]
+    ) -> Sequence[HistoryRow]:
+        """The target's history, which its runner cannot change any more, should it live after all."""
+        try:
+            return await server.releases.fence(target.database, self.operation, self.release.token)
+        except EngineError as error:
+            if error.code is Code.CONFLICT and not error.transient:  # another operation has been at work since
+                return await server.releases.history(target.database)
+            if error.code is Code.TIMEOUT:  # prepared after we looked: it holds the fence
+                await self._second_phase(target.server, targets)
+            raise
+
+    async def _drop_goldens_under_way(self, server: ServerDriver) -> None:
+        """Copies of goldens that it was at work on; their names are its own."""
+        prefix, suffix = f"manor_new_{self.runtime.catalog.id}_", f"_{operation_token(self.operation)}"
+        for name in await server.databases():
+            if name.startswith((f"{prefix}golden_", f"{prefix}tried_")) and name.endswith(suffix):
+                await retrying(functools.partial(server.drop_database, name), attempts=ATTEMPTS)
+                self.runtime.telemetry.emit("leftover.dropped", self.runtime.operation, name, server=server.name)
 
     async def _second_phase(self, name: str, targets: Sequence[TargetRecord]) -> None:
         """Commit or roll back what is prepared, as decided; nothing decided means rolled back."""
@@ -162,7 +209,7 @@ class _Settling:
             self.moved.append(replace(record, version=version, golden=golden, fingerprint=cohort.fingerprint))
             detail = f"{cohort.version_before or 'none'} → {cohort.version or 'none'}, found done"
             self.results.append(ended(target, Status.SUCCESS, detail=detail))
-        elif self.commits:
+        elif self._was_voted_on(target):
             failure = Failure(
                 code=Code.CORRUPT,
                 message="it was decided to commit, but its transaction is neither prepared nor committed",
@@ -191,12 +238,15 @@ class _Settling:
 
     async def finish(self, targets: Sequence[TargetRecord], unreachable: tuple[str, ...]) -> Settled:
         """Record it all. With a server unseen the release stays running, so that the next settling comes back to it."""
-        record = functools.partial(self.runtime.catalog.record_moves, self.operation, self.results, moved=self.moved)
+        record = functools.partial(
+            self.runtime.catalog.record_moves, self.operation, self.results, moved=self.moved, token=self.release.token
+        )
         await until_recorded(self.runtime, record)
+        await self._put_heads()
         by_tenant = {target.tenant: target for target in targets} | {target.tenant: target for target in self.results}
         left = [t for t in by_tenant.values() if t.status not in (Status.SUCCESS, Status.SKIPPED)]
         state = "succeeded" if self.commits and not left else "interrupted"
-        counts = count(list(by_tenant.values()))
+        counts = count_closed(list(by_tenant.values()))
         if not unreachable:
             await self._end(state, counts)
         return Settled(
@@ -208,10 +258,24 @@ class _Settling:
             unreachable=unreachable,
         )
 
+    async def _put_heads(self) -> None:
+        """New tenants get the version that all tenants of a place came to; where these differ, the next release says which."""
+        places = {(cohort.source, cohort.template) for cohort in self.cohorts.values()}
+        versions: dict[tuple[str, str], set[str]] = {}
+        for record in await until_recorded(self.runtime, self.runtime.catalog.databases):
+            place = (record.source, record.template)
+            if place in places and record.state == "ready":
+                versions.setdefault(place, set()).add(record.version)
+        heads = [(source, template, min(found)) for (source, template), found in versions.items() if len(found) == 1]
+        await until_recorded(self.runtime, lambda: self.runtime.catalog.put_heads(self.operation, heads))
+
     async def _end(self, state: str, counts: Mapping[str, int]) -> None:
         details = {"state": state, "committed": self.committed, "rolled_back": self.rolled_back}
         event = AuditEvent(actor=self.runtime.actor, action="operation.interrupted", subject=self.operation, details=details)
-        end = functools.partial(self.runtime.catalog.end_release, self.operation, state, counts, detail=LEFT, audit=[event])
+        token = self.release.token
+        end = functools.partial(
+            self.runtime.catalog.end_release, self.operation, state, counts, detail=LEFT, token=token, audit=[event]
+        )
         await until_recorded(self.runtime, end)
         self.runtime.telemetry.emit("operation.interrupted", self.runtime.operation, self.operation)
 

@@ -8,6 +8,7 @@ from manor.control.catalog.records import TargetRecord
 from manor.control.rollout.release.work import Work
 from manor.control.rollout.retry import until_recorded
 from manor.control.steps import Status
+from manor.errors import ConflictError
 
 
 class Stop(enum.StrEnum):
@@ -40,6 +41,14 @@ async def asked(work: Work) -> Stop:
     if release.token != work.token or release.operation.state != "running":
         return Stop.TAKEN_OVER
     return {"pause": Stop.PAUSED, "abort": Stop.ABORTED}.get(release.wanted, Stop.FINISHED)
+
+
+def taken_over(operation: str) -> ConflictError:
+    """What a runner ends with that is not the release's runner any more."""
+    return ConflictError(
+        f"another runner has taken over operation {operation}",
+        hint=f"nothing more is done here; `manor operation show {operation}` tells what became of it",
+    )
 
 
 def is_failure(status: str) -> bool:

@@ -106,7 +106,7 @@ class _WaveRunner:
 
     async def _here(self) -> Stop:
         engine = InlineEngine(self._carry)
-        await engine.submit(self.work.operation, self._batches(engine))
+        await engine.submit(self._batches(engine))
         await engine.wait(self.work.operation, self.wave.number, _never_asked)
         await self.work.recorder.flush()
         return self.tally.stop

@@ -124,3 +124,9 @@ def count(targets: Sequence[TargetRecord]) -> dict[str, int]:
     for target in targets:
         counts[target.status] = counts.get(target.status, 0) + 1
     return counts
+
+
+def count_closed(targets: Sequence[TargetRecord]) -> dict[str, int]:
+    """The same once the release has ended: what is not done then was not started."""
+    begun = (Status.PENDING, Status.IN_PROGRESS)
+    return count([replace(target, status=str(Status.NOT_STARTED)) if target.status in begun else target for target in targets])

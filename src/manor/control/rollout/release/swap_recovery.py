@@ -1,0 +1,113 @@
+"""Finishes off swaps whose runner died, and drops what was kept long enough.
+
+Only names and markers on the servers are looked at, so that it works whatever the catalog heard of. Call it once the dead
+operation's sessions are ended.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+from manor.control.catalog.kept import KeptRecord
+from manor.control.catalog.records import AuditEvent
+from manor.control.engines.driver import FoundDatabase, ServerDriver
+from manor.control.rollout.provision import operation_token
+from manor.control.rollout.release.swap import GREEN, KEPT, reopen
+from manor.control.rollout.retry import ATTEMPTS, retrying, until_recorded
+from manor.control.runtime import Runtime
+from manor.errors import ManorError
+
+
+async def recover_swaps(runtime: Runtime, operation: str, server: str) -> int:
+    """Open what a dead operation closed on one server, drop its clones, forget what it never came to keep; returns how many
+    databases were opened or dropped. Safe to repeat. Raises ``ManorError`` where the server does not answer."""
+    token = operation_token(operation)
+    return await _recover(runtime, runtime.servers[server], lambda found: found == token)
+
+
+async def recover_forgotten(runtime: Runtime) -> int:
+    """The same, on every server that answers, for all operations that are not running: also of those that ended while they
+    could not open a tenant."""
+    running = {operation_token(o) for o in (*await runtime.catalog.running_releases(), runtime.operation)}
+    done = 0
+    for server in runtime.servers.values():
+        try:
+            done += await _recover(runtime, server, lambda token: token not in running)
+        except ManorError as error:
+            if not error.transient:
+                raise
+    return done
+
+
+async def _recover(runtime: Runtime, server: ServerDriver, is_dead: Callable[[str], bool]) -> int:
+    found = await retrying(server.databases, attempts=ATTEMPTS)
+    ours = [d for d in found.values() if d.marker is not None and d.marker.catalog == runtime.catalog.id]
+    closed = [d for d in ours if d.marker and d.marker.kind == "tenant" and (token := _closer(d)) and is_dead(token)]
+    if closed:
+        roles = {str(record.tenant): record.role for record in await runtime.catalog.databases()}
+        for database in closed:
+            await _open(runtime, server, database, roles)
+    greens = [name for name in found if _is_of(name, GREEN, runtime.catalog.id, is_dead)]
+    halves = [name for name, d in found.items() if _is_of(name, KEPT, runtime.catalog.id, is_dead) and not _is_kept(d)]
+    for name in (*greens, *halves):
+        await retrying(functools.partial(server.drop_database, name), attempts=ATTEMPTS)
+        runtime.telemetry.emit("leftover.dropped", runtime.operation, name, server=server.name)
+    kept = await until_recorded(runtime, lambda: runtime.catalog.kept_databases(server=server.name))
+    unmade = [k.database for k in kept if is_dead(operation_token(k.operation)) and not _is_kept(found.get(k.database))]
+    if unmade:
+        await until_recorded(runtime, lambda: runtime.catalog.forget_kept(server.name, unmade))
+    return len(closed) + len(greens) + len(halves)
+
+
+async def _open(runtime: Runtime, server: ServerDriver, database: FoundDatabase, roles: dict[str, str]) -> None:
+    if database.marker is None:
+        return
+    role = roles.get(database.marker.tenant, "")
+    await retrying(functools.partial(reopen, server, database.name, database.marker, role), attempts=ATTEMPTS)
+    runtime.telemetry.emit("target.opened", runtime.operation, database.marker.tenant)
+
+
+def _closer(found: FoundDatabase) -> str:
+    """Token of the operation that closed a database; one that is open has none."""
+    closed = found.marker.closed if found.marker is not None else ""
+    return operation_token(closed.partition(":")[0]) if closed else ""
+
+
+def _is_of(name: str, prefix: str, catalog: str, is_dead: Callable[[str], bool]) -> bool:
+    return name.startswith(f"{prefix}{catalog}_") and is_dead(name.rpartition("_")[2])
+
+
+def _is_kept(found: FoundDatabase | None) -> bool:
+    return found is not None and found.marker is not None and found.marker.kind == "kept" and not found.broken
+
+
+async def drop_expired(runtime: Runtime) -> int:
+    """Drop kept databases whose time is over; returns how many. Those on servers that do not answer wait for the next time."""
+    dropped = 0
+    for kept in await until_recorded(runtime, lambda: runtime.catalog.expired_kept(runtime.now())):
+        if kept.server not in runtime.servers:
+            continue
+        try:
+            await drop_kept(runtime, kept)
+        except ManorError as error:
+            if not error.transient:
+                raise
+            continue
+        dropped += 1
+    return dropped
+
+
+async def drop_kept(runtime: Runtime, kept: KeptRecord) -> None:
+    """Drop one kept database and its entry; one that is not (any more) what the entry says is left alone."""
+    server = runtime.servers[kept.server]
+    marker = await server.swaps.marker(kept.database)
+    if marker is not None and (marker.kind, marker.catalog, marker.tenant) == ("kept", runtime.catalog.id, kept.tenant):
+        await retrying(functools.partial(server.drop_database, kept.database), attempts=ATTEMPTS)
+    details = {"database": kept.database, "kind": kept.kind, "kept_for": kept.operation}
+    event = AuditEvent(actor=runtime.actor, action="kept.drop", subject=kept.tenant, details=details)
+    forget = functools.partial(
+        runtime.catalog.forget_kept, kept.server, [kept.database], operation_id=runtime.operation, audit=[event]
+    )
+    await until_recorded(runtime, forget)
+    runtime.telemetry.emit("kept.dropped", runtime.operation, kept.tenant, database=kept.database)
