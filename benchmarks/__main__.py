@@ -33,6 +33,7 @@ BENCHMARKS = (
     "release_noop",
     "release_atomic",
     "release_memory",
+    "job_engines",
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")
 

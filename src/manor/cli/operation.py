@@ -323,14 +323,15 @@ def retry(operation_id: str, report: Path | None) -> None:
 
 @operation.command()
 @operation_argument
+@click.option("--discard-writes", is_flag=True, help="Switch back to kept databases also where there were writes since.")
 @report_option
 @with_global_options
-def undo(operation_id: str, report: Path | None) -> None:
+def undo(operation_id: str, discard_writes: bool, report: Path | None) -> None:
     """Take a release back, for exactly the tenants that it changed."""
-    _again(operation_id, report, "undo")
+    _again(operation_id, report, "undo", discard_writes=discard_writes)
 
 
-def _again(operation_id: str, report: Path | None, verb: str) -> None:
+def _again(operation_id: str, report: Path | None, verb: str, *, discard_writes: bool = False) -> None:
     check_report_file(report)
     with progress(quiet=current().quiet) as display:
         workplace = open_workplace(hooks=(display,))
@@ -342,8 +343,10 @@ def _again(operation_id: str, report: Path | None, verb: str) -> None:
 
             async with open_runtime(workplace, stop=stop) as runtime:
                 await recover_all(runtime)
-                act = retry if verb == "retry" else undo
-                return await act(runtime, workplace.project.folder, operation_id)
+                project = workplace.project.folder
+                if verb == "retry":
+                    return await retry(runtime, project, operation_id)
+                return await undo(runtime, project, operation_id, discard_writes=discard_writes)
 
         result = run_stoppable(work)
     finish(result, report)

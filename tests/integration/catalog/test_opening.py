@@ -19,6 +19,8 @@ from manor.errors import CatalogError, Code, ConflictError, InputError, Unreacha
 
 NOW = dt.datetime(2026, 11, 20, 12, 0, tzinfo=dt.UTC)
 
+NEWEST = len(load_migrations())
+
 
 def schema_dump(server) -> list[str]:
     dump = server.run("pg_dump", "--schema-only", "-h", str(server.folder), "-U", "postgres", "manor_catalog")
@@ -68,7 +70,7 @@ async def test_looking_at_a_half_migrated_catalog_says_who_finishes_it(admin_url
     await schema.create_database(admin_url, application="test")
     async with await connect(catalog_conninfo(admin_url), application="test") as connection:
         await schema.migrate(connection, load_migrations()[:1])
-    with pytest.raises(CatalogError, match="version 1, this Manor needs version 3") as caught:
+    with pytest.raises(CatalogError, match=f"version 1, this Manor needs version {NEWEST}") as caught:
         await Catalog.peek(admin_url, box, application="look")
     assert "deploy" in caught.value.hint
     assert (await open_catalog()).id
@@ -94,14 +96,20 @@ async def test_the_schema_is_the_sum_of_its_migrations_in_one_go_and_step_by_ste
             assert await schema.migrate(connection, migrations[:count]) == 0
     assert schema_dump(server) == at_once
     tables = {line.split()[2] for line in at_once if line.startswith("CREATE TABLE")}
-    names = "audit_head audit_log catalog databases goldens operations outcomes schema_version servers tenants warm_pool"
+    names = (
+        "audit_head audit_log catalog claims databases goldens heads kept_databases lineages operations outcomes "
+        "schema_version scripts servers tenants warm_pool"
+    )
     assert tables == {f"manor.{name}" for name in names.split()}
 
 
 async def test_a_newer_catalog_is_refused_with_both_versions(admin_url, box, catalog, direct):
-    direct.execute("INSERT INTO manor.schema_version (version, phase, name, checksum) VALUES (4, 'pre', 'future', 'x')")
+    newer = NEWEST + 1
+    direct.execute(
+        "INSERT INTO manor.schema_version (version, phase, name, checksum) VALUES (%s, 'pre', 'future', 'x')", [newer]
+    )
     for opener in (Catalog.open, Catalog.peek):
-        with pytest.raises(CatalogError, match="version 4, this Manor knows versions up to 3") as caught:
+        with pytest.raises(CatalogError, match=f"version {newer}, this Manor knows versions up to {NEWEST}") as caught:
             await opener(admin_url, box, application="test")
         assert caught.value.code is Code.REFUSED
 

@@ -48,8 +48,8 @@ END $$;
 UPDATE products SET colour = 'red';
 """
 SWAP = ["target.closed", "target.cloned", "target.moved", "target.switched", "target.opened", "target.marked", "target.ended"]
-SNAPSHOT = ["target.closed", "target.cloned", "target.opened", "target.marked", "target.moved", "target.ended"]
-BACK = ["target.closed", "target.switched", "target.opened", "target.marked", "target.ended"]
+SNAPSHOT = ["target.closed", "target.cloned", "target.opened", "target.marked", "target.moved"]
+BACK = ["target.closed", "target.switched", "target.opened", "target.marked"]
 
 
 def load_driver() -> Any:

@@ -115,7 +115,9 @@ class Crew:
         """Put a migration into the registry's folder."""
         folder = self.folder / "customer_a" / "migrations"
         folder.mkdir(exist_ok=True)
-        (folder / f"{version}_count.sql").write_text(text or MIGRATION.format(version=version, seconds=seconds), encoding="utf-8")
+        (folder / f"{version}_count.sql").write_text(
+            text or MIGRATION.format(version=version, seconds=seconds), encoding="utf-8"
+        )
 
     def forget(self, version: str) -> None:
         """Take a migration away that no later release can pass."""
@@ -220,5 +222,3 @@ def either(request: pytest.FixtureRequest, crew: Crew) -> Crew:
     """The same, once with each engine."""
     crew.engine = request.param
     return crew
-
-

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
 import pytest
 
 TENANTS = 6
@@ -236,16 +237,20 @@ def test_every_boundary_that_a_release_tells_of_is_killed_at(fleet: Any, name: s
     fleet.finish()
 
 
-BUILDING = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CREATE %INDEX CONCURRENTLY%' AND state = 'active'"
+BUILDING = f"""
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = '{SICK}' AND query LIKE 'CREATE %INDEX CONCURRENTLY%' AND wait_event_type = 'Lock'
+"""
 
 
-@pytest.mark.parametrize("waits_for", ["items", "ledger"])
-def test_a_kill_while_an_index_is_built_concurrently_leaves_no_invalid_index_for_good(fleet: Any, waits_for: str) -> None:
+@pytest.mark.timeout(100)
+def test_a_kill_while_an_index_is_built_concurrently_leaves_no_invalid_index_for_good(fleet: Any) -> None:
     """A session of a user's keeps the statement from its end, and the server's own session would go on after the kill."""
     fleet.release("plain", "apart", "plain")
     with fleet.connect(SICK) as user:
         user.autocommit = False
-        user.execute(f"LOCK TABLE {waits_for} IN ROW EXCLUSIVE MODE")
+        user.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        user.execute("SELECT count(*) FROM poison")
         worker = fleet.start("migrate", strategy="rolling", tenants=[SICK])
         while fleet.rows("postgres", BUILDING) == [(0,)]:
             pass
@@ -253,7 +258,7 @@ def test_a_kill_while_an_index_is_built_concurrently_leaves_no_invalid_index_for
         dead = worker.wait()
         fleet.run("recover")
         user.rollback()
-    assert undecided(fleet, dead) == [SICK]
+    assert undecided(fleet, dead) == [SICK], fleet.run("inspect").document
     assert fleet.problems(midway=[SICK]) == []
     resumed = fleet.run("resume", operation=dead.operation)
     assert resumed.statuses == {SICK: "success"}, resumed.document

@@ -24,7 +24,11 @@ _found.loader.exec_module(fixtures)
 Fleet = Any
 
 SECRET = "s3cret in a row of the tenant"
-CANARY = ("--strategy", "canary", "--initial-percentage", 25, "--increment-percentage", 25, "--evaluation-period", 0)
+STRATEGY = """\
+deployment_strategy:
+  type: atomic
+  canary: {initial_percentage: 25, increment_percentage: 25, evaluation_period: 0}
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +111,7 @@ POISONS = {
 @pytest.fixture(scope="module")
 def module_fleet(tmp_path_factory: pytest.TempPathFactory, wiped_server: Callable[[], str]) -> Fleet:
     """Four tenants of one table, for the whole module."""
-    return fixtures.build_fleet(tmp_path_factory.mktemp("poison") / "p", wiped_server())
+    return fixtures.build_fleet(tmp_path_factory.mktemp("poison") / "p", wiped_server(), extra=STRATEGY)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,7 +212,7 @@ def test_a_canary_stops_at_the_wave_of_the_sick_tenant(ward: Ward, sick: int) ->
     poison, fleet = POISONS["duplicates"], ward.fleet
     ward.ask(poison.sick, sick)
     ward.write(poison.migration)
-    report = fleet.migrate(*CANARY, code=1)
+    report = fleet.migrate("--strategy", "canary", code=1)
     words = ["success"] * (sick - 1) + ["error"] + ["not_started"] * (4 - sick)
     assert fixtures.statuses(report) == dict(zip(fleet.databases, words, strict=True))
     assert fleet.histories() == [ward.after] * (sick - 1) + [ward.before] * (5 - sick)

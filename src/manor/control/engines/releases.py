@@ -45,6 +45,8 @@ class Change:
     before: tuple[tuple[str, str], ...]
     """The history that is expected: (version, checksum), in order. Steps that the database has seen already are left out."""
     steps: tuple[ChangeStep, ...]
+    later: tuple[ChangeStep, ...] = ()
+    """Steps of the changes that follow this one: who goes on after a death may find them done."""
     marker: Marker | None = None
     """The database's new marker, written in the same transaction."""
     isolation: tuple[IsolatedColumn, ...] = ()

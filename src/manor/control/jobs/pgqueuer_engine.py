@@ -34,7 +34,7 @@ from manor.control.jobs.engine import Again, Batch, Capabilities, Carry, IsOver
 from manor.errors import Code, EngineError, UnreachableError
 
 SCHEMA = "manor_jobs"
-BATCH_SIZE = 100
+BATCH_SIZE = 250
 DEAD_AFTER_SECONDS = 15.0
 _LOOK_SECONDS = 0.5
 """Between two looks at the journal while nothing is heard."""
@@ -52,6 +52,14 @@ Connection = psycopg.AsyncConnection[Any]
 logging.getLogger("stamina").addHandler(logging.NullHandler())
 
 
+class _Names(DBSettings):
+    """PgQueuer's names for what it makes; the environment's variables are those of somebody else's queue."""
+
+    @classmethod
+    def settings_customise_sources(cls, settings_cls: Any, init_settings: Any, *_: Any, **__: Any) -> tuple[Any, ...]:  # noqa: ARG003
+        return (init_settings,)
+
+
 class PgQueuerEngine:
     """``JobEngine`` and ``WorkerEngine``. ``info``: how to reach the catalog's database; ``application``: shown by the server.
 
@@ -65,7 +73,7 @@ class PgQueuerEngine:
         self._application = application
         self._dead_after = timedelta(seconds=dead_after_seconds)
         self._connection: Connection | None = None
-        self._settings = DBSettings(prefix="", db_schema=SCHEMA, channel=Channel(SCHEMA))
+        self._settings = _Names(db_schema=SCHEMA, channel=Channel(SCHEMA))
 
     def __repr__(self) -> str:
         return f"PgQueuerEngine(application={self._application!r})"

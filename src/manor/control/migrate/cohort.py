@@ -130,12 +130,14 @@ def segments(
     """A cohort's steps for one target. The last segment brings the marker and must give the fingerprint."""
     found: list[Segment] = []
     before = [(version, checksum) for version, checksum, _ in cohort.before]
-    for apart, steps in _runs(cohort, scripts):
+    runs = list(_runs(cohort, scripts))
+    for number, (apart, steps) in enumerate(runs, start=1):
         change = Change(
             operation=terms.operation,
             token=terms.token,
             before=tuple(before),
             steps=tuple(steps),
+            later=tuple(step for _, steps_then in runs[number:] for step in steps_then),
             lock_timeout_seconds=terms.lock_timeout_seconds,
             statement_timeout_seconds=terms.statement_timeout_seconds,
         )

@@ -21,6 +21,7 @@ from manor.control.rollout.provision import Golden, Limits, WaveBuilder
 from manor.control.rollout.provision_hooks import ProvisionHooks
 from manor.control.rollout.recover import forget_unmade, recover
 from manor.control.rollout.release.settle import settle_all
+from manor.control.rollout.release.swap_recovery import drop_expired
 from manor.control.rollout.remember import remember_servers
 from manor.control.rollout.report import Report
 from manor.control.rollout.retry import retrying, until_recorded
@@ -60,6 +61,7 @@ async def deploy(runtime: Runtime, fleet: Fleet, request: DeployRequest) -> Repo
         await runtime.catalog.confirm_key()
         runtime = replace(runtime, still_alone=still_alone(runtime, lock))
         await settle_all(runtime)
+        await drop_expired(runtime)
         await recover(runtime)
         survey, unmade = without_unmade(await take_survey(runtime), fleet.source.shown_as, fleet.declared)
         fleet, new_heads = at_heads(fleet, await runtime.catalog.heads(), survey.records.values())

@@ -37,6 +37,7 @@ from manor.control.rollout.release.capacity import Room, look_for_room, refuse_w
 from manor.control.rollout.release.gate import GATE
 from manor.control.rollout.release.move import UPDATE_KINDS
 from manor.control.rollout.release.settle import release_lock, settle_all
+from manor.control.rollout.release.swap_recovery import drop_expired
 from manor.control.rollout.report import Report
 from manor.control.rollout.strategy import Kind, Overrides
 from manor.control.runtime import Runtime
@@ -73,6 +74,7 @@ async def migrate(runtime: Runtime, project: Path, request: MigrateRequest) -> R
     async with runtime.catalog.lock(release_lock(runtime.operation), wait_seconds=0, holder=runtime.operation):
         await runtime.catalog.confirm_key()
         notices = [f"operation {s.operation} had died: {s.state}" for s in await settle_all(runtime)]
+        await drop_expired(runtime)
         seen = await verify_heads(runtime, request.selection, parallel=request.parallel) if request.verify else None
         draft = await draft_release(runtime, ReleaseSources(project), request, seen)
         check_digest(draft, request.plan_digest)

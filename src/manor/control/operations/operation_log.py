@@ -11,6 +11,7 @@ from manor.control.catalog.records import AuditEvent, OperationRecord, ReleaseRe
 from manor.control.rollout.release.settle import Settled, release_lock, settle_all
 from manor.control.rollout.release.work import count, count_closed, gid_prefix, operation_of_gid
 from manor.control.runtime import Runtime
+from manor.control.steps import Status
 from manor.errors import ConflictError, ManorError, RefusedError
 
 ENDED = frozenset({"succeeded", "failed", "aborted"})
@@ -104,9 +105,20 @@ async def ask(runtime: Runtime, operation: str, wanted: str) -> str:
         state = release.operation.state
     if wanted == "abort" and state in ("paused", "interrupted", "needs_decision"):
         targets = await runtime.catalog.operation_targets(operation)
+        _refuse_undecided(operation, targets)
         await runtime.catalog.end_release(operation, "aborted", count_closed(targets), detail="aborted", audit=[event])
         return "aborted; what was done stays, `manor operation undo` takes it back"
     raise RefusedError(f"operation {operation} is {state}", hint="only one that is not at its end can be stopped")
+
+
+def _refuse_undecided(operation: str, targets: Sequence[TargetRecord]) -> None:
+    """Their tenants would stay between two versions, and held by an operation that nobody can go on with."""
+    open_ended = [target.tenant for target in targets if target.status == Status.NEEDS_DECISION]
+    if open_ended:
+        raise RefusedError(
+            f"operation {operation} left tenants between two versions: {', '.join(open_ended[:5])}",
+            hint=f"`manor operation resume {operation}` goes on from there, or `manor operation decide` where it asks",
+        )
 
 
 def _require_release(release: ReleaseRecord) -> None:

@@ -25,7 +25,8 @@ from manor.control.steps import Status
 from manor.errors import NotFoundError, RefusedError
 
 RESUMABLE = ("paused", "interrupted", "failed", "needs_decision")
-_OPEN = ("pending", "in_progress", "not_started")
+_OPEN = ("pending", "in_progress", "not_started", "needs_decision")
+"""What is taken up again. Who needs a decision is looked at once more: often its database can tell by now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

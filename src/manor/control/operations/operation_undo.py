@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from manor.control.catalog.kept import KeptRecord
 from manor.control.catalog.records import DatabaseRecord, ReleaseRecord, TargetRecord
 from manor.control.migrate.cohort import Cohort, Scripts, StepPlan
 from manor.control.migrate.model import Migration
@@ -16,6 +17,7 @@ from manor.control.operations.release_draft import Draft, Selection, arrange, la
 from manor.control.operations.release_sources import ReleaseSources
 from manor.control.rollout.release.course import Course
 from manor.control.rollout.release.settle import release_lock
+from manor.control.rollout.release.switch_back import cohort_back
 from manor.control.rollout.report import Report
 from manor.control.rollout.strategy import Kind, Strategy
 from manor.control.runtime import Runtime
@@ -45,12 +47,19 @@ async def retry(runtime: Runtime, project: Path, operation: str) -> Report:
 
 
 async def undo(
-    runtime: Runtime, project: Path, operation: str, *, only: frozenset[str] | None = None, parent: str = ""
+    runtime: Runtime,
+    project: Path,
+    operation: str,
+    *,
+    discard_writes: bool = False,
+    only: frozenset[str] | None = None,
+    parent: str = "",
 ) -> Report:
-    """Take back what a release did, for exactly the tenants that it changed, by the migrations' down sections.
+    """Take back what a release did, for exactly the tenants that it changed: by switching back to the databases that it kept
+    (blue-green; or snapshots, where there is no down section), else by the migrations' down sections.
 
-    Raises ``InvalidInput`` where a down section is missing, or where later releases stand upon this one: then nothing is
-    touched.
+    Raises ``InvalidInput`` where there is neither, or where later releases stand upon this one: then nothing is touched.
+    ``discard_writes``: switch back also where somebody has written since.
     """
     release = await _ended(runtime, operation)
     course = Course.from_json(release.plan)
@@ -60,7 +69,13 @@ async def undo(
     changed = [t for t in targets if _is_changed(t) and (only is None or t.tenant in only)]
     if not changed:
         raise RefusedError(f"operation {operation} changed no tenant: there is nothing to undo")
-    draft = await _draft(runtime, project, course, changed, records)
+    kept = {one.tenant: one for one in await runtime.catalog.kept_databases(operation=operation)}
+    scripts = {**await scripts_of(runtime, course), **_mended(project, course.cohorts)}
+    switches = all(target.tenant in kept for target in changed) and (
+        course.kind is Kind.BLUE_GREEN or any(_without_down(cohort, scripts) for cohort in course.cohorts)
+    )
+    back = _Back(course=course, operation=operation, kept=kept if switches else {}, scripts=scripts)
+    draft = _draft(back, changed, records, discard_writes=discard_writes)
     return await carry_out_draft(runtime, project, draft, verb="undo", parent=parent or operation)
 
 
@@ -89,15 +104,28 @@ async def _ended(runtime: Runtime, operation: str) -> ReleaseRecord:
     return release
 
 
-async def _draft(
-    runtime: Runtime,
-    project: Path,
-    course: Course,
-    changed: Sequence[TargetRecord],
-    records: Mapping[str, DatabaseRecord],
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Back:
+    """The way back of one release."""
+
+    course: Course
+    operation: str
+    kept: Mapping[str, KeptRecord]
+    """By tenant, what to switch back to; empty: down sections are run."""
+    scripts: Scripts
+
+    def cohort(self, old: Cohort, number: int, tenant: str) -> Cohort:
+        """The cohort that leads back from where ``old`` led."""
+        if self.kept:
+            return cohort_back(old, number, self.kept[tenant].fingerprint)
+        return _back(old, number)
+
+
+def _draft(
+    back: _Back, changed: Sequence[TargetRecord], records: Mapping[str, DatabaseRecord], *, discard_writes: bool
 ) -> Draft:
+    course, scripts = back.course, back.scripts
     old = {cohort.number: cohort for cohort in course.cohorts}
-    scripts = {**await scripts_of(runtime, course), **_mended(project, old.values())}
     cohorts: dict[tuple[int, str], Cohort] = {}
     members: dict[str, int] = {}
     findings: list[Finding] = []
@@ -110,21 +138,31 @@ async def _draft(
             continue
         key = (cohort.number, record.server)
         if key not in cohorts:
-            cohorts[key] = _back(cohort, len(cohorts))
-            findings += _without_down(cohort, scripts)
+            cohorts[key] = back.cohort(cohort, len(cohorts), target.tenant)
+            findings += [] if back.kept else _without_down(cohort, scripts)
         members[target.tenant] = cohorts[key].number
     if findings:
         raise InvalidInput(list(dict.fromkeys(findings)))
     plan = ReleasePlan(cohorts=tuple(cohorts.values()), members=members, troubles=(), scripts=scripts)
-    kind = Kind.ATOMIC if course.kind is Kind.ATOMIC else Kind.ROLLING
+    kind = Kind.ATOMIC if course.kind is Kind.ATOMIC and not back.kept else Kind.ROLLING
     chosen = [records[target.tenant] for target in changed]
     strategy = Strategy(kind=kind, batch_size=max(1, len(chosen)))
     placed, _ = arrange(chosen, plan, strategy, held=frozenset())
-    back = replace(
-        course, kind=kind, cohorts=plan.cohorts, undoes=True, label=label_of(plan.cohorts), soak_seconds={}, gate=None
+    way = replace(
+        course,
+        kind=kind,
+        cohorts=plan.cohorts,
+        conduct=replace(course.conduct, snapshot=False),
+        undoes=True,
+        label=label_of(plan.cohorts),
+        soak_seconds={},
+        gate=None,
+        windows=(),
+        back_of=back.operation if back.kept else "",
+        discard_writes=discard_writes,
     )
     sources = tuple(sorted({cohort.source for cohort in plan.cohorts}))
-    return Draft(course=back, targets=placed, records=records, scripts=scripts, sources=sources)
+    return Draft(course=way, targets=placed, records=records, scripts=scripts, sources=sources)
 
 
 def _mended(project: Path, cohorts: Iterable[Cohort]) -> Scripts:
@@ -155,7 +193,7 @@ def _without_down(cohort: Cohort, scripts: Scripts) -> list[Finding]:
         Finding(
             message=f"{migration.label} has no down section",
             place=migration.place,
-            hint="write one below -- migrate:down, or write a new migration that takes it back",
+            hint="write one below -- migrate:down; --backup-first and blue_green can be undone without",
         )
         for migration in missing
     ]

@@ -82,9 +82,18 @@ def select(records: Sequence[DatabaseRecord], wanted: Selection) -> list[Databas
             raise NotFoundError(f"no recorded tenant is in a group {wanted.group!r}", hint=hint)
         return chosen
     if wanted.search is not None:
-        search = parse_search(wanted.search)
-        return [record for record in records if search.matches(record_values(record))]
+        return found_by(wanted.search, records)
     return list(records)
+
+
+def found_by(text: str, records: Sequence[DatabaseRecord], *, where: str = "--filter") -> list[DatabaseRecord]:
+    """The tenants that a search finds among all (``records``).
+
+    Raises ``InputError`` where it cannot be read, or has a name that no tenant has.
+    """
+    search = parse_search(text, where=where)
+    search.require_known(key for record in records for key in (*record.variables, *record.config))
+    return [record for record in records if search.matches(record_values(record))]
 
 
 def _named(records: Sequence[DatabaseRecord], names: Iterable[str]) -> list[DatabaseRecord]:
@@ -226,8 +235,7 @@ def held_back(strategy: Strategy, records: Sequence[DatabaseRecord], named: bool
     if named or not strategy.hold_back:
         return frozenset()
     if isinstance(strategy.hold_back, str):
-        search = parse_search(strategy.hold_back, where="hold_back")
-        return frozenset(str(record.tenant) for record in records if search.matches(record_values(record)))
+        return frozenset(str(record.tenant) for record in found_by(strategy.hold_back, records, where="hold_back"))
     found = find_tenants(strategy.hold_back, [record.tenant for record in records], key="hold_back")
     return frozenset(map(str, found.values()))
 

@@ -24,11 +24,12 @@ from manor.control.rollout.release.course import Course
 from manor.control.rollout.release.gate import HealthGate
 from manor.control.rollout.release.goldens import GoldenWork, release_goldens
 from manor.control.rollout.release.heads import Head, heads_after, late_tenants
-from manor.control.rollout.release.move import move
+from manor.control.rollout.release.move import move, put
 from manor.control.rollout.release.opening import Opening, go_in_windows
 from manor.control.rollout.release.recorder import Recorder
-from manor.control.rollout.release.snapshots import snapshot_first
+from manor.control.rollout.release.snapshots import snapshot_all, snapshot_first
 from manor.control.rollout.release.stopping import asked, taken_over
+from manor.control.rollout.release.switch_back import switching_back
 from manor.control.rollout.release.waves import Mover, Stop, WavePlan, Went, go
 from manor.control.rollout.release.work import Work, count, count_closed
 from manor.control.rollout.retry import until_recorded
@@ -129,6 +130,8 @@ class ReleaseRun:
         room = await look_for_room(self.runtime.servers, [target.server for target in pending])
         connections = {name: found.kept(conduct.parallel, conduct.atomic_connections) for name, found in room.items()}
         heads = heads_after(await self.runtime.catalog.databases(), work.cohorts, pending, self.protected)
+        if conduct.snapshot and not await self._snapshots(work, pending):
+            return await self._end("failed", detail="not every tenant could be copied first")
         verdict = await vote_and_commit(work, pending, connections=connections, heads=heads)
         if not verdict.committed:
             state = _STATES.get(verdict.stop, "failed")
@@ -143,10 +146,18 @@ class ReleaseRun:
             ended = await self._end(None)
         return replace(ended, window_seconds=verdict.window_seconds, prepare_seconds=verdict.prepare_seconds)
 
+    async def _snapshots(self, work: Work, pending: Sequence[TargetRecord]) -> bool:
+        """Copy every target before anybody votes; whether all could be copied."""
+        failures = await snapshot_all(work, pending)
+        for failure in failures:
+            put(work, failure)
+        await work.recorder.flush()
+        return not failures
+
     async def _in_waves(self, work: Work, pending: Sequence[TargetRecord]) -> Ended:
         gate = HealthGate(work, self.course.gate) if self.course.gate is not None else None
         opening = Opening.of(self.course.windows, self.records)
-        went = await go_in_windows(work, self._waves(pending), opening, gate=gate, mover=self._mover())
+        went = await go_in_windows(work, self._waves(pending), opening, gate=gate, mover=await self._mover())
         if went.stop is Stop.TAKEN_OVER or await asked(work) is Stop.TAKEN_OVER:
             raise taken_over(self.runtime.operation)
         heads = heads_after(await self.runtime.catalog.databases(), work.cohorts, (), self.protected)
@@ -155,12 +166,16 @@ class ReleaseRun:
             await self._catch_up(work, heads)
         return await self._end_waves(went)
 
-    def _mover(self) -> Mover:
+    async def _mover(self) -> Mover:
+        course = self.course
         if self.mover is not None:
             return self.mover
-        if self.course.kind is Kind.BLUE_GREEN:  # what it replaces is kept: that is its snapshot
-            return blue_green(self.course.gate)
-        return snapshot_first() if self.course.conduct.snapshot else move
+        if course.back_of:
+            kept = await self.runtime.catalog.kept_databases(operation=course.back_of)
+            return switching_back({one.tenant: one for one in kept}, discard_writes=course.discard_writes)
+        if course.kind is Kind.BLUE_GREEN:  # what it replaces is kept: that is its snapshot
+            return blue_green(course.gate)
+        return snapshot_first() if course.conduct.snapshot else move
 
     async def _end_waves(self, went: Went) -> Ended:
         state = _STATES.get(went.stop)
@@ -213,7 +228,8 @@ class ReleaseRun:
             await until_recorded(self.runtime, add)
             known |= {str(record.tenant) for record, _ in late}
             records = {**work.records, **{str(record.tenant): record for record, _ in late}}
-            await go(replace(work, records=records), [WavePlan(number=0, targets=tuple(added))])
+            waves = [WavePlan(number=0, targets=tuple(added))]
+            await go(replace(work, records=records), waves, mover=await self._mover())
 
     async def _report(self, state: str, problems: tuple[Failure, ...] = ()) -> Ended:
         targets = await self.runtime.catalog.operation_targets(self.runtime.operation)

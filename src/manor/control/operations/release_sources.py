@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from manor.control.migrate.folder import merge_folders, read_folder
 from manor.control.migrate.history import Chain
 from manor.control.migrate.model import Migration
 from manor.control.registry.hook_paths import path_problem
@@ -125,13 +124,21 @@ class ReleaseSources:
         return [folder.relative_to(self._project).as_posix() for folder in found if folder.is_relative_to(self._project)]
 
     def _chain(self, home: ReleaseSource, template: str) -> Chain:
-        folders = self.folders(home.source, template)
-        merged, findings = merge_folders(self._folder(folder) for folder in folders)
+        layers = [layer for folder in self.folders(home.source, template) if (layer := self._folder(folder))]
+        if not layers:
+            return Chain.of(())
+        from manor.control.migrate.folder import merge_folders  # imports sqlglot, which few commands need
+
+        merged, findings = merge_folders(layers)
         self._findings += findings
         return Chain.of(merged)
 
     def _folder(self, folder: Path) -> tuple[Migration, ...]:
+        if folder not in self._folders and not folder.exists():
+            self._folders[folder] = ()
         if folder not in self._folders:
+            from manor.control.migrate.folder import read_folder
+
             inside = folder.is_relative_to(self._project)
             shown = (folder.relative_to(self._project) if inside else folder).as_posix()
             migrations, findings = read_folder(folder, shown_as=shown, project=self._project)

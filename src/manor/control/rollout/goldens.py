@@ -57,7 +57,7 @@ def unused_goldens(
     """Names of this catalog's golden databases whose digest is not ``used`` and that nothing on the server was copied from;
     those that are gone and still recorded among them."""
     markers = {name: found.marker for name, found in present.items() if found.marker and found.marker.catalog == catalog}
-    needed = used | {marker.digest for marker in markers.values() if marker.kind == "tenant"}
+    needed = used | {marker.digest for marker in markers.values() if marker.kind in ("tenant", "kept")}
     unused = {name for name, marker in markers.items() if marker.kind == "golden" and marker.digest not in needed}
     return sorted(unused | {r.database for r in recorded if r.database not in present and r.digest not in needed})
 

@@ -41,7 +41,8 @@ class Report:
         statuses = {o.status for o in self.outcomes}
         if self.problems or Status.ERROR in statuses or Status.NEEDS_DECISION in statuses:
             return EXIT_SOME_FAILED
-        return EXIT_INTERRUPTED if Status.NOT_STARTED in statuses else EXIT_OK
+        # Rolled back without any error: somebody aborted or interrupted a release to all or none.
+        return EXIT_INTERRUPTED if statuses & {Status.NOT_STARTED, Status.ROLLED_BACK} else EXIT_OK
 
     def to_json(self) -> dict[str, Any]:
         """The document of ``--format json`` and ``--report``."""

@@ -34,7 +34,7 @@ class PostgresBallot:
         try:
             with translated(self._where(database)):
                 changed = await self._run(connection, database, change)
-                await self._prepare(connection, gid)
+                await self._prepare(connection, database, gid)
             if len(self._kept) < self._sessions.budget:
                 self._kept[database] = connection
                 kept = True
@@ -43,7 +43,7 @@ class PostgresBallot:
             if not kept:  # also where it failed: closing rolls back what was not prepared
                 await connection.close()
 
-    async def _prepare(self, connection: Connection, gid: str) -> None:
+    async def _prepare(self, connection: Connection, database: str, gid: str) -> None:
         try:
             await connection.execute(sql.SQL("PREPARE TRANSACTION {}").format(sql.Literal(gid)))
         except psycopg.errors.ObjectNotInPrerequisiteState as error:
@@ -52,6 +52,9 @@ class PostgresBallot:
                 hint="set max_prepared_transactions and restart it, or take --strategy rolling",
                 code=Code.EXHAUSTED,
             ) from error
+        except psycopg.errors.FeatureNotSupported as error:  # temporary objects, LISTEN, exported snapshots
+            message = f"{self._where(database)}: {error.diag.message_primary}"
+            raise EngineError(message, hint="take --strategy rolling", code=Code.UNSUPPORTED) from error
 
     async def commit(self, database: str, gid: str) -> bool:
         return await self._end(database, "COMMIT", gid)

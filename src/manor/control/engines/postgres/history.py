@@ -39,6 +39,13 @@ end. The search path stays the login's own: an installation's extensions may be 
 
 _ROWS = 'SELECT version, checksum, name, applied_at, operation FROM public.schema_migrations ORDER BY version COLLATE "C"'
 
+LOWER_FENCE = """
+DO $$ BEGIN
+    IF to_regclass('public.manor_fence') IS NOT NULL THEN UPDATE public.manor_fence SET token = 0, operation = ''; END IF;
+END $$
+"""
+"""For a golden, which nobody enters any more: copies of it begin without the token of the release that built it."""
+
 _RIGHTS = (
     f"REVOKE ALL ON public.schema_migrations, public.manor_fence, public.manor_statements FROM {GROUP_ROLE}; "
     f"GRANT SELECT ON public.schema_migrations TO {GROUP_ROLE}"
@@ -146,8 +153,8 @@ def steps_left(change: Change, rows: tuple[HistoryRow, ...], database: str) -> t
     """The steps that the database has not seen. Raises ``EngineError`` (conflict) where its history is not the expected one."""
     present = {row.version: row.checksum for row in rows}
     before = dict(change.before)
-    coming = {step.version: step.checksum for step in change.steps if not step.down}
-    going = {step.version for step in change.steps if step.down}
+    coming = {step.version: step.checksum for step in (*change.steps, *change.later) if not step.down}
+    going = {step.version for step in (*change.steps, *change.later) if step.down}
     expected = before | coming
     problems = [
         *(f"{version} is missing" for version in before if version not in present and version not in going),

@@ -158,6 +158,7 @@ class PostgresReleases:
     async def seal(self, building: str, database: str, marker: Marker, isolation: Sequence[IsolatedColumn]) -> str:
         async with self._sessions.inside(building) as connection:
             await connection.execute("SET statement_timeout = 0")  # the login's is meant for queries
+            await connection.execute(history.LOWER_FENCE)
             await connection.execute("VACUUM (ANALYZE)")
         # A new session: the first one after a change writes pg_internal.init, which copies then need not make.
         async with self._sessions.inside(building) as connection:

@@ -31,6 +31,10 @@ class Course:
     label: str = ""
     """For people: which versions it brings."""
     undoes: bool = False
+    back_of: str = ""
+    """The operation whose kept databases this one switches back to; empty: it runs migrations."""
+    discard_writes: bool = False
+    """Whether it switches back also where somebody has written since."""
 
     def to_json(self) -> dict[str, Any]:
         """For the journal."""
@@ -55,6 +59,8 @@ class Course:
             ],
             "label": self.label,
             "undoes": self.undoes,
+            "back_of": self.back_of,
+            "discard_writes": self.discard_writes,
         }
 
     @classmethod
@@ -77,6 +83,8 @@ class Course:
             windows=tuple(map(_window, document["windows"])),
             label=document["label"],
             undoes=document["undoes"],
+            back_of=document["back_of"],
+            discard_writes=document["discard_writes"],
         )
 
 

@@ -41,8 +41,8 @@ class HealthGate:
         return f"{bad} of {len(targets)} are not healthy: {shown}"
 
     async def check(self, target: TargetRecord, *, proved: bool = False) -> str:
-        """What is wrong with one target, in words, or nothing. ``proved``: its schema is known to be right, and cannot be compared,
-        as in a clone, where the tenant's right to enter is a stranger's."""
+        """What is wrong with one target, in words, or nothing. ``proved``: its schema is known to be right and cannot
+        be compared, as in a clone, where the tenant's right to enter is a stranger's."""
         async with self._slots:
             try:
                 async with asyncio.timeout(self._gate.timeout_seconds):

@@ -23,7 +23,7 @@ from manor.control.engines.releases import HistoryRow
 from manor.control.migrate.cohort import Cohort
 from manor.control.rollout.provision import operation_token
 from manor.control.rollout.release.doubts import end_doubts
-from manor.control.rollout.release.swap_recovery import recover_swaps
+from manor.control.rollout.release.swap_recovery import recover_forgotten, recover_swaps
 from manor.control.rollout.release.work import count_closed, ended, gid_of, gid_prefix
 from manor.control.rollout.retry import ATTEMPTS, retrying, until_recorded
 from manor.control.runtime import Runtime
@@ -64,6 +64,7 @@ async def settle_all(runtime: Runtime) -> list[Settled]:
             if release is not None:
                 settled.append(await _settle(runtime, release))
     await end_doubts(runtime)
+    await recover_forgotten(runtime)
     return settled
 
 
@@ -213,7 +214,7 @@ class _Settling:
             failure = Failure(
                 code=Code.CORRUPT,
                 message="it was decided to commit, but its transaction is neither prepared nor committed",
-                hint="somebody rolled it back by hand: `manor operation retry` brings this tenant to the new version",
+                hint="somebody rolled it back by hand: `manor operation decide OPERATION --tenant-id T --as again` moves it",
             )
             self.results.append(ended(target, Status.NEEDS_DECISION, failure=failure))
         elif present == before or _without_checksums(rows) or not self._is_partial(cohort, present):
@@ -246,6 +247,7 @@ class _Settling:
         by_tenant = {target.tenant: target for target in targets} | {target.tenant: target for target in self.results}
         left = [t for t in by_tenant.values() if t.status not in (Status.SUCCESS, Status.SKIPPED)]
         state = "succeeded" if self.commits and not left else "interrupted"
+        state = "needs_decision" if any(target.status == Status.NEEDS_DECISION for target in left) else state
         counts = count_closed(list(by_tenant.values()))
         if not unreachable:
             await self._end(state, counts)
