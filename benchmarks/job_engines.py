@@ -17,8 +17,8 @@ TENANTS = 1000
 TARGETS = {5: 1.5, 100: 1.1}
 """Greatest ratio by milliseconds that a migration takes."""
 METHOD = f"""\
-A release is one statement, `SELECT pg_sleep(…)`; {PARALLEL} tenants at once. *Inline*: the whole command through the library, as
-in the other benchmarks. *PgQueuer*: the same with the job engine pgqueuer and one `manor worker` in a process of its own,
+A release is one statement, `SELECT pg_sleep(…)`; {PARALLEL} tenants at once. *Inline*: the whole command through the library,
+as in the other benchmarks. *PgQueuer*: the same with the job engine pgqueuer and one `manor worker` in a process of its own,
 started before; both share the catalog's server with the tenants and the machine's processors with it. Both ways release the
 same tenants in turn. The ratio is PgQueuer's time / inline's time of one round."""
 

@@ -10,8 +10,8 @@ TARGET = 1.7
 TARGET_SECONDS = 0.1
 METHOD = f"""\
 {COMMON} Both are the whole command through the library, over the same tenants, in turn: one release atomic, the next one
-rolling. The ratio is atomic's time / rolling's time of one round. *Window*: from the recorded decision to the answer of the last
-COMMIT PREPARED, as the report has it (`mixed_version_window_seconds`)."""
+rolling. The ratio is atomic's time / rolling's time of one round. *Window*: from the recorded decision to the answer of the
+last COMMIT PREPARED, as the report has it (`mixed_version_window_seconds`)."""
 
 
 def run(settings: Settings) -> Result:

@@ -11,11 +11,11 @@ from benchmarks.release_ground import COMMON, STATEMENTS, ReleaseGround, open_re
 TENANTS = 500
 TARGET = 0.80
 METHOD = f"""\
-{COMMON} *Bare loop*: {PARALLEL} asyncio workers; for each database a psycopg connection, the statements as one text, INSERT of a
-row into a history table, COMMIT, close; nothing is looked up, compared, journaled or repeated. *Rolling*: the whole command
-through the library: opening servers and catalog, reading registry and folders, lint, plan, journal, the golden of the new
-release, every tenant's fence, history, settings, statements, marker and fingerprint, outcomes, audit, anchor, closing. The ratio
-is the bare loop's time / rolling's time of one round."""
+{COMMON} *Bare loop*: {PARALLEL} asyncio workers; for each database a psycopg connection, the statements as one text, INSERT
+of a row into a history table, COMMIT, close; nothing is looked up, compared, journaled or repeated. *Rolling*: the whole
+command through the library: opening servers and catalog, reading registry and folders, lint, plan, journal, the golden of
+the new release, every tenant's fence, history, settings, statements, marker and fingerprint, outcomes, audit, anchor,
+closing. The ratio is the bare loop's time / rolling's time of one round."""
 HISTORY = """
 CREATE TABLE schema_migrations (
     version text PRIMARY KEY, checksum text NOT NULL, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now(),

@@ -35,7 +35,9 @@ def installed() -> Iterator[Path]:
         done = subprocess.run(command, cwd=name, capture_output=True, text=True)
         found = [path for path in Path(name).glob("node_modules/@dbmate/*/bin/dbmate*") if os.access(path, os.X_OK)]
         if done.returncode or not found:
-            raise Missing(f"npm install dbmate failed: {(done.stderr.strip() or 'no binary for this machine').splitlines()[-1]}")
+            raise Missing(
+                f"npm install dbmate failed: {(done.stderr.strip() or 'no binary for this machine').splitlines()[-1]}"
+            )
         yield found[0]
 
 

@@ -17,13 +17,13 @@ from benchmarks.measure import Sample, Stopwatch
 from benchmarks.release_ground import STATEMENTS, ReleaseGround
 
 DATABASE = "django_release"
-_MIGRATION = '''
+_MIGRATION = """
 from django.db import migrations
 
 class Migration(migrations.Migration):
     dependencies = [("shop", {before!r})]
     operations = [migrations.RunSQL({text!r})]
-'''
+"""
 
 
 class DjangoTenants:

@@ -36,9 +36,9 @@ DROP TABLE release_{number};
 ALTER TABLE orders DROP COLUMN release_{number};
 """
 COMMON = f"""\
-Release k adds a column with a default and an index to `orders`, and a table. Each way has its own databases, file copies of one
-golden, and gets the same releases in the same order; the first one, with which the tables of the history are made, is not
-measured. Before every measurement there is a CHECKPOINT, which is not counted. {PARALLEL} databases at once, unless told
+Release k adds a column with a default and an index to `orders`, and a table. Each way has its own databases, file copies of
+one golden, and gets the same releases in the same order; the first one, with which the tables of the history are made, is
+not measured. Before every measurement there is a CHECKPOINT, which is not counted. {PARALLEL} databases at once, unless told
 otherwise; fsync is on."""
 
 

@@ -1,8 +1,9 @@
 """Peak memory of the coordinator over 5,000 tenants against 500.
 
-5,000 databases would take some 40 GB of disk. Here the catalog, the journal, the golden, the plan, the waves and the audit log are
-the real thing for every tenant; only what happens inside a tenant's database is a double behind the ``ReleaseDriver`` port: it
-opens a session in database ``postgres`` through the real driver, within the real budget, and says that the release came out.
+5,000 databases would take some 40 GB of disk. Here the catalog, the journal, the golden, the plan, the waves and the audit
+log are the real thing for every tenant; only what happens inside a tenant's database is a double behind the
+``ReleaseDriver`` port: it opens a session in database ``postgres`` through the real driver, within the real budget, and says
+that the release came out.
 
 ``python -m benchmarks.release_memory PROJECT`` is the process that is measured.
 """
@@ -35,12 +36,12 @@ TARGET = 1.3
 ABSENT = "absent_"
 """Databases whose names begin so are only recorded."""
 METHOD = f"""\
-{TENANTS * TIMES:,} and {TENANTS} tenants that are recorded as ready, of one template and one golden. One rolling release, {PARALLEL}
-at once, in a process of its own through the library: catalog, journal, lint, plan, golden, waves, claims, outcomes, heads, audit
-and report are the real thing for every tenant. **The tenants' databases are not there** ({TENANTS * TIMES:,} of them would take
-some 40 GB): a double behind the ReleaseDriver port opens a session in database `postgres` through the real driver instead and
-says that the release came out. Memory: peak resident set of the process (rusage), Python and all imports included. The ratio is
-that of the two peaks of one round."""
+{TENANTS * TIMES:,} and {TENANTS} tenants that are recorded as ready, of one template and one golden. One rolling release,
+{PARALLEL} at once, in a process of its own through the library: catalog, journal, lint, plan, golden, waves, claims,
+outcomes, heads, audit and report are the real thing for every tenant. **The tenants' databases are not there**
+({TENANTS * TIMES:,} of them would take some 40 GB): a double behind the ReleaseDriver port opens a session in database
+`postgres` through the real driver instead and says that the release came out. Memory: peak resident set of the process
+(rusage), Python and all imports included. The ratio is that of the two peaks of one round."""
 
 
 def run(settings: Settings) -> Result:

@@ -24,11 +24,11 @@ TARGET = 0.80
 FLOOR, VERIFIED = "connect floor", "verified"
 SAME_QUERIES = "connect, history and fingerprint"
 METHOD = f"""\
-All tenants have seen one release. *Catalog answer*: `manor tenant migrate --all` as a process of its own, from its start to its
-end; the same through the library. *Verified*: the whole command with `--verify --parallel {PARALLEL}` through the library: every
-database is asked for its history and fingerprint. *Connect floor*: {PARALLEL} workers; for each database a psycopg connection,
-`SELECT 1`, close. *{SAME_QUERIES.capitalize()}*: the same with the two queries of a verification instead of the trivial one,
-nothing compared. The ratio is the floor's time / verified's time of one round."""
+All tenants have seen one release. *Catalog answer*: `manor tenant migrate --all` as a process of its own, from its start to
+its end; the same through the library. *Verified*: the whole command with `--verify --parallel {PARALLEL}` through the
+library: every database is asked for its history and fingerprint. *Connect floor*: {PARALLEL} workers; for each database a
+psycopg connection, `SELECT 1`, close. *{SAME_QUERIES.capitalize()}*: the same with the two queries of a verification instead
+of the trivial one, nothing compared. The ratio is the floor's time / verified's time of one round."""
 
 
 def run(settings: Settings) -> Result:

@@ -16,11 +16,11 @@ from benchmarks.release_ground import COMMON, ReleaseGround, open_release_ground
 TENANTS = 100
 TARGETS = {f"dbmate ×{PROCESSES}": 2.5, "django-tenants": 8.0}
 METHOD = f"""\
-{COMMON} *dbmate ×{PROCESSES}*: `dbmate --no-dump-schema migrate` per database, {PROCESSES} processes at any time; the binary in its
-npm package is called directly, because the package's own script starts node first. Its processor time is not counted as ours.
-*django-tenants*: `migrate_schemas --tenant`, the standard executor, over as many schemas of one database, the same statements by
-`RunSQL`; nothing but the blueprint's four tables is installed in a tenant; starting Python and Django is not timed. *Rolling*: the
-whole command through the library. The ratio is the rival's time / rolling's time of one round."""
+{COMMON} *dbmate ×{PROCESSES}*: `dbmate --no-dump-schema migrate` per database, {PROCESSES} processes at any time; the binary
+in its npm package is called directly, because the package's own script starts node first. Its processor time is not counted
+as ours. *django-tenants*: `migrate_schemas --tenant`, the standard executor, over as many schemas of one database, the same
+statements by `RunSQL`; nothing but the blueprint's four tables is installed in a tenant; starting Python and Django is not
+timed. *Rolling*: the whole command through the library. The ratio is the rival's time / rolling's time of one round."""
 
 
 def run(settings: Settings) -> Result:

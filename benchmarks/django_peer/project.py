@@ -8,9 +8,7 @@ import django
 from django.conf import settings
 
 
-def configure(
-    *, host: str, user: str, database: str, apps: list[str], migrations: Mapping[str, str] | None = None
-) -> None:
+def configure(*, host: str, user: str, database: str, apps: list[str], migrations: Mapping[str, str] | None = None) -> None:
     """Make Django ready for one database; ``host`` is the folder of the server's socket, ``apps`` are each tenant's beside the
     shop, ``migrations`` are packages of migrations by app, instead of the apps' own."""
     # django-tenants imports contenttypes' models, so that has to be installed: here in the shared schema, which is not timed.

@@ -277,7 +277,13 @@ def test_another_plans_digest_is_refused(fleet: Any) -> None:
         (("--strategy", "rolling", "--order-by", "-"), "order-by"),
         (("--strategy", "rolling", "--first", "tier ="), "first"),
         (("--strategy", "canary", "--initial-percentage", 0), "initial-percentage"),
-        (("--strategy", "sideways",), "sideways"),
+        (
+            (
+                "--strategy",
+                "sideways",
+            ),
+            "sideways",
+        ),
         (("--report", "nowhere/report.txt"), "report"),
     ],
     ids=str,

@@ -55,7 +55,8 @@ POISONS = {
     ),
     "check": Poison(
         sick=ROW,
-        migration="ALTER TABLE items ADD CONSTRAINT positive_{n} CHECK (price > 0); ALTER TABLE items DROP CONSTRAINT positive_{n};",
+        migration="ALTER TABLE items ADD CONSTRAINT positive_{n} CHECK (price > 0);"
+        "ALTER TABLE items DROP CONSTRAINT positive_{n};",
         cure=NO_ROWS,
         code="bad_input",
         words="positive_",
@@ -164,7 +165,7 @@ def check_named(report: Any, databases: list[str], poison: Poison) -> None:
 
 @pytest.mark.parametrize("kind", POISONS)
 def test_rolling_changes_everybody_but_the_poisoned_tenant(ward: Ward, kind: str) -> None:
-    """Others succeed, the sick one is named with its cause and unchanged, the exit code is 1; retry touches only what was left."""
+    """Others succeed, the sick one is named with its cause and unchanged, retry touches only what was left."""
     poison, fleet = POISONS[kind], ward.fleet
     ward.ask(poison.sick, 2)
     ward.write(poison.migration)
@@ -189,7 +190,7 @@ def test_rolling_changes_everybody_but_the_poisoned_tenant(ward: Ward, kind: str
 
 @pytest.mark.parametrize("kind", POISONS)
 def test_atomic_changes_nobody_and_names_every_sick_tenant(ward: Ward, kind: str) -> None:
-    """Two of four say no: both are named with their own cause, the healthy ones rolled back; after the cure retry changes all."""
+    """Two of four say no: both are named with their own cause, the others rolled back; after the cure retry changes all."""
     poison, fleet = POISONS[kind], ward.fleet
     ward.ask(poison.sick, 2, 4)
     ward.write(poison.migration)

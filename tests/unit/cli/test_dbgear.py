@@ -47,9 +47,9 @@ def project(tmp_path: Path) -> Path:
     return tmp_path / "a project"
 
 
-def test_both_groups_join_dbgears_own_commands() -> None:
-    """The plug-in answers for multi-tenant and tenant, and leaves apply alone."""
-    assert set(DbgearCommandLine().plugins) == {"multi-tenant", "tenant"}
+def test_its_groups_join_dbgears_own_commands() -> None:
+    """The plug-in answers for batch, multi-tenant and tenant, and leaves apply alone."""
+    assert set(DbgearCommandLine().plugins) == {"batch", "multi-tenant", "tenant"}
 
 
 def test_a_command_runs_with_its_options_in_dbgears_project(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

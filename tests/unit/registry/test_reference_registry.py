@@ -69,7 +69,6 @@ def test_what_nothing_acts_on_yet_is_named_once(data: Path) -> None:
         "environment_config.database_defaults.connection_pool_size",
         "environment_config.database_defaults.connection_timeout",
         "operations.monitoring",
-        "operations.provisioning.backup_before_update",
     )
 
 

@@ -41,8 +41,9 @@ class Report:
         statuses = {o.status for o in self.outcomes}
         if self.problems or Status.ERROR in statuses or Status.NEEDS_DECISION in statuses:
             return EXIT_SOME_FAILED
-        # Rolled back without any error: somebody aborted or interrupted a release to all or none.
-        return EXIT_INTERRUPTED if statuses & {Status.NOT_STARTED, Status.ROLLED_BACK} else EXIT_OK
+        # Rolled back without any error: a release to all or none was aborted. Pending after the act: it was paused.
+        unfinished = {Status.NOT_STARTED, Status.ROLLED_BACK} | (set() if self.dry_run else {Status.PENDING})
+        return EXIT_INTERRUPTED if statuses & unfinished else EXIT_OK
 
     def to_json(self) -> dict[str, Any]:
         """The document of ``--format json`` and ``--report``."""

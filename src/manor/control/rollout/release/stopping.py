@@ -9,6 +9,7 @@ from manor.control.rollout.release.work import Work
 from manor.control.rollout.retry import until_recorded
 from manor.control.steps import Status
 from manor.errors import ConflictError
+from manor.errors import ConflictError
 
 
 class Stop(enum.StrEnum):
@@ -37,6 +38,10 @@ async def asked(work: Work) -> Stop:
     """What somebody wants of us just now; ``FINISHED`` where nobody wants anything."""
     if work.runtime.stop.requested:
         return Stop.INTERRUPTED
+    try:
+        await work.runtime.still_alone()  # a restart of the catalog's server has ended the lock: it is taken again here
+    except ConflictError:
+        return Stop.TAKEN_OVER
     release = await until_recorded(work.runtime, lambda: work.runtime.catalog.release(work.operation))
     if release.token != work.token or release.operation.state != "running":
         return Stop.TAKEN_OVER
