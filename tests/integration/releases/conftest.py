@@ -320,7 +320,7 @@ class Fleet:
     def versions(self) -> dict[str, str]:
         """By database, the newest migration that its own history has."""
         tenants = self.rows("manor_catalog", _TENANTS)
-        return {t[1]: max((row[0] for row in self.rows(t[1], _ROWS)), key=int, default="") for t in tenants}
+        return {tenant[1]: max(self._history(tenant[1]), key=int, default="") for tenant in tenants}
 
     def problems(self, *, atomic: bool = False, midway: Sequence[str] = ()) -> list[str]:
         """Every promise that is broken after a recovery. ``midway``: databases that may stand between two statements of a

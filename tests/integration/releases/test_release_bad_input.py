@@ -148,7 +148,7 @@ def test_a_syntax_error_is_found_before_any_tenant_is_touched(fleet: Any, strate
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_what_only_a_server_knows_is_found_on_the_golden(fleet: Any, strategy: str) -> None:
-    """A column that is not there: the rehearsal on a copy says so, every target is not started, and the exit code says failed."""
+    """A column that is not there: the copy of the golden says so, no target is begun, and the exit code says failed."""
     fleet.write("003", "CREATE TABLE three (id integer);\nALTER TABLE items\n  DROP COLUMN nowhere;")
     report = fleet.migrate("--strategy", strategy, code=1)
     assert fixtures.statuses(report) == dict.fromkeys(fleet.databases, "not_started")
@@ -297,7 +297,7 @@ def test_options_that_mean_nothing_are_refused(fleet: Any, arguments: tuple[Any,
 
 @pytest.mark.parametrize("slots", [0, 2])
 def test_a_server_without_room_for_prepared_transactions_is_refused(tmp_path: Path, slots: int) -> None:
-    """No slots at all, or fewer than tenants: what there is, what is needed, and the alternative, before anything is changed."""
+    """None, or fewer than tenants: what there is, what is needed, and the alternative, before anything is changed."""
     from manor.control.engines.embedded.server import EmbeddedServer
     from manor.control.engines.embedded.settings import EmbeddedSettings
 

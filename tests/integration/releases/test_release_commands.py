@@ -19,6 +19,7 @@ fixtures: Any = importlib.util.module_from_spec(_found)
 sys.modules[_found.name] = fixtures
 _found.loader.exec_module(fixtures)
 
+CANARY = "deployment_strategy:\n  type: canary\n"
 OUTCOME = {"database", "tenant_id", "group", "template", "server", "status", "duration_seconds", "detail", "error", "facts"}
 HOOK = """\
 import json, os, sys
@@ -298,7 +299,7 @@ def test_update_hooks_are_told_what_is_documented(fleet: Any) -> None:
 
 @pytest.mark.parametrize(("kind", "moved"), [("pre_update", False), ("post_update", True)])
 def test_a_hook_that_fails_makes_its_tenant_an_error(fleet: Any, kind: str, moved: bool) -> None:
-    """Before: the tenant is not changed. After: its migrations stay. The others go on, and the hook's words are in the report."""
+    """Before: the tenant is not changed. After: its migrations stay. Others go on, and the hook's words are in the report."""
     hooked(fleet)
     (fleet.environment / "refuse").write_text(kind, encoding="utf-8")
     fleet.write("001", "CREATE TABLE one (id integer);")
@@ -325,7 +326,7 @@ def test_update_hooks_under_atomic_are_run_or_refused(fleet: Any) -> None:
 def test_a_canary_stops_at_its_health_gate(fleet: Any) -> None:
     """A query of the user's is false after the first wave: the rest is not started, and the reason is told."""
     fleet.add(
-        "deployment_strategy:\n  type: canary\n  canary: {initial_percentage: 25, increment_percentage: 25, evaluation_period: 0}\n"
+        f"{CANARY}  canary: {{initial_percentage: 25, increment_percentage: 25, evaluation_period: 0}}\n"
         '  health_gate:\n    sql: ["SELECT count(*) = 0 FROM items"]\n'
     )
     fleet.write("001", "CREATE TABLE one (id integer);")
@@ -341,7 +342,7 @@ def test_a_canary_stops_at_its_health_gate(fleet: Any) -> None:
 def test_a_gate_that_is_true_lets_all_pass(fleet: Any) -> None:
     """The checks see the new schema with the tenant's own role."""
     fleet.add(
-        "deployment_strategy:\n  type: canary\n  canary: {initial_percentage: 25, increment_percentage: 50, evaluation_period: 0}\n"
+        f"{CANARY}  canary: {{initial_percentage: 25, increment_percentage: 50, evaluation_period: 0}}\n"
         '  health_gate:\n    sql: ["SELECT count(*) = 0 FROM one", "SELECT current_user <> session_user OR true"]\n'
     )
     fleet.write("001", "CREATE TABLE one (id integer);")

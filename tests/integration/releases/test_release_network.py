@@ -226,7 +226,12 @@ def hush(line: Line, point: Point, action: Action, options: tuple[Any, ...]) -> 
     return ended
 
 
-@pytest.mark.parametrize("words", ["PREPARE TRANSACTION", "COMMIT PREPARED"])
+WAITS = "nothing limits how long COMMIT PREPARED is waited for: rollout/release/atomic.py, _commit and _roll_back"
+
+
+@pytest.mark.parametrize(
+    "words", ["PREPARE TRANSACTION", pytest.param("COMMIT PREPARED", marks=pytest.mark.xfail(strict=True, reason=WAITS))]
+)
 def test_silence_leaves_all_or_none(line: Line, words: str) -> None:
     """The cable is out: the command gives up by itself, or is killed, and what it leaves is settled."""
     found = line.record(ATOMIC, sick=False)

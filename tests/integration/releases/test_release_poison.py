@@ -320,3 +320,50 @@ def test_a_rehearsal_names_the_sick_and_changes_nothing(ward: Ward, kind: str, s
         assert after[key] == before[key], key
     ward.ask(poison.cure, 2, 3)
     fleet.migrate()
+
+
+@pytest.fixture(scope="module")
+def plain_fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Fleet, str]]:
+    """Three tenants on a server of their own, where Manor's login is no superuser; and the superuser's URL."""
+    from manor.control.engines.embedded.server import EmbeddedServer
+
+    folder = tmp_path_factory.mktemp("plain")
+    (folder / "server").mkdir()
+    server = EmbeddedServer(folder / "server")
+    try:
+        server.start()
+        url = server.ensure_running()
+        with psycopg.connect(url, autocommit=True) as admin:
+            admin.execute("CREATE ROLE platform LOGIN CREATEDB CREATEROLE")
+            admin.execute("GRANT CONNECT ON DATABASE postgres, template1 TO platform")
+            admin.execute("CREATE ROLE stranger")
+            (access,) = admin.execute("SHOW hba_file").fetchone() or ("",)
+            text = Path(access).read_text(encoding="utf-8").splitlines()
+            Path(access).write_text("\n".join(["local all platform trust", *text]) + "\n", encoding="utf-8")
+            admin.execute("SELECT pg_reload_conf()")
+        plain = url.replace("manor_admin@", "platform@")
+        yield fixtures.build_fleet(folder / "p", plain, tenants=3), url
+    finally:
+        server.destroy()
+
+
+@pytest.mark.parametrize(("strategy", "other"), [("atomic", "rolled_back"), ("rolling", "success")])
+def test_a_table_of_another_owner_is_denied_by_name(plain_fleet: tuple[Fleet, str], strategy: str, other: str) -> None:
+    """Manor's login may not change what somebody else owns: that tenant is named, and the others go as the strategy says."""
+    fleet, admin = plain_fleet
+    number = len(list((fleet.environment / "migrations").glob("*.sql"))) + 1
+    fleet.write(f"{number:03d}", f"ALTER TABLE items ADD COLUMN c_{number} integer;")
+    with psycopg.connect(admin, dbname=fleet.databases[1], autocommit=True) as connection:
+        owner = connection.execute("SELECT tableowner FROM pg_tables WHERE tablename = 'items'").fetchone()
+        assert owner
+        connection.execute("ALTER TABLE items OWNER TO stranger")
+        report = fleet.migrate("--strategy", strategy, code=1)
+        connection.execute(f'ALTER TABLE items OWNER TO "{owner[0]}"')
+    assert fixtures.statuses(report) == {d: "error" if d == fleet.databases[1] else other for d in fleet.databases}
+    error = fixtures.errors(report)[fleet.databases[1]]
+    assert error["code"] == "denied"
+    assert "must be owner of table items" in error["message"]
+    fleet.check_truth()
+    fleet.json("operation", "retry", report["operation"]["id"])
+    assert fleet.histories() == [[f"{one:03d}" for one in range(1, number + 1)]] * 3
+    fleet.check_truth()

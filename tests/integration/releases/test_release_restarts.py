@@ -1,4 +1,4 @@
-"""The server restarts in every phase of a release, while the coordinator lives: it goes on, or says why not, and nothing is mixed.
+"""The server restarts in every phase of a release while the coordinator lives: it goes on, or says why not; nothing is mixed.
 
 The coordinator stands still at an event (SIGSTOP) while the server is stopped without a checkpoint and started again. It finds
 all its sessions gone, its own lock among them.

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 from manor.control.audit import anchor_head
 from manor.control.catalog.records import AuditEvent, OperationRecord
-from manor.control.operations.fleet import Fleet, refuse_unsafe
-from manor.control.operations.heads import at_heads, migrating
+from manor.control.operations.fleet import Fleet, refuse_unsafe, with_created
+from manor.control.operations.heads import Past, at_heads, migrating
 from manor.control.operations.survey import take_survey
 from manor.control.provision.plan import Rules, ServerLook, Survey, large_change, plan_provision, without_unmade
 from manor.control.rollout.alone import still_alone
@@ -55,6 +55,7 @@ class DeployRequest:
 async def deploy(runtime: Runtime, fleet: Fleet, request: DeployRequest) -> Report:
     """Act. Raises ``RefusedError`` before anything is changed; afterwards every target has its outcome in the report."""
     refuse_unsafe(fleet)
+    fleet = await with_created(runtime, fleet)
     began, started_at = time.monotonic(), runtime.now()
     wait_seconds = request.lock_wait_seconds
     async with runtime.catalog.lock(FLEET_LOCK, wait_seconds=wait_seconds, holder=runtime.operation) as lock:
@@ -64,7 +65,8 @@ async def deploy(runtime: Runtime, fleet: Fleet, request: DeployRequest) -> Repo
         await drop_expired(runtime)
         await recover(runtime)
         survey, unmade = without_unmade(await take_survey(runtime), fleet.source.shown_as, fleet.declared)
-        fleet, new_heads = at_heads(fleet, await runtime.catalog.heads(), survey.records.values())
+        past = await Past.read(runtime, survey.records.values())
+        fleet, new_heads = at_heads(fleet, past, survey.records.values())
         plan = make_plan(fleet, survey, request)
         check_plan(plan, survey, _rules(fleet, request), request)
         runtime.telemetry.emit("operation.planned", runtime.operation, targets=len(plan.steps), actions=plan.count())
@@ -94,10 +96,12 @@ async def dry_run(runtime: Runtime | None, fleet: Fleet, request: DeployRequest)
 
     Raises ``RefusedError`` where the plan is not the one of ``request.plan_digest``.
     """
+    if runtime is not None:
+        fleet = await with_created(runtime, fleet)
     survey = await take_survey(runtime) if runtime is not None else empty_survey(fleet)
     survey, _ = without_unmade(survey, fleet.source.shown_as, fleet.declared)
-    heads = await runtime.catalog.heads() if runtime is not None else {}
-    fleet, _ = at_heads(fleet, heads, survey.records.values())
+    past = await Past.read(runtime, survey.records.values()) if runtime is not None else Past()
+    fleet, _ = at_heads(fleet, past, survey.records.values())
     plan = make_plan(fleet, survey, request)
     check_digest(plan, request)
     outcomes = [_planned_outcome(step) for step in plan.steps]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from manor.collector import paused_collector
@@ -13,6 +13,7 @@ from manor.control.registry.hook_files import look_at_paths
 from manor.control.registry.model import Registry
 from manor.control.registry.resolve import Resolution, resolve
 from manor.control.registry.yaml_files import load_registry
+from manor.control.runtime import Runtime
 from manor.control.steps import Target
 from manor.control.templates.loader import TemplateLoader
 from manor.control.templates.model import Template
@@ -129,6 +130,19 @@ def load_fleet(source: FleetSource, examine: Examine = lambda _: ()) -> Fleet:
     if errors or registry is None:
         raise InvalidInput(errors or resolution.findings)
     return Fleet(source=source, registry=registry, resolution=resolution)
+
+
+async def with_created(runtime: Runtime, fleet: Fleet) -> Fleet:
+    """The fleet with the tenants that ``tenant create`` made beside those that the registry lists."""
+    records = await runtime.catalog.databases(source=fleet.source.shown_as)
+    further: dict[str, dict[str, str]] = {group: dict(names) for group, names in fleet.source.further.items()}
+    for record in records:
+        known = fleet.registry.database_groups.get(record.group)
+        if not record.config.get("declared", True) and known is not None and known.type == "tenant_group":
+            further.setdefault(record.group, {}).setdefault(record.tenant.id, record.name)
+    if further == fleet.source.further:
+        return fleet
+    return load_fleet(replace(fleet.source, further=further))
 
 
 def refuse_unsafe(fleet: Fleet) -> None:

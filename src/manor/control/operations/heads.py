@@ -6,13 +6,14 @@ newer files wait for ``manor tenant migrate``.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
-from manor.control.catalog.records import DatabaseRecord
+from manor.control.catalog.records import DatabaseRecord, Lineage
 from manor.control.engines.driver import IsolatedColumn, ServerDriver
-from manor.control.migrate.cohort import StepPlan, Terms
-from manor.control.migrate.model import Migration, release_digest, version_key
+from manor.control.migrate.cohort import Scripts, StepPlan, Terms, migration_from
+from manor.control.migrate.model import Migration, head_of_versions, release_digest, version_key
 from manor.control.migrate.released import Released
 from manor.control.operations.fleet import Fleet
 from manor.control.operations.release_sources import ReleaseSources
@@ -24,32 +25,67 @@ from manor.control.templates.digest import content_digest
 from manor.control.templates.model import Template
 
 
-def at_heads(
-    fleet: Fleet, heads: Mapping[tuple[str, str], str], records: Iterable[DatabaseRecord]
-) -> tuple[Fleet, list[tuple[str, str, str]]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """What the catalog knows of releases; nothing where there is no catalog yet."""
+
+    heads: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    lineages: Mapping[str, Lineage] = field(default_factory=dict)
+    scripts: Scripts = field(default_factory=dict)
+
+    @classmethod
+    async def read(cls, runtime: Runtime, records: Iterable[DatabaseRecord]) -> Past:
+        """All that concerns ``records``."""
+        lineages = await runtime.catalog.lineages(record.golden for record in records)
+        checksums = {checksum for lineage in lineages.values() for _, checksum, _ in lineage.history}
+        found = await runtime.catalog.scripts(checksums)
+        scripts = {key: migration_from(key[0], body) for key, body in found.items()}
+        return cls(heads=await runtime.catalog.heads(), lineages=lineages, scripts=scripts)
+
+    def of_neighbours(self, template: Template, records: Iterable[DatabaseRecord], head: str) -> list[Migration] | None:
+        """What most tenants at ``head`` had run upon this very template: also migrations that are in no folder. None where no
+        tenant tells."""
+        histories = Counter(
+            lineage.history
+            for record in records
+            if record.version == head
+            and (lineage := self.lineages.get(record.golden)) is not None
+            and lineage.base == template.digest
+            and all((version, checksum) in self.scripts for version, checksum, _ in lineage.history)
+        )
+        if not histories:
+            return None
+        return [self.scripts[version, checksum] for version, checksum, _ in histories.most_common(1)[0][0]]
+
+
+def at_heads(fleet: Fleet, past: Past, records: Iterable[DatabaseRecord]) -> tuple[Fleet, list[tuple[str, str, str]]]:
     """The fleet with each template at its release, and the heads (source, template, version) that nobody has recorded.
 
     Raises ``InvalidInput`` for folders of migrations that cannot be read.
     """
-    source = fleet.source.shown_as
+    source, heads = fleet.source.shown_as, past.heads
     sources = ReleaseSources.of(fleet.source.project, source, fleet.source.registry.parent, fleet.registry)
     chains = sources.chains((source, name) for name in fleet.templates)
     present: dict[str, str] = {}
+    ready: dict[str, list[DatabaseRecord]] = {}
     for record in records:
         if record.source == source and record.state == "ready":
+            ready.setdefault(record.template, []).append(record)
             present[record.template] = min(present.get(record.template, record.version), record.version, key=version_key)
     templates: dict[str, Template] = {}
     released: dict[str, Released] = {}
     new_heads = []
     for name, template in fleet.templates.items():
         chain = chains[source, name]
-        if not chain.migrations:
-            continue
         known = heads.get((source, name))
+        if not chain.migrations and not known:
+            continue
         head = known if known is not None else present.get(name, chain.head)
         if known is None:
             new_heads.append((source, name, head))
-        migrations = [m for m in chain.migrations if head and version_key(m.version) <= version_key(head)]
+        told = past.of_neighbours(template, ready.get(name, ()), head) if head else None
+        in_folder = [m for m in chain.migrations if head and version_key(m.version) <= version_key(head)]
+        migrations = told if told is not None else in_folder
         if migrations:
             templates[name] = _at(template, migrations)
             released[name] = _released(migrations, sources.source(source).baseline)
@@ -64,7 +100,7 @@ def _at(template: Template, migrations: list[Migration]) -> Template:
         digest=digest,
         content_digest=content_digest(digest, template.tenant_rows, template.isolation),
         base_digest=template.digest,
-        version=migrations[-1].version,
+        version=head_of_versions(migration.version for migration in migrations),
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from manor.control.catalog.records import DatabaseRecord
 from manor.control.engines.driver import HealthFacts, Login, ServerDriver
-from manor.control.operations.fleet import Fleet
+from manor.control.operations.fleet import Fleet, with_created
 from manor.control.operations.tenants import server_of
 from manor.control.provision.plan import switched_off
 from manor.control.rollout.doors import Doors, look_at_doors
@@ -38,6 +38,8 @@ class HealthRequest:
 
 async def healthcheck_fleet(runtime: Runtime | None, fleet: Fleet, request: HealthRequest) -> Report:
     """One outcome per declared target: success, skipped (not provisioned on purpose) or an error that says what is wrong."""
+    if runtime is not None:
+        fleet = await with_created(runtime, fleet)
     targets = fleet.select(group=request.group, limit=request.limit)
     if runtime is None:
         return _report("", fleet, [_not_there(t, fleet) for t in targets], 0.0, None)

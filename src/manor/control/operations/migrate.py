@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from manor.control.catalog.records import AuditEvent, OperationRecord
 from manor.control.migrate.cohort import migration_from, script_json
@@ -66,6 +67,33 @@ class MigrateRequest:
     verb: str = "migrate"
     parent: str = ""
     """The operation that this one retries."""
+
+    def options(self) -> dict[str, Any]:
+        """What was said beyond the strategy and the tenants, for the journal: ``with_options`` says it again."""
+        said = {name: list(value) if isinstance(value, tuple) else value for name, value in self.overrides.said().items()}
+        found = {
+            "overrides": said,
+            "to": self.to,
+            "parallel": self.parallel,
+            "allow_out_of_order": self.allow_out_of_order,
+            "backup_first": self.backup_first,
+            "baseline": self.baseline,
+            "migration": [self.migration.version, self.migration.checksum] if self.migration else None,
+        }
+        return {name: value for name, value in found.items() if value}
+
+    def with_options(self, options: Mapping[str, Any], migration: Migration | None) -> MigrateRequest:
+        """The same with what ``options`` recorded. ``migration``: the one that it names."""
+        return replace(
+            self,
+            overrides=Overrides(**options.get("overrides", {})),
+            to=options.get("to"),
+            parallel=options.get("parallel"),
+            allow_out_of_order=bool(options.get("allow_out_of_order")),
+            backup_first=bool(options.get("backup_first")),
+            baseline=options.get("baseline"),
+            migration=migration,
+        )
 
 
 async def migrate(runtime: Runtime, project: Path, request: MigrateRequest) -> Report:
@@ -228,7 +256,7 @@ async def begin(runtime: Runtime, draft: Draft, request: MigrateRequest, started
         digest=draft.digest,
         started_at=started_at,
         actor=runtime.actor,
-        arguments={"strategy": str(draft.course.kind), "to": request.to or "", "release": draft.course.label},
+        arguments={"strategy": str(draft.course.kind), "release": draft.course.label, "options": request.options()},
     )
     details = {"strategy": str(draft.course.kind), "targets": len(draft.pending), "release": draft.course.label}
     event = AuditEvent(actor=runtime.actor, action="release.begin", subject=runtime.operation, details=details)

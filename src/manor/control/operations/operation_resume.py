@@ -25,7 +25,7 @@ from manor.control.steps import Status
 from manor.errors import NotFoundError, RefusedError
 
 RESUMABLE = ("paused", "interrupted", "failed", "needs_decision")
-_OPEN = ("pending", "in_progress", "not_started", "needs_decision")
+_OPEN = ("pending", "in_progress", "not_started", "needs_decision", "error")
 """What is taken up again. Who needs a decision is looked at once more: often its database can tell by now."""
 
 
@@ -39,8 +39,8 @@ class Decision:
 
 
 async def resume(runtime: Runtime, project: Path, decision: Decision | None = None) -> Report:
-    """Go on with the release whose id ``runtime.operation`` is: with all targets that were not begun, or with the one that was
-    decided about.
+    """Go on with the release whose id ``runtime.operation`` is: with all targets that are not done (those that failed once
+    more), or with the one that was decided about.
 
     Raises ``NotFoundError``, ``RefusedError`` where there is nothing to go on with, and ``ConflictError`` where somebody runs
     it. Call it after dead releases were settled.

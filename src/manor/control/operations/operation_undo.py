@@ -22,7 +22,7 @@ from manor.control.rollout.report import Report
 from manor.control.rollout.strategy import Kind, Strategy
 from manor.control.runtime import Runtime
 from manor.control.steps import Status
-from manor.errors import Finding, InvalidInput, Place, RefusedError
+from manor.errors import Finding, InvalidInput, Place, RefusedError, counted
 
 LEFT = frozenset({"error", "not_started", "rolled_back", "needs_decision", "pending", "in_progress"})
 
@@ -37,13 +37,13 @@ async def retry(runtime: Runtime, project: Path, operation: str) -> Report:
     course = Course.from_json(release.plan)
     if course.undoes:
         return await undo(runtime, project, release.parent, only=frozenset(left), parent=operation)
+    options = release.operation.arguments.get("options", {})
+    named = tuple(options.get("migration") or ())
+    scripts = await scripts_of(runtime, course) if named else {}
     request = MigrateRequest(
-        selection=Selection(tenants=left),
-        strategy=str(course.kind),
-        to=str(release.operation.arguments.get("to") or "") or None,
-        parent=operation,
+        selection=Selection(tenants=left), strategy=str(course.kind), verb=release.operation.verb, parent=operation
     )
-    return await migrate(runtime, project, request)
+    return await migrate(runtime, project, request.with_options(options, scripts[named] if named else None))
 
 
 async def undo(
@@ -129,18 +129,19 @@ def _draft(
     cohorts: dict[tuple[int, str], Cohort] = {}
     members: dict[str, int] = {}
     findings: list[Finding] = []
+    moved: list[TargetRecord] = []
     for target in changed:
         cohort, record = old[target.cohort or 0], records.get(target.tenant)
         if record is None or record.golden != cohort.golden_to:
-            at = record.version if record is not None else "gone"
-            message = f"{target.tenant} has moved on since (it is at {at or 'no version'})"
-            findings.append(Finding(message=message, place=Place(cohort.source), hint="undo the later release first"))
+            moved.append(target)
             continue
         key = (cohort.number, record.server)
         if key not in cohorts:
             cohorts[key] = back.cohort(cohort, len(cohorts), target.tenant)
             findings += [] if back.kept else _without_down(cohort, scripts)
         members[target.tenant] = cohorts[key].number
+    if moved:
+        raise _moved_on(moved, records)
     if findings:
         raise InvalidInput(list(dict.fromkeys(findings)))
     plan = ReleasePlan(cohorts=tuple(cohorts.values()), members=members, troubles=(), scripts=scripts)
@@ -163,6 +164,15 @@ def _draft(
     )
     sources = tuple(sorted({cohort.source for cohort in plan.cohorts}))
     return Draft(course=way, targets=placed, records=records, scripts=scripts, sources=sources)
+
+
+def _moved_on(moved: Sequence[TargetRecord], records: Mapping[str, DatabaseRecord]) -> RefusedError:
+    record = records.get(moved[0].tenant)
+    at = f"at {record.version or 'no version'} now" if record is not None else "gone"
+    return RefusedError(
+        f"{counted(len(moved), 'tenant')} of it moved on since, or back: {moved[0].tenant} is {at}",
+        hint="`manor operation list` shows what came after it: undo that first, if it is not undone already",
+    )
 
 
 def _mended(project: Path, cohorts: Iterable[Cohort]) -> Scripts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,9 @@ from manor.control.migrate.lint import lint
 from manor.control.operations.release_draft import Draft
 from manor.control.operations.release_run import Ended
 from manor.control.rollout.release.capacity import Room
+from manor.control.rollout.release.opening import Opening
 from manor.control.rollout.report import Report
+from manor.control.rollout.windows import is_open
 from manor.control.steps import Failure, Outcome, Status, Target
 from manor.errors import Code
 from manor.tenancy import TenantId
@@ -128,6 +131,7 @@ def _notices(draft: Draft, ended: Ended | None, room: Mapping[str, Room]) -> lis
     if draft.course.label and draft.pending:
         notices.append(f"release, {draft.course.kind}: {draft.course.label}")
     if ended is None:
+        notices += _when(draft)
         notices += [f"{hit.place}: {hit.message} [{hit.rule}]" for hit in draft.hits if hit.severity == "warning"]
         conduct = draft.course.conduct
         for name, found in room.items():
@@ -139,6 +143,23 @@ def _notices(draft: Draft, ended: Ended | None, room: Mapping[str, Room]) -> lis
         notices += ended.notices
     if ended is not None and ended.state in ("paused", "interrupted", "needs_decision", "running", "aborted"):
         notices.append(f"the operation is {ended.state}; `manor operation show` lists its targets")
+    return notices
+
+
+def _when(draft: Draft) -> list[str]:
+    """Waves, and windows that are closed now."""
+    sizes = Counter(target.wave for target in draft.pending if target.wave is not None)
+    notices = []
+    if len(sizes) > 1:
+        shown = ", ".join(str(size) for _, size in sorted(sizes.items())[:12])
+        more = f" and {len(sizes) - 12} more" if len(sizes) > 12 else ""
+        notices.append(f"{len(sizes)} waves of {shown}{more} tenants")
+    opening = Opening.of(draft.course.windows, draft.records)
+    now = dt.datetime.now(dt.UTC)
+    closed = [target for target in draft.pending if not is_open(now, opening.about(target))]
+    if closed:
+        opens = opening.opens(closed, now)
+        notices.append(f"the window of {len(closed)} tenants is closed; the next one opens at {opens:%Y-%m-%d %H:%M} UTC")
     return notices
 
 

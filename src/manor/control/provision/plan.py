@@ -198,7 +198,7 @@ def _orphans(survey: Survey, rules: Rules, declared: frozenset[str]) -> tuple[Or
         if visible is not None and record.state == "ready" and record.database not in visible.databases:
             detail = f"{tenant} is recorded as ready, its database is gone"
             orphans.append(Orphan(database=record.database, server=record.server, kind="missing", detail=detail))
-        elif record.source == rules.source and tenant not in declared and record.config.get("declared", True):
+        elif record.source == rules.source and tenant not in declared:
             detail = f"{tenant} is no longer in {rules.source}; nothing is dropped"
             orphans.append(Orphan(database=record.database, server=record.server, kind="undeclared", detail=detail))
     return tuple(orphans)

@@ -9,7 +9,6 @@ from manor.control.rollout.release.work import Work
 from manor.control.rollout.retry import until_recorded
 from manor.control.steps import Status
 from manor.errors import ConflictError
-from manor.errors import ConflictError
 
 
 class Stop(enum.StrEnum):
