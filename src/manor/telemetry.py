@@ -20,8 +20,8 @@ class Event:
     ``hook.ended`` (one of the user's, with ``hook``, ``hook_kind``, ``exit`` and ``seconds``);
     ``pool.cloned|restricted|filled|dropped``; or ``catalog.away`` (it is waited for). Of releases: ``release.rehearsed|voted|
     decided|settled``, ``golden.copied|migrated``, ``wave.ended``, ``wave.unclaimed`` (no worker takes it), ``gate.looked``,
-    ``window.awaited``, and of their targets ``prepared``, ``refused``, ``committed``, ``rolled_back`` and ``moved``; of workers ``batch.begun|ended`` and
-    ``worker.ready|troubled``. Each is told after the fact, so that a test can kill at every boundary.
+    ``window.awaited``, and of their targets ``prepared``, ``refused``, ``committed``, ``rolled_back`` and ``moved``; of workers
+    ``batch.begun|ended`` and ``worker.ready|troubled``. Each is told after the fact, so that a test can kill at every boundary.
     """
 
     kind: str

@@ -1,7 +1,7 @@
 """``kill -9`` of an atomic release at random moments: whatever a chain of killed releases leaves, the fleet is of one version.
 
 A chain is some releases that are killed one after the other, each on the debris of those before; sometimes somebody recovers
-in between, and sometimes that is killed too. After every kill and recovery no two tenants differ. The seed is the test's parameter,
+in between, and sometimes that is killed too. After every recovery no two tenants differ. The seed is the test's parameter,
 so that a failing chain can be run again alone.
 """
 

@@ -414,6 +414,9 @@ RETURNING tenant;
 -- running_releases --
 SELECT id FROM manor.operations WHERE state = 'running' AND lock <> 'fleet' ORDER BY started_at, id;
 
+-- operation_state --
+SELECT state FROM manor.operations WHERE id = %(id)s;
+
 -- release --
 SELECT id, verb, state, source, digest, started_at, finished_at, actor, arguments, summary,
     lock, token, wanted, decision, decided_at, plan, parent

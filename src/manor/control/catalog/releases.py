@@ -240,6 +240,11 @@ class ReleaseStore(JournalStore):
         """Ids of the releases that the journal calls running; whether somebody runs one is shown by its lock."""
         return [str(row[0]) for row in await self._link.rows(query("running_releases"))]
 
+    async def state_of(self, operation: str) -> str | None:
+        """The state of one operation; None where it is not known."""
+        rows = await self._link.rows(query("operation_state"), {"id": operation})
+        return str(rows[0][0]) if rows else None
+
     async def release(self, operation: str) -> ReleaseRecord:
         """One operation of any verb with its plan. Raises ``NotFoundError`` with a suggestion."""
         rows = await self._link.rows(query("release"), {"id": operation})

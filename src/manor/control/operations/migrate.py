@@ -33,6 +33,7 @@ from manor.control.operations.release_report import report_of
 from manor.control.operations.release_run import Ended, ReleaseRun
 from manor.control.operations.release_sources import ReleaseSources
 from manor.control.operations.verify_heads import VerifiedHeads, refuse_astray, verify_heads
+from manor.control.rollout.alone import release_still_alone
 from manor.control.rollout.hooks import HookRunner
 from manor.control.rollout.release.capacity import Room, look_for_room, refuse_without_room
 from manor.control.rollout.release.gate import GATE
@@ -99,7 +100,8 @@ class MigrateRequest:
 async def migrate(runtime: Runtime, project: Path, request: MigrateRequest) -> Report:
     """Act. Raises before anything is changed for what cannot be released at all; afterwards every tenant has its outcome."""
     began, started_at = time.monotonic(), runtime.now()
-    async with runtime.catalog.lock(release_lock(runtime.operation), wait_seconds=0, holder=runtime.operation):
+    async with runtime.catalog.lock(release_lock(runtime.operation), wait_seconds=0, holder=runtime.operation) as lock:
+        runtime = replace(runtime, still_alone=release_still_alone(runtime, lock))
         await runtime.catalog.confirm_key()
         notices = [f"operation {s.operation} had died: {s.state}" for s in await settle_all(runtime)]
         await drop_expired(runtime)
@@ -113,7 +115,8 @@ async def migrate(runtime: Runtime, project: Path, request: MigrateRequest) -> R
 async def carry_out_draft(runtime: Runtime, project: Path, draft: Draft, *, verb: str, parent: str) -> Report:
     """Act on a draft that was made otherwise. Raises as ``migrate``."""
     began, started_at = time.monotonic(), runtime.now()
-    async with runtime.catalog.lock(release_lock(runtime.operation), wait_seconds=0, holder=runtime.operation):
+    async with runtime.catalog.lock(release_lock(runtime.operation), wait_seconds=0, holder=runtime.operation) as lock:
+        runtime = replace(runtime, still_alone=release_still_alone(runtime, lock))
         await runtime.catalog.confirm_key()
         request = MigrateRequest(selection=Selection(), verb=verb, parent=parent)
         return await _carry_out(runtime, project, draft, request, began, started_at)
@@ -125,6 +128,9 @@ async def _carry_out(
     await refuse_impossible(runtime, draft)
     runtime.telemetry.emit("operation.planned", runtime.operation, targets=len(draft.targets))
     ended: Ended | None = None
+    if runtime.jobs is not None and draft.course.kind in (Kind.ATOMIC, Kind.BLUE_GREEN):
+        note = f"a release by {draft.course.kind} is carried out here, not by workers"
+        draft = replace(draft, notices=(*draft.notices, note))
     if draft.pending:
         for server in runtime.servers.values():
             server.limit(draft.course.conduct.parallel)

@@ -14,6 +14,7 @@ from manor.control.operations.release_draft import Draft
 from manor.control.operations.release_report import report_of
 from manor.control.operations.release_run import ReleaseRun
 from manor.control.operations.release_sources import ReleaseSources
+from manor.control.rollout.alone import release_still_alone
 from manor.control.rollout.release.apart import Begun
 from manor.control.rollout.release.course import Course
 from manor.control.rollout.release.move import move
@@ -47,10 +48,11 @@ async def resume(runtime: Runtime, project: Path, decision: Decision | None = No
     """
     began = time.monotonic()
     operation = runtime.operation
-    async with runtime.catalog.lock(release_lock(operation), wait_seconds=0, holder=operation):
+    async with runtime.catalog.lock(release_lock(operation), wait_seconds=0, holder=operation) as lock:
         release = await runtime.catalog.release(operation)
         course = _course(release, decision)
         token = await _take_over(runtime, release, decision)
+        runtime = replace(runtime, still_alone=release_still_alone(runtime, lock))
         records = {str(record.tenant): record for record in await runtime.catalog.databases()}
         scripts = await scripts_of(runtime, course)
         targets = await runtime.catalog.operation_targets(operation)

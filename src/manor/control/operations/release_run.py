@@ -129,7 +129,7 @@ class ReleaseRun:
         conduct = self.course.conduct
         room = await look_for_room(self.runtime.servers, [target.server for target in pending])
         connections = {name: found.kept(conduct.parallel, conduct.atomic_connections) for name, found in room.items()}
-        heads = heads_after(await self.runtime.catalog.databases(), work.cohorts, pending, self.protected)
+        heads = heads_after(await self._known(), work.cohorts, pending, self.protected)
         if conduct.snapshot and not await self._snapshots(work, pending):
             return await self._end("failed", detail="not every tenant could be copied first")
         verdict = await vote_and_commit(work, pending, connections=connections, heads=heads)
@@ -160,7 +160,7 @@ class ReleaseRun:
         went = await go_in_windows(work, self._waves(pending), opening, gate=gate, mover=await self._mover())
         if went.stop is Stop.TAKEN_OVER or await asked(work) is Stop.TAKEN_OVER:
             raise taken_over(self.runtime.operation)
-        heads = heads_after(await self.runtime.catalog.databases(), work.cohorts, (), self.protected)
+        heads = heads_after(await self._known(), work.cohorts, (), self.protected)
         await until_recorded(self.runtime, lambda: self.runtime.catalog.put_heads(self.runtime.operation, heads))
         if went.stop is Stop.FINISHED:
             await self._catch_up(work, heads)
@@ -176,6 +176,11 @@ class ReleaseRun:
         if course.kind is Kind.BLUE_GREEN:  # what it replaces is kept: that is its snapshot
             return blue_green(course.gate)
         return snapshot_first() if course.conduct.snapshot else move
+
+    async def _known(self) -> list[DatabaseRecord]:
+        """The tenants that were there when the release began: those made since follow it, they do not hold it back."""
+        records = await until_recorded(self.runtime, self.runtime.catalog.databases)
+        return [record for record in records if str(record.tenant) in self.records]
 
     async def _end_waves(self, went: Went) -> Ended:
         state = _STATES.get(went.stop)

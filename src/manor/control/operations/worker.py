@@ -160,7 +160,7 @@ class _Opened:
     @property
     def work(self) -> Work:
         """With a recorder of its own for each batch, so that a batch waits for its own outcomes only."""
-        return replace(self.base, recorder=Recorder(self.runtime))
+        return replace(self.base, recorder=Recorder(self.runtime, self.base.token))
 
     async def targets(self, batch: Batch) -> list[TargetRecord]:
         """The batch's targets; those that joined the release after it was opened are looked up."""
@@ -243,7 +243,7 @@ class _Releases:
             scripts=await scripts_of(runtime, course),
             records=records,
             conduct=course.conduct,
-            recorder=Recorder(runtime),
+            recorder=Recorder(runtime, token),
             watch=watch,
             hooks=hooks_of(runtime, ReleaseSources(self._project), sources, self._project),
         )

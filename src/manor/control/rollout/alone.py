@@ -22,9 +22,24 @@ def still_alone(runtime: Runtime, lock: HeldLock) -> Callable[[], Awaitable[None
         await lock.regain()
         running = {operation.id for operation in await runtime.catalog.interrupted_operations()}
         if runtime.operation not in running:
-            raise ConflictError(
-                "the lock was lost while a server was away, and another operation has taken over",
-                hint="nothing more is done here; run the command again once that one has ended",
-            )
+            raise _taken_over()
 
     return lambda: until_recorded(runtime, prove)
+
+
+def release_still_alone(runtime: Runtime, lock: HeldLock) -> Callable[[], Awaitable[None]]:
+    """The same for a release, which holds a lock of its own; before it has begun, the lock alone is the proof."""
+
+    async def prove() -> None:
+        await lock.regain()
+        if await runtime.catalog.state_of(runtime.operation) not in (None, "running"):
+            raise _taken_over()
+
+    return lambda: until_recorded(runtime, prove)
+
+
+def _taken_over() -> ConflictError:
+    return ConflictError(
+        "the lock was lost while a server was away, and another operation has taken over",
+        hint="nothing more is done here; run the command again once that one has ended",
+    )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from manor.control.engines.driver import ServerDriver
+from manor.control.rollout.retry import ATTEMPTS, retrying
 from manor.errors import RefusedError, UnsupportedError, counted
 
 SPARE_CONNECTIONS = 5
@@ -33,8 +35,8 @@ async def look_for_room(servers: Mapping[str, ServerDriver], targets: Iterable[s
     room = {}
     for name, number in sorted(Counter(targets).items()):
         server = servers[name]
-        facts = await server.facts()
-        taken = len(await server.releases.prepared(""))
+        facts = await retrying(server.facts, attempts=ATTEMPTS)
+        taken = len(await retrying(functools.partial(server.releases.prepared, ""), attempts=ATTEMPTS))
         room[name] = Room(
             targets=number,
             slots=facts.max_prepared_transactions,
