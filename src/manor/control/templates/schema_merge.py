@@ -68,7 +68,7 @@ class _Merge:
             tables=in_key_order(tuple(keyed.values())),
             views=tuple(view.value for view in views.values()),
             triggers=tuple(layer.triggers[name].value for name, layer in self.of_kind("trigger")),
-            sql=tuple((layer.file, layer.sql) for layer in self.sql if layer.sql is not None),
+            sql=tuple((layer.file, layer.sql) for layer in self.sql if layer.sql),
             sql_tables=tuple(raw),
         )
         ignored = tuple(key for name, layer in self.of_kind("table") for key in layer.not_acted_on.get(name, ()))
