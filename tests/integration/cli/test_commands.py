@@ -20,6 +20,7 @@ DATA = Path(__file__).parents[2] / "data"
 
 GLOBAL = ("--project", "--environment", "--format", "--verbose", "--quiet")
 FLEET = ("--registry", "--group", "--limit", "--parallel", "--report", "--deployment")
+RELEASE = ("--strategy", "--to", "--dry-run", "--rehearse", "--backup-first", "--plan-digest", "--parallel", "--report")
 COMMANDS = {
     ("multi-tenant", "validate"): ("--registry", "--deployment"),
     ("multi-tenant", "preview"): ("--registry", "--group", "--limit", "--deployment"),
@@ -41,6 +42,25 @@ COMMANDS = {
     ("audit", "verify"): (),
     ("catalog", "rotate-key"): ("--retire",),
     ("schema", "registry"): (),
+    ("tenant", "create"): ("--name", "--group", "--registry"),
+    ("tenant", "migrate"): ("--all", "--tenant-id", "--group", "--filter", "--verify", *RELEASE),
+    ("batch", "deploy-schema"): ("--migration", "--filter", *RELEASE),
+    ("migration", "new"): ("--template",),
+    ("migration", "status"): ("--all", "--tenant-id", "--group", "--filter"),
+    ("migration", "lint"): ("--strategy",),
+    ("migration", "baseline"): ("--to", "--all", "--tenant-id"),
+    ("migration", "squash"): ("--through", "--delete-files"),
+    ("operation", "list"): ("--limit",),
+    ("operation", "show"): (),
+    ("operation", "watch"): (),
+    ("operation", "pause"): (),
+    ("operation", "abort"): (),
+    ("operation", "recover"): (),
+    ("operation", "resume"): ("--report",),
+    ("operation", "retry"): ("--report",),
+    ("operation", "undo"): ("--report", "--discard-writes"),
+    ("operation", "decide"): ("--tenant-id", "--as"),
+    ("worker",): ("--parallel",),
     ("init",): ("--blueprint",),
     ("doctor",): ("--registry", "--parallel", "--deployment"),
 }

@@ -311,9 +311,6 @@ def test_a_hook_that_fails_makes_its_tenant_an_error(fleet: Any, kind: str, move
     fleet.check_truth()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="atomic releases neither run update hooks nor say that they do not: atomic.py has no hooks"
-)
 def test_update_hooks_under_atomic_are_run_or_refused(fleet: Any) -> None:
     """A hook that is declared is never passed over in silence, whatever the strategy."""
     hooked(fleet)

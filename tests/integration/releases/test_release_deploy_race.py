@@ -68,7 +68,7 @@ def test_a_release_killed_while_it_catches_up_with_a_new_tenant_is_settled(fleet
     fleet.release()
     last = len(fleet.versions()) + 1
     boundary = [kind, occurrence if occurrence > 0 else last]
-    worker = fleet.start("migrate", strategy="atomic", stop_at=["release.decided", 1], kill_at=boundary)
+    worker = fleet.start("migrate", strategy="atomic", stop_at=["release.voted", 1], kill_at=boundary)
     assert worker.wait().stopped
     one_more(fleet)
     fleet.run("deploy")

@@ -347,6 +347,12 @@ SELECT source, template, version, %(operation)s
 FROM jsonb_to_recordset(%(batch)s::jsonb) AS batch (source text, template text, version text)
 ON CONFLICT (source, template) DO UPDATE SET version = excluded.version, operation = excluded.operation, at = now();
 
+-- put_new_heads --
+INSERT INTO manor.heads (source, template, version, operation)
+SELECT source, template, version, %(operation)s
+FROM jsonb_to_recordset(%(batch)s::jsonb) AS batch (source text, template text, version text)
+ON CONFLICT (source, template) DO NOTHING;
+
 -- take_targets --
 WITH allowed AS MATERIALIZED (
     SELECT id FROM manor.operations

@@ -172,6 +172,11 @@ class ReleaseStore(JournalStore):
         async with self._link.transaction() as connection:
             await self._put_heads(connection, operation, heads)
 
+    async def put_new_heads(self, operation: str, heads: Sequence[tuple[str, str, str]]) -> None:
+        """The same where nobody has recorded one: a release may have put its own since they were worked out."""
+        batch = batch_json({"source": source, "template": template, "version": version} for source, template, version in heads)
+        await self._link.run(query("put_new_heads"), {"operation": operation, "batch": batch})
+
     async def _put_heads(self, connection: Connection, operation: str, heads: Sequence[tuple[str, str, str]]) -> None:
         if heads:
             batch = batch_json(

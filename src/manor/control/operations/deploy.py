@@ -73,10 +73,10 @@ async def deploy(runtime: Runtime, fleet: Fleet, request: DeployRequest) -> Repo
         await _begin(runtime, fleet, plan, started_at)
         await forget_unmade(runtime, unmade)
         await remember_servers(runtime, survey.records.values())
-        await runtime.catalog.put_heads(runtime.operation, new_heads)
+        await runtime.catalog.put_new_heads(runtime.operation, new_heads)
         outcomes = await carry_out(runtime, fleet, plan, survey, limits_of(fleet, request))
         notices = await _refill(runtime, fleet, survey, outcomes)
-        notices += await _retire(runtime, fleet, survey)
+        notices += await _retire(runtime, fleet)
         report = Report(
             operation=runtime.operation,
             verb=request.verb,
@@ -333,14 +333,19 @@ def _planned_outcome(step: Step) -> Outcome:
     return Outcome(target=step.target, status=Status.PENDING, detail=step.reason or f"would {step.action}")
 
 
-async def _retire(runtime: Runtime, fleet: Fleet, survey: Survey) -> list[str]:
+async def _retire(runtime: Runtime, fleet: Fleet) -> list[str]:
     """Drop the goldens that were of use before this deploy and no longer are. A failure here is a notice."""
-    used = {template.digest for template in fleet.templates.values()} | {r.golden for r in survey.records.values()}
+    declared = {template.digest for template in fleet.templates.values()}
     notices: list[str] = []
     for name, server in runtime.servers.items() if not runtime.stop.requested else ():
         try:
             recorded = await runtime.catalog.goldens(name)
-            unused = unused_goldens(survey.servers[name].databases, recorded, runtime.catalog.id, used)
+            present = await server.databases()
+            # In this order, and all of it afresh: releases build goldens that no tenant has come to yet, also during a deploy.
+            if await runtime.catalog.running_releases():
+                break
+            used = declared | {record.golden for record in await runtime.catalog.databases()}
+            unused = unused_goldens(present, recorded, runtime.catalog.id, used)
             await retire_goldens(runtime, server, unused)
         except ManorError as error:
             notices.append(f"a golden database on {name} that nothing needs could not be dropped: {error}")

@@ -21,7 +21,7 @@ from manor.control.rollout.release.course import Course
 from manor.control.rollout.release.move import target_of
 from manor.control.rollout.release.opening import Opening
 from manor.control.rollout.selection import find_tenants, pinned
-from manor.control.rollout.strategy import Gate, Kind, Overrides, Strategy, strategy_of
+from manor.control.rollout.strategy import BATCHED, Gate, Kind, Overrides, Strategy, strategy_of
 from manor.control.rollout.waves import Member, release_waves
 from manor.control.rollout.windows import is_open
 from manor.control.steps import Status
@@ -259,7 +259,7 @@ def course_of(
     """The course of a release by a strategy."""
     gate = strategy.gate if strategy.kind is Kind.CANARY or strategy.gate != Gate() else None
     conduct = Conduct(
-        parallel=parallel,
+        parallel=min(parallel, strategy.batch_size) if strategy.kind in BATCHED else parallel,
         attempts=attempts,
         lock_timeout_seconds=float(strategy.lock_timeout_seconds),
         statement_timeout_seconds=timeout,

@@ -180,7 +180,12 @@ class ReleaseRun:
     async def _known(self) -> list[DatabaseRecord]:
         """The tenants that were there when the release began: those made since follow it, they do not hold it back."""
         records = await until_recorded(self.runtime, self.runtime.catalog.databases)
-        return [record for record in records if str(record.tenant) in self.records]
+        return [record for record in records if str(record.tenant) in self._there]
+
+    @property
+    def _there(self) -> frozenset[str]:
+        """Tenants that were ready when the release began; one that a deploy was at work on then comes later."""
+        return frozenset(tenant for tenant, record in self.records.items() if record.state == "ready")
 
     async def _end_waves(self, went: Went) -> Ended:
         state = _STATES.get(went.stop)
@@ -222,7 +227,7 @@ class ReleaseRun:
             self.notices.append(f"tenants that a deploy makes just now may be a version behind: {error.message}")
 
     async def _bring_late_ones(self, work: Work, heads: Sequence[Head]) -> None:
-        known = set(self.records)
+        known = set(self._there)
         for _ in range(_CATCH_UPS):
             late = late_tenants(await self.runtime.catalog.databases(), known, work.cohorts.values(), heads)
             if not late:

@@ -6,6 +6,7 @@ phase as far as the budget goes: connecting anew takes longer than committing, a
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -14,9 +15,12 @@ from psycopg import pq, sql
 
 from manor.control.engines.postgres.session import Sessions, translated
 from manor.control.engines.releases import Change, Changed
-from manor.errors import Code, EngineError
+from manor.errors import Code, EngineError, UnreachableError
 
 Connection = psycopg.AsyncConnection[Any]
+
+ANSWER_SECONDS = 10.0
+"""How long the second phase of one database may take before it is tried again: it takes a millisecond."""
 Run = Callable[[Connection, str, Change], Awaitable[Changed]]
 
 
@@ -63,6 +67,14 @@ class PostgresBallot:
         return await self._end(database, "ROLLBACK", gid)
 
     async def _end(self, database: str, verb: str, gid: str) -> bool:
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await self._ended(database, verb, gid)
+        except TimeoutError as error:
+            message = f"{self._where(database)}: no answer to {verb} PREPARED within {ANSWER_SECONDS:g} s"
+            raise UnreachableError(message, hint="the server or the network is gone", transient=True) from error
+
+    async def _ended(self, database: str, verb: str, gid: str) -> bool:
         statement = sql.SQL("{} PREPARED {}").format(sql.SQL(verb), sql.Literal(gid))
         connection = self._kept.pop(database, None)
         if connection is None or connection.broken or connection.info.transaction_status != pq.TransactionStatus.IDLE:

@@ -25,7 +25,8 @@ from dataclasses import dataclass, replace
 
 from manor.control.catalog.records import AuditEvent, TargetRecord
 from manor.control.engines.releases import Ballot, Change
-from manor.control.rollout.release.move import failed, put
+from manor.control.rollout.hooks import HookFailed, HookRun
+from manor.control.rollout.release.move import PRE, after_hooks, failed, put, run_hooks
 from manor.control.rollout.release.stopping import REASONS, Stop, asked, taken_over
 from manor.control.rollout.release.work import Work, ended, gid_of
 from manor.control.rollout.retry import ATTEMPTS, retrying, until_recorded
@@ -77,6 +78,8 @@ class _Election:
         self.refused: dict[str, TargetRecord] = {}
         self.prepared: set[str] = set()
         self._stop = Stop.FINISHED
+        self._runs: dict[str, list[HookRun]] = {}
+        self._seconds: dict[str, float] = {}
         self._deadline = time.monotonic() + work.conduct.prepare_deadline_seconds
 
     async def hold(self, heads: Heads) -> Verdict:
@@ -140,10 +143,14 @@ class _Election:
             if left <= 0:
                 raise self._too_late(target)
             async with asyncio.timeout(left + 5):
+                self._runs[target.tenant] = list(await run_hooks(self.work, target, PRE))
                 await self._prepare(target)
             self.prepared.add(target.tenant)
+            self._seconds[target.tenant] = time.monotonic() - began
             self.work.runtime.telemetry.emit("target.prepared", self.work.operation, target.tenant)
         except (ManorError, TimeoutError) as error:
+            if isinstance(error, HookFailed):
+                self._runs[target.tenant] = list(error.runs)
             # Everybody is asked, though one no is enough: whoever would have said no is named in the same run.
             self.refused[target.tenant] = failed(self.work, target, error, time.monotonic() - began)
             self.work.runtime.telemetry.emit("target.refused", self.work.operation, target.tenant)
@@ -178,22 +185,48 @@ class _Election:
             gid = gid_of(self.work.runtime.catalog.id, self.work.operation, target.tenant)
             try:
                 ballot = self.ballots[target.server]
-                await retrying(functools.partial(ballot.commit, target.database, gid), attempts=ATTEMPTS)
+                done = await retrying(functools.partial(ballot.commit, target.database, gid), attempts=ATTEMPTS)
+                if not done:  # by an earlier try whose answer was lost, or rolled back by somebody
+                    await self._require_done(target)
                 self.work.runtime.telemetry.emit("target.committed", self.work.operation, target.tenant)
             except ManorError as error:  # decided is decided: settled by the next one who comes
                 unclear[target.tenant] = error
 
         await self._each(self.targets, commit)
         window = time.monotonic() - first
-        results = [self._committed(target, unclear.get(target.tenant)) for target in self.targets]
-        for result in results:
-            put(self.work, result)
-        return Verdict(committed=True, results=tuple(results), window_seconds=window)
+        results = await self._close([self._committed(target, unclear.get(target.tenant)) for target in self.targets])
+        return Verdict(committed=True, results=results, window_seconds=window)
+
+    async def _require_done(self, target: TargetRecord) -> None:
+        """Raise ``EngineError`` unless the target's history says that it was committed."""
+        rows = await retrying(functools.partial(self.work.server(target).releases.history, target.database), attempts=ATTEMPTS)
+        after = {(version, checksum) for version, checksum, _ in self.work.cohort(target).after}
+        if {(row.version, row.checksum) for row in rows} != after:
+            raise EngineError(
+                f"database {target.database}: its prepared transaction is gone, and it was not committed", code=Code.CORRUPT
+            )
+
+    async def _close(self, results: Sequence[TargetRecord]) -> tuple[TargetRecord, ...]:
+        """Run the hooks after, and hand the outcomes to the recorder."""
+        slots = asyncio.Semaphore(self.work.conduct.parallel)
+
+        async def one(result: TargetRecord) -> TargetRecord:
+            async with slots:
+                final = await self._followed(result)
+            put(self.work, final)
+            return final
+
+        return tuple(await asyncio.gather(*(one(result) for result in results)))
+
+    async def _followed(self, result: TargetRecord) -> TargetRecord:
+        begun = result.tenant in self._runs
+        return await after_hooks(self.work, result, self._runs[result.tenant]) if begun else result
 
     def _committed(self, target: TargetRecord, error: ManorError | None) -> TargetRecord:
         cohort = self.work.cohort(target)
         if error is None:
-            return ended(target, Status.SUCCESS, detail=f"{cohort.version_before or 'none'} → {cohort.version or 'none'}")
+            detail = f"{cohort.version_before or 'none'} → {cohort.version or 'none'}"
+            return ended(target, Status.SUCCESS, seconds=self._seconds.get(target.tenant, 0.0), detail=detail)
         failure = Failure(
             code=error.code,
             message=f"decided to commit, and prepared, but not committed yet: {error.message}",
@@ -218,10 +251,8 @@ class _Election:
         # Whose vote failed may still have been prepared, the answer lost: these too.
         tried = [t for t in self.targets if t.tenant in self.prepared or t.tenant in self.refused]
         await self._each(tried, roll_back)
-        results = [self._rolled_back(target, reason) for target in self.targets]
-        for result in results:
-            put(self.work, result)
-        return Verdict(committed=False, results=tuple(results), reason=reason, stop=self._stop)
+        results = await self._close([self._rolled_back(target, reason) for target in self.targets])
+        return Verdict(committed=False, results=results, reason=reason, stop=self._stop)
 
     def _reason(self) -> str:
         if self.refused:
@@ -234,5 +265,6 @@ class _Election:
         if target.tenant in self.refused:
             return self.refused[target.tenant]
         if target.tenant in self.prepared:
-            return ended(target, Status.ROLLED_BACK, detail=f"would have worked; rolled back: {reason}")
+            seconds = self._seconds.get(target.tenant, 0.0)
+            return ended(target, Status.ROLLED_BACK, seconds=seconds, detail=f"would have worked; rolled back: {reason}")
         return ended(target, Status.NOT_STARTED, detail=f"not begun: {reason}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from manor.control.steps import Status
 
 Mover = Callable[[Work, TargetRecord], Awaitable[TargetRecord]]
 _MOST_CLAIMED = 50
+_LOOK_SECONDS = 0.5
 """Targets that one statement claims: with more, other claims would wait for it."""
 
 
@@ -41,6 +43,7 @@ class BatchRunner:
         self._mover = mover
         self._tally = tally
         self._queue = deque(targets)
+        self._looked_at = time.monotonic()
 
     async def run(self) -> Stop:
         """Carry it out; outcomes are on their way into the journal when this returns. Says why it went no further."""
@@ -70,7 +73,20 @@ class BatchRunner:
 
     async def _labour(self, claimed: _Claimed) -> None:
         while not self.is_stopped and (target := await claimed.next()) is not None:
+            if await self._is_unwanted():
+                claimed.put_back(target)
+                return
             await self._move(target)
+
+    async def _is_unwanted(self) -> bool:
+        """See from time to time whether somebody wants us to stop: claimed targets need not be begun."""
+        now = time.monotonic()
+        if now - self._looked_at >= _LOOK_SECONDS:
+            self._looked_at = now
+            stop = await asked(self.work)
+            if self._tally.stop is Stop.FINISHED:
+                self._tally.stop = stop
+        return self._tally.stop is not Stop.FINISHED
 
     async def _move(self, target: TargetRecord) -> None:
         result = await self._mover(self.work, target)
@@ -141,6 +157,10 @@ class _Claimed:
     def _ask(self) -> asyncio.Task[list[TargetRecord]]:
         batch = [self._queue.popleft() for _ in range(min(self._size, len(self._queue)))]
         return asyncio.create_task(self._runner.claim(batch))
+
+    def put_back(self, target: TargetRecord) -> None:
+        """Return one that was not begun."""
+        self._ready.appendleft(target)
 
     async def give_back(self) -> None:
         """Make what was claimed and not begun pending again."""

@@ -6,6 +6,7 @@ here, before any tenant is touched.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,7 @@ from manor.control.rollout.goldens import golden_name
 from manor.control.rollout.provision import operation_token
 from manor.control.rollout.release.apart import run_apart
 from manor.control.rollout.release.work import gid_of
+from manor.control.rollout.retry import ATTEMPTS, retrying
 from manor.control.runtime import Runtime
 from manor.errors import Code, EngineError, NotFoundError, RefusedError
 
@@ -44,7 +46,8 @@ async def release_goldens(work: GoldenWork, cohorts: Sequence[Cohort]) -> list[C
     for cohort in cohorts:
         key = (cohort.server, cohort.golden_to)
         if key not in built:
-            built[key] = await _golden(work, cohort)
+            # Begun anew each time: a server that restarts must not end a release before it has begun.
+            built[key] = await retrying(functools.partial(_golden, work, cohort), attempts=ATTEMPTS)
     await work.runtime.catalog.put_lineages(lineages_of(cohorts))
     return [replace(cohort, fingerprint=built[cohort.server, cohort.golden_to]) for cohort in cohorts]
 

@@ -43,14 +43,14 @@ async def move(work: Work, target: TargetRecord, *, begun: Begun = Begun.LOOK, a
     began = time.monotonic()
     runs: list[HookRun] = []
     try:
-        runs += await _hooks(work, target, PRE)
+        runs += await run_hooks(work, target, PRE)
         done = await (act or partial(in_place, begun=begun))(work, target)
         seconds = time.monotonic() - began
         result = ended(target, Status.SUCCESS, seconds=seconds, detail=done.detail, facts=done.facts)
     except (ManorError, TimeoutError) as error:
         result = failed(work, target, error, time.monotonic() - began)
         runs += error.runs if isinstance(error, HookFailed) else ()
-    result = await _after(work, result, runs)
+    result = await after_hooks(work, result, runs)
     put(work, result)
     return result
 
@@ -113,7 +113,8 @@ def failed(work: Work, target: TargetRecord, error: BaseException, seconds: floa
     return ended(target, status, seconds=seconds, failure=Failure.of(error))
 
 
-async def _hooks(work: Work, target: TargetRecord, kind: str, after: TargetRecord | None = None) -> tuple[HookRun, ...]:
+async def run_hooks(work: Work, target: TargetRecord, kind: str, after: TargetRecord | None = None) -> tuple[HookRun, ...]:
+    """Run a target's hooks of one kind; ``after``: what became of it. Raises ``HookFailed``."""
     runner = work.hooks.get(work.cohort(target).source)
     if runner is None or not runner.has(kind):
         return ()
@@ -143,10 +144,10 @@ def hook_context(work: Work, target: TargetRecord, after: TargetRecord | None) -
     )
 
 
-async def _after(work: Work, result: TargetRecord, runs: list[HookRun]) -> TargetRecord:
+async def after_hooks(work: Work, result: TargetRecord, runs: list[HookRun]) -> TargetRecord:
     """Run the hooks after; a failing one makes the target an error, and its new version stays."""
     try:
-        runs += await _hooks(work, result, POST, after=result)
+        runs += await run_hooks(work, result, POST, after=result)
     except HookFailed as error:
         runs += error.runs
         moved = result.status == Status.SUCCESS
