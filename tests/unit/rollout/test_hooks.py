@@ -45,7 +45,9 @@ TOLD = {
     "dry_run": False,
     "attempt": 1,
 }
-PRINT_ENVIRONMENT = "#!/usr/bin/env python3\nimport os, json\nprint(json.dumps(dict(os.environ)))\n"
+PYTHON = Path(sys.executable).resolve()
+"""Not that of the virtual environment: a path with a space cannot stand in a first line."""
+PRINT_ENVIRONMENT = f"#!{PYTHON}\nimport os, json\nprint(json.dumps(dict(os.environ)))\n"
 PRINT_INPUT = "#!/bin/sh\ncat\n"
 
 
@@ -211,7 +213,7 @@ async def test_a_hook_that_asks_for_what_it_cannot_have_does_not_run(runner, scr
     ("name", "text", "mode", "said"),
     [
         ("plain.sh", "echo by a shell\n", 0o644, "by a shell\n"),
-        ("shebang.sh", "#!/usr/bin/env python3\nprint('by itself')\n", 0o755, "by itself\n"),
+        ("shebang.sh", f"#!{PYTHON}\nprint('by itself')\n", 0o755, "by itself\n"),
         ("executable.sh", "echo without a first line\n", 0o755, "without a first line\n"),
         ("plain.py", "import sys; print(sys.executable)\n", 0o644, f"{sys.executable}\n"),
         ("any name", "#!/bin/sh\necho $#; basename $PWD\n", 0o755, "0\ncustomer\n"),
