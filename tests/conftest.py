@@ -8,9 +8,12 @@ nothing may be missing.
 from __future__ import annotations
 
 import os
+import pwd
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -83,6 +86,25 @@ def _missing_parts(terminalreporter: pytest.TerminalReporter) -> Iterator[str]:
         match = re.search(rf"{MISSING}([\w-]+)", str(report.longrepr))
         if match and match[1] in PARTS:
             yield match[1]
+
+
+@pytest.fixture(scope="session")
+def bundled_programs() -> Iterator[Callable[[int], Path]]:
+    """The wheel's PostgreSQL programs of one major version, where every account can run them: the checkout may stand in a folder
+    that is closed to others, and servers do not run as root."""
+    from manor.control.engines.embedded.account import account_of, process_environment
+    from manor.control.engines.embedded.binaries import find_binaries, place_binaries
+
+    folder = Path(tempfile.mkdtemp(prefix="manor-programs-", dir="/tmp"))
+    folder.chmod(0o755)
+    account = account_of(pwd.getpwnam("postgres").pw_uid if os.geteuid() == 0 else os.geteuid())
+
+    def programs(major: int) -> Path:
+        placed = place_binaries(find_binaries(major), account, folder / "state", process_environment(os.environ))
+        return placed.tree / "bin"
+
+    yield programs
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

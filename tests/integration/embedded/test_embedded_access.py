@@ -75,17 +75,19 @@ def test_the_server_cannot_be_reached_over_the_network(running: EmbeddedServer) 
 
 
 @only_as_root
-def test_another_user_of_the_machine_is_not_the_administrator(running: EmbeddedServer) -> None:
+def test_another_user_of_the_machine_is_not_the_administrator(
+    running: EmbeddedServer, bundled_programs: Callable[[int], Path]
+) -> None:
     stranger = pwd.getpwnam("daemon")
     done = subprocess.run(
-        [find_binaries().program("pg_isready"), "-h", running.status().socket_directory],
+        [bundled_programs(18) / "pg_isready", "-h", running.status().socket_directory],
         user=stranger.pw_uid,
         check=False,
         cwd="/",
     )
     assert done.returncode == 0, "strangers must be able to reach the socket, or their applications could not connect"
     done = subprocess.run(
-        [running.client_binary("psql"), "-Atc", "SELECT 1"],
+        [bundled_programs(18) / "psql", "-Atc", "SELECT 1"],
         env=running.client_environment(),
         user=stranger.pw_uid,
         group=stranger.pw_gid,
@@ -216,6 +218,8 @@ def test_programs_out_of_reach_are_copied_once_and_run_from_there(
     (private / "site").symlink_to(original.tree.parent.parent)
     unreachable = Binaries(major=18, tree=private / "site" / original.tree.parent.name / original.tree.name)
     monkeypatch.setattr("manor.control.engines.embedded.launch.find_binaries", lambda _major: unreachable)
+    for earlier in state.glob("postgresql-18-*"):  # where the checkout itself is out of reach
+        shutil.rmtree(earlier)
     (state / ".copying-dead").mkdir()
     server = make()
     pid = server.start().pid
