@@ -90,8 +90,10 @@ def _missing_parts(terminalreporter: pytest.TerminalReporter) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def bundled_programs() -> Iterator[Callable[[int], Path]]:
-    """The wheel's PostgreSQL programs of one major version, where every account can run them: the checkout may stand in a folder
-    that is closed to others, and servers do not run as root."""
+    """The wheel's PostgreSQL programs of one major version, where every account can run them.
+
+    The checkout may stand in a folder that is closed to others, and servers do not run as root.
+    """
     from manor.control.engines.embedded.account import account_of, process_environment
     from manor.control.engines.embedded.binaries import find_binaries, place_binaries
 

@@ -21,9 +21,10 @@ from manor.cli.options import (
     with_global_options,
 )
 from manor.cli.progress import progress, run_stoppable
-from manor.cli.render import print_document, print_report, print_table, say
-from manor.cli.report_file import check_report_file, write_report
-from manor.errors import EXIT_BAD_INPUT, EXIT_REFUSED, EXIT_SOME_FAILED, InputError
+from manor.cli.releases import finish
+from manor.cli.render import print_document, print_table, say
+from manor.cli.report_file import check_report_file
+from manor.errors import EXIT_BAD_INPUT, EXIT_REFUSED
 
 if TYPE_CHECKING:
     from manor.control.operations.deploy import DeployRequest
@@ -127,7 +128,7 @@ def deploy(
             lock_wait_seconds=float(workplace.environment.settings.lock_wait_seconds),
         )
         result = _dry_run(workplace, fleet, request) if dry_run else _deploy(workplace, fleet, request)
-    _finish(result, report)
+    finish(result, report)
 
 
 def _deploy(workplace: Workplace, fleet: Fleet, request: DeployRequest) -> Report:
@@ -159,17 +160,6 @@ def _dry_run(workplace: Workplace, fleet: Fleet, request: DeployRequest) -> Repo
             return await run_dry(runtime, fleet, request)
 
     return asyncio.run(work())
-
-
-def _finish(result: Report, path: Path | None) -> None:
-    print_report(result)
-    try:
-        write_report(result, path)
-    except InputError as error:  # the work is done: what was wrong with the file must not look like bad input
-        click.echo(f"problem: {error}", err=True)
-        raise Exit(result.exit_code or EXIT_SOME_FAILED) from error
-    if result.exit_code:
-        raise Exit(result.exit_code)
 
 
 @multi_tenant.command("add-tenants")
@@ -231,4 +221,4 @@ def healthcheck(
                 return await healthcheck_fleet(runtime, fleet, request)
 
         result = asyncio.run(work())
-    _finish(result, report)
+    finish(result, report)

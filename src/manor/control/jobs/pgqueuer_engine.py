@@ -56,7 +56,13 @@ class _Names(DBSettings):
     """PgQueuer's names for what it makes; the environment's variables are those of somebody else's queue."""
 
     @classmethod
-    def settings_customise_sources(cls, settings_cls: Any, init_settings: Any, *_: Any, **__: Any) -> tuple[Any, ...]:  # noqa: ARG003
+    def settings_customise_sources(  # the base class calls it with these names
+        cls,
+        settings_cls: Any,  # noqa: ARG003
+        init_settings: Any,
+        *_: Any,
+        **__: Any,
+    ) -> tuple[Any, ...]:
         return (init_settings,)
 
 
@@ -225,8 +231,8 @@ def queue_of(server: str) -> str:
 
 
 async def _listen(connection: Connection) -> None:
-    async for _ in connection.notifies(timeout=_LOOK_SECONDS, stop_after=1):
-        pass
+    """Wait for the next notification, whatever it says, or for a while."""
+    await anext(connection.notifies(timeout=_LOOK_SECONDS, stop_after=1), None)
 
 
 async def _shut_down_when(should_stop: Callable[[], bool], shutdown: asyncio.Event) -> None:
