@@ -10,7 +10,7 @@ from psycopg.conninfo import make_conninfo
 from benchmarks.ground import PARALLEL, Ground, open_ground, shared_out
 from benchmarks.measure import SAMPLE_HEADER, Result, Sample, Settings, Stopwatch, Verdict, alternate, ratios, sample_rows
 from manor.control.catalog.records import DatabaseRecord
-from manor.control.engines.postgres.fingerprint import fingerprint_parameters, fingerprint_query
+from manor.control.engines.postgres.describe import describe
 from manor.control.rollout.verify import recorded_isolation
 
 TARGET = 0.80
@@ -55,15 +55,13 @@ async def _records(ground: Ground) -> list[DatabaseRecord]:
 
 async def floor(ground: Ground, records: list[DatabaseRecord]) -> Sample:
     """Connect and ask, nothing else."""
-    query = fingerprint_query().encode()
 
     async def look(record: DatabaseRecord) -> None:
-        parameters = fingerprint_parameters(recorded_isolation(record.config))
+        isolation = recorded_isolation(record.config)
         info = make_conninfo(ground.url, dbname=record.database)
         async with await psycopg.AsyncConnection.connect(info, autocommit=True) as connection:
-            row = await (await connection.execute(query, parameters)).fetchone()
-        assert row is not None
-        assert (row[0], row[1]) == (record.fingerprint, True)
+            found = await describe(connection, isolation)
+        assert (found.fingerprint, found.isolated) == (record.fingerprint, True)
 
     watch = Stopwatch(ground.postmaster)
     await shared_out(records, [look] * PARALLEL)

@@ -14,7 +14,7 @@ from benchmarks.measure import SAMPLE_HEADER, Result, Sample, Settings, Spread, 
 from benchmarks.processes import launch
 from benchmarks.release_ground import EVERYONE, GROUP, ReleaseGround, open_release_ground
 from manor.control.catalog.records import DatabaseRecord
-from manor.control.engines.postgres.fingerprint import fingerprint_parameters, fingerprint_query
+from manor.control.engines.postgres.describe import describe
 from manor.control.operations.migrate import MigrateRequest
 from manor.control.rollout.verify import recorded_isolation
 
@@ -91,13 +91,12 @@ def _floor(fleet: ReleaseGround) -> Sample:
 
 def _same_queries(fleet: ReleaseGround, records: Sequence[DatabaseRecord]) -> Sample:
     """Connect and ask what a verification asks, nothing else."""
-    query = fingerprint_query().encode()
 
     async def look(record: DatabaseRecord) -> None:
-        parameters = fingerprint_parameters(recorded_isolation(record.config))
+        isolation = recorded_isolation(record.config)
         async with await psycopg.AsyncConnection.connect(fleet.url(record.database), autocommit=True) as connection:
             await (await connection.execute("SELECT version, checksum FROM schema_migrations ORDER BY 1")).fetchall()
-            await (await connection.execute(query, parameters)).fetchone()
+            await describe(connection, isolation)
 
     return fleet.timed(lambda: shared_out(records, [look] * PARALLEL))
 

@@ -14,10 +14,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import pq
 
 from manor.control.engines.driver import IsolatedColumn
 from manor.control.engines.postgres import compile as ddl
 from manor.control.engines.postgres import fingerprint, values
+from manor.control.engines.postgres.fingerprint_facts import facts_of, first_message, second_message
 from manor.control.engines.postgres.isolation import compile_isolation, placeholder
 from manor.control.templates.model import BoundDataset, Column, ForeignKey, Index, Schema, Sql, Table, Trigger, View
 
@@ -172,16 +174,28 @@ def _build(connection: _Connection, schema: Schema, isolation: Sequence[Isolated
         connection.execute(statement.encode())
 
 
+def _describe(connection: _Connection, isolation: Sequence[IsolatedColumn]) -> fingerprint.Description:
+    inside = connection.info.transaction_status == pq.TransactionStatus.INTRANS
+    found = _ask(connection, first_message("", in_transaction=inside))
+    more = second_message(found, in_transaction=inside)
+    return fingerprint.description_of(facts_of(found, _ask(connection, more) if more else []), isolation)
+
+
+def _ask(connection: _Connection, message: bytes) -> list[list[tuple[Any, ...]]]:
+    cursor = connection.execute(message)
+    found = [cursor.fetchall()] if cursor.description else []
+    while cursor.nextset():
+        found += [cursor.fetchall()] if cursor.description else []
+    return found
+
+
 def _fingerprint(connection: _Connection, isolation: Sequence[IsolatedColumn]) -> tuple[str, bool]:
-    row = connection.execute(fingerprint.fingerprint_query().encode(), fingerprint.fingerprint_parameters(isolation)).fetchone()
-    assert row is not None
-    return row[0], row[1]
+    found = _describe(connection, isolation)
+    return found.fingerprint, found.isolated
 
 
 def _lines(connection: _Connection, isolation: Sequence[IsolatedColumn]) -> list[str]:
-    row = connection.execute(fingerprint.describe_query().encode(), fingerprint.fingerprint_parameters(isolation)).fetchone()
-    assert row is not None
-    return list(row[0])
+    return _describe(connection, isolation).lines
 
 
 def _rows(connection: _Connection, query: str) -> list[tuple[Any, ...]]:
@@ -494,6 +508,23 @@ CHANGES = [
     ("CREATE SCHEMA extra; CREATE TABLE extra.t (id int)", "table extra.t: extra"),
     ("CREATE RULE r AS ON INSERT TO notes DO INSTEAD NOTHING", "rule notes.r: extra"),
     ("CREATE TYPE pair AS (a int, b int)", "composite type pair: extra"),
+    ("CREATE TYPE span AS RANGE (subtype = int)", "type span: extra"),
+    ("CREATE AGGREGATE total(text) (SFUNC = textcat, STYPE = text)", "function total(text): extra"),
+    (
+        "CREATE OR REPLACE AGGREGATE total(int) (SFUNC = int4pl, STYPE = int, INITCOND = '1')",
+        "function total(integer): definition",
+    ),
+    (
+        "CREATE TABLE months (at date) PARTITION BY RANGE (at); CREATE TABLE may PARTITION OF months"
+        " FOR VALUES FROM ('2024-05-01') TO ('2024-06-01')",
+        "table may: extra",
+    ),
+    ("ALTER TABLE users ADD COLUMN double bigint GENERATED ALWAYS AS (id * 2) STORED", "column users.double: extra"),
+    ("CREATE TABLE child () INHERITS (notes)", "column child.id: extra"),
+    (
+        "CREATE STATISTICS s ON id, title FROM notes; ALTER TABLE notes REPLICA IDENTITY FULL",
+        "table notes: replica identity is f",
+    ),
 ]
 
 

@@ -10,7 +10,7 @@ import click
 
 from manor.cli.failures import Exit
 from manor.cli.options import current, open_workplace, with_global_options
-from manor.cli.releases import STRATEGIES, looked_at, run_release
+from manor.cli.releases import STRATEGIES, check_selection, looked_at, run_release, selection_of, selection_options
 from manor.cli.render import print_document, print_table, say
 from manor.errors import EXIT_SOME_FAILED, counted
 
@@ -196,10 +196,7 @@ def _touches(entry: dict[str, Any]) -> str:
 
 @migration.command()
 @click.option("--to", required=True, metavar="VERSION", help="The newest migration that the tables hold already.")
-@click.option("--all", "everyone", is_flag=True, help="Every tenant of the fleet.")
-@click.option("--tenant-id", "tenants", multiple=True, metavar="T", help="This tenant; may be given several times.")
-@click.option("--group", metavar="G", help="The tenants of this group.")
-@click.option("--filter", "search", metavar="Q", help="The tenants that a search finds.")
+@selection_options
 @click.option("--strategy", type=click.Choice(STRATEGIES), help="How tenants follow each other.  [default: registry]")
 @click.option("--dry-run", is_flag=True, help="Look and plan only; prints the plan's digest.")
 @click.option("--plan-digest", metavar="D", help="Act only if the plan is the one with this digest.")
@@ -208,20 +205,18 @@ def _touches(entry: dict[str, Any]) -> str:
     "--report", metavar="F", type=click.Path(path_type=Path), help="Also write the report to F (.json, .yaml or .yml)."
 )
 @with_global_options
-def baseline(to: str, everyone: bool, tenants: tuple[str, ...], group: str | None, search: str | None, **said: Any) -> None:
+def baseline(to: str, **said: Any) -> None:
     """Record migrations up to VERSION as applied without running them, where the template's tables hold them already.
 
     Every tenant's schema is compared with its template's; one that differs is left alone and named.
     """
-    if sum((everyone, bool(tenants), group is not None, search is not None)) != 1:
-        raise click.UsageError("say which tenants: one of --all, --tenant-id T, --group G and --filter Q")
+    check_selection(said)
 
     def request() -> MigrateRequest:
         from manor.control.operations.migrate import MigrateRequest
-        from manor.control.operations.release_draft import Selection
 
         return MigrateRequest(
-            selection=Selection(everyone=everyone, tenants=tenants, group=group, search=search),
+            selection=selection_of(said),
             strategy=said["strategy"],
             to=to,
             baseline=to,

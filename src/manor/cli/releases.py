@@ -18,6 +18,7 @@ from manor.errors import EXIT_SOME_FAILED, InputError, NotFoundError
 
 if TYPE_CHECKING:
     from manor.control.operations.migrate import MigrateRequest
+    from manor.control.operations.release_draft import Selection
     from manor.control.rollout.report import Report
     from manor.control.rollout.strategy import Overrides
     from manor.control.runtime import Runtime, StopSignal
@@ -49,6 +50,34 @@ _OPTIONS = (
         "--report", metavar="F", type=click.Path(path_type=Path), help="Also write the report to F (.json, .yaml or .yml)."
     ),
 )
+
+
+_SELECTION = (
+    click.option("--all", "everyone", is_flag=True, help="Every tenant of the fleet."),
+    click.option("--tenant-id", "tenants", multiple=True, metavar="T", help="This tenant; may be given several times."),
+    click.option("--group", metavar="G", help="The tenants of this group."),
+    click.option("--filter", "search", metavar="Q", help="The tenants that a search finds, such as \"tier = 'premium'\"."),
+)
+
+
+def selection_options(command: Command) -> Command:
+    """Which tenants a release is for; ``check_selection`` and ``selection_of`` read what was said."""
+    for option in reversed(_SELECTION):
+        command = option(command)
+    return command
+
+
+def check_selection(said: dict[str, Any]) -> None:
+    """Raise ``click.UsageError`` unless exactly one way to select tenants was used."""
+    if sum((said["everyone"], bool(said["tenants"]), said["group"] is not None, said["search"] is not None)) != 1:
+        raise click.UsageError("say which tenants: one of --all, --tenant-id T, --group G and --filter Q")
+
+
+def selection_of(said: dict[str, Any]) -> Selection:
+    """The selection among the options."""
+    from manor.control.operations.release_draft import Selection
+
+    return Selection(everyone=said["everyone"], tenants=said["tenants"], group=said["group"], search=said["search"])
 
 
 def release_options(command: Command) -> Command:

@@ -22,7 +22,15 @@ from manor.cli.options import (
     with_global_options,
 )
 from manor.cli.progress import progress, run_stoppable
-from manor.cli.releases import finish, overrides_of, release_options, run_release
+from manor.cli.releases import (
+    check_selection,
+    finish,
+    overrides_of,
+    release_options,
+    run_release,
+    selection_of,
+    selection_options,
+)
 from manor.cli.render import print_document, print_table, say
 from manor.cli.report_file import check_report_file
 from manor.errors import EXIT_SOME_FAILED, NotFoundError, counted
@@ -207,24 +215,19 @@ def rotate_password(tenant_argument: str | None, tenant: str | None) -> None:
 
 
 @tenant.command()
-@click.option("--all", "everyone", is_flag=True, help="Every tenant of the fleet.")
-@click.option("--tenant-id", "tenants", multiple=True, metavar="T", help="This tenant; may be given several times.")
-@click.option("--group", metavar="G", help="The tenants of this group.")
-@click.option("--filter", "search", metavar="Q", help="The tenants that a search finds, such as \"tier = 'premium'\".")
+@selection_options
 @click.option("--verify", is_flag=True, help="Look into every database first, instead of believing the catalog.")
 @release_options
 @with_global_options
-def migrate(everyone: bool, tenants: tuple[str, ...], group: str | None, search: str | None, **said: Any) -> None:
+def migrate(**said: Any) -> None:
     """Bring tenants to the newest version of their migrations: all or none of them, or wave by wave."""
-    if sum((everyone, bool(tenants), group is not None, search is not None)) != 1:
-        raise click.UsageError("say which tenants: one of --all, --tenant-id T, --group G and --filter Q")
+    check_selection(said)
 
     def request() -> MigrateRequest:
         from manor.control.operations.migrate import MigrateRequest
-        from manor.control.operations.release_draft import Selection
 
         return MigrateRequest(
-            selection=Selection(everyone=everyone, tenants=tenants, group=group, search=search),
+            selection=selection_of(said),
             strategy=said["strategy"],
             overrides=overrides_of(said),
             to=said["to"],

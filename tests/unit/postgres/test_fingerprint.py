@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from manor.control.engines.driver import IsolatedColumn
 from manor.control.engines.postgres import fingerprint
 
 
@@ -34,16 +33,3 @@ def test_long_facts_are_cut_in_the_middle() -> None:
     """A whole function body does not fill the screen."""
     [line] = fingerprint.explain_drift(["function f()\tdefinition=" + "a" * 500], ["function f()\tdefinition=" + "b" * 500])
     assert len(line) < 260
-
-
-def test_parameters_stand_side_by_side() -> None:
-    """Two arrays of equal length; the body is what PostgreSQL prints."""
-    parameters = fingerprint.fingerprint_parameters([IsolatedColumn(table="t", column="c", value="v's")])
-    assert parameters == {"functions": ["manor_tenant_t__c"], "bodies": ["RETURN 'v''s'::text"]}
-
-
-def test_queries_are_free_of_marks() -> None:
-    """Every mark is filled in, and only named parameters have a percent sign."""
-    for query in (fingerprint.fingerprint_query(), fingerprint.describe_query()):
-        assert not {":hidden:", ":current:", ":changed:", ":first:"} & set(query.split())
-        assert query.count("%") == query.count("%(")

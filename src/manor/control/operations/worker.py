@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from manor.control.jobs.engine import Again, Batch, WorkerEngine
 from manor.control.operations.migrate import hooks_of
 from manor.control.operations.operation_resume import scripts_of
 from manor.control.operations.release_sources import ReleaseSources
+from manor.control.rollout.alongside import again_and_again
 from manor.control.rollout.release.batch import BatchRunner, Tally
 from manor.control.rollout.release.blockers import BlockerWatch
 from manor.control.rollout.release.course import Course
@@ -31,7 +32,7 @@ from manor.control.rollout.release.settle import settle_all
 from manor.control.rollout.release.stopping import Stop
 from manor.control.rollout.release.work import Work
 from manor.control.runtime import Runtime, StopSignal
-from manor.errors import ConflictError, ManorError
+from manor.errors import ConflictError
 from manor.telemetry import Telemetry
 
 SETTLE_SECONDS = 30.0
@@ -64,7 +65,7 @@ async def serve(
             telemetry.emit("worker.troubled", runtime.operation, str(error) or type(error).__name__)
 
         telemetry.emit("worker.ready", runtime.operation, ", ".join(runtime.servers))
-        async with _again_and_again(SETTLE_SECONDS, lambda: _tidy(runtime, releases), on_trouble):
+        async with again_and_again(SETTLE_SECONDS, lambda: _tidy(runtime, releases), on_trouble):
             await engine.serve(
                 carrier.carry,
                 servers=list(runtime.servers),
@@ -77,27 +78,6 @@ async def serve(
 async def _tidy(runtime: Runtime, releases: _Releases) -> None:
     await releases.close_idle()
     await settle_all(runtime)
-
-
-@contextlib.asynccontextmanager
-async def _again_and_again(
-    seconds: float, work: Callable[[], Awaitable[None]], on_trouble: Callable[[Exception], None]
-) -> AsyncIterator[None]:
-    async def repeat() -> None:
-        while True:
-            await asyncio.sleep(seconds)
-            try:
-                await work()
-            except ManorError as error:  # the next time, then
-                on_trouble(error)
-
-    task = asyncio.create_task(repeat())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

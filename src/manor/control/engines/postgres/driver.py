@@ -28,8 +28,9 @@ from manor.control.engines.driver import (
     StrayFolder,
 )
 from manor.control.engines.postgres import compile as ddl
+from manor.control.engines.postgres.describe import describe
 from manor.control.engines.postgres.fill import fill_database
-from manor.control.engines.postgres.fingerprint import describe_query, explain_drift, fingerprint_parameters, fingerprint_query
+from manor.control.engines.postgres.fingerprint import explain_drift
 from manor.control.engines.postgres.golden_checks import refuse_rows_of_nobody, refuse_tables_elsewhere
 from manor.control.engines.postgres.isolation import placeholder
 from manor.control.engines.postgres.marker import read_marker, write_marker
@@ -180,13 +181,13 @@ class PostgresServer:
         # A new session, because the first one after a change writes pg_internal.init: copied along, it spares every
         # copy's first sessions from reading the system catalogs anew.
         async with self._sessions.inside(spec.building) as connection:
-            fingerprint, isolated = await self._fingerprint(connection, isolation)
-        if not isolated:
+            found = await describe(connection, isolation)
+        if not found.isolated:
             raise EngineError(
                 f"server {self.name}: the new golden database does not hold its own placeholders", code=Code.INTERNAL
             )
         await self._seal(spec)
-        return fingerprint
+        return found.fingerprint
 
     async def _create_empty(self, spec: GoldenSpec) -> None:
         async with self._sessions.maintenance() as connection:
@@ -299,18 +300,12 @@ class PostgresServer:
 
     async def fingerprint(self, database: str, isolation: Sequence[IsolatedColumn]) -> tuple[str, bool]:
         async with self._sessions.inside(database) as connection:
-            return await self._fingerprint(connection, isolation)
-
-    async def _fingerprint(
-        self, connection: psycopg.AsyncConnection[Any], isolation: Sequence[IsolatedColumn]
-    ) -> tuple[str, bool]:
-        row = await _one(connection, fingerprint_query(), fingerprint_parameters(isolation))
-        return str(row[0]), bool(row[1])
+            found = await describe(connection, isolation)
+        return found.fingerprint, found.isolated
 
     async def describe(self, database: str, isolation: Sequence[IsolatedColumn]) -> list[str]:
         async with self._sessions.inside(database) as connection:
-            row = await _one(connection, describe_query(), fingerprint_parameters(isolation))
-        return [str(line) for line in row[0]]
+            return (await describe(connection, isolation)).lines
 
     def explain_drift(self, expected: Sequence[str], found: Sequence[str]) -> list[str]:
         return explain_drift(expected, found)
@@ -320,11 +315,11 @@ class PostgresServer:
     ) -> HealthFacts:
         credentials = {"user": login.role, "password": login.password}
         async with self._sessions.inside(database, **credentials) as connection:
-            fingerprint, isolated = await self._fingerprint(connection, isolation)
+            found = await describe(connection, isolation)
             size, sessions = await _one(connection, _SIZE_AND_SESSIONS)
         return HealthFacts(
-            fingerprint=fingerprint,
-            isolation_ok=isolated,
+            fingerprint=found.fingerprint,
+            isolation_ok=found.isolated,
             bytes=int(size),
             connections=int(sessions),
             reaches_other=await self._reaches(other, credentials, home=database) if other else False,

@@ -37,7 +37,7 @@ _SESSION = (
 """What the role or the database may have set otherwise, and on which it depends what a script does and whether it comes to its
 end. The search path stays the login's own: an installation's extensions may be found by it."""
 
-_ROWS = 'SELECT version, checksum, name, applied_at, operation FROM public.schema_migrations ORDER BY version COLLATE "C"'
+_ROWS = "SELECT version, checksum, name, applied_at, operation FROM public.schema_migrations"
 
 LOWER_FENCE = """
 DO $$ BEGIN
@@ -76,8 +76,8 @@ async def read_history(connection: Connection) -> tuple[HistoryRow, ...]:
     try:
         return _history(await (await connection.execute(_ROWS)).fetchall())
     except psycopg.errors.UndefinedColumn:
-        rows = await (await connection.execute("SELECT version FROM public.schema_migrations ORDER BY 1")).fetchall()
-        return tuple(HistoryRow(version=str(row[0])) for row in rows)
+        rows = await (await connection.execute("SELECT version FROM public.schema_migrations")).fetchall()
+        return tuple(HistoryRow(version=version) for version in sorted(str(row[0]) for row in rows))
     except psycopg.errors.UndefinedTable:
         return ()
 
@@ -146,7 +146,11 @@ def _fence(change: Change) -> str:
 
 
 def _history(rows: list[Any]) -> tuple[HistoryRow, ...]:
-    return tuple(HistoryRow(version=row[0], checksum=row[1], name=row[2], applied_at=row[3], operation=row[4]) for row in rows)
+    """In the order of versions; sorted here, as on a fresh connection the server takes longer to find its operators."""
+    return tuple(
+        HistoryRow(version=version, checksum=checksum, name=name, applied_at=applied_at, operation=operation)
+        for version, checksum, name, applied_at, operation in sorted(rows, key=lambda row: row[0])
+    )
 
 
 def steps_left(change: Change, rows: tuple[HistoryRow, ...], database: str) -> tuple[ChangeStep, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import pq, sql
@@ -12,7 +12,8 @@ from psycopg import pq, sql
 from manor.control.engines.driver import IsolatedColumn, Login, Marker
 from manor.control.engines.postgres import history
 from manor.control.engines.postgres.ballot import PostgresBallot
-from manor.control.engines.postgres.fingerprint import fingerprint_parameters, fingerprint_query
+from manor.control.engines.postgres.describe import ask, describe
+from manor.control.engines.postgres.fingerprint import Description
 from manor.control.engines.postgres.isolation import PLACEHOLDERS, function_body, function_name
 from manor.control.engines.postgres.marker import write_marker
 from manor.control.engines.postgres.session import APPLICATION_PREFIX, Sessions, translate
@@ -56,6 +57,15 @@ WHERE pronamespace = 'public'::regnamespace AND pronargs = 0 AND proname = ANY (
 """
 
 
+_ENDED = "manor.transaction_has_ended"
+_SAME = f"""
+SELECT CASE WHEN pg_current_xact_id_if_assigned()::text = '{{transaction}}' THEN '' ELSE current_setting('{_ENDED}') END
+"""
+"""Fails where the session is in another transaction than before a script: after ``COMMIT; BEGIN`` it is in one again."""
+
+T = TypeVar("T")
+
+
 class PostgresReleases:
     """The databases of one PostgreSQL server as releases see them."""
 
@@ -64,9 +74,9 @@ class PostgresReleases:
 
     async def look(self, database: str, isolation: Sequence[IsolatedColumn]) -> Seen:
         async with self._sessions.inside(database) as connection:
+            found = await describe(connection, isolation)
             rows = await history.read_history(connection)
-            fingerprint, isolated = await _fingerprint(connection, isolation)
-        return Seen(history=rows, fingerprint=fingerprint, isolated=isolated)
+        return Seen(history=rows, fingerprint=found.fingerprint, isolated=found.isolated)
 
     async def history(self, database: str) -> tuple[HistoryRow, ...]:
         async with self._sessions.inside(database) as connection:
@@ -163,11 +173,11 @@ class PostgresReleases:
         # A new session: the first one after a change writes pg_internal.init, which copies then need not make.
         async with self._sessions.inside(building) as connection:
             placeholders = await _placeholders(connection, isolation)
-            fingerprint, isolated = await _fingerprint(connection, placeholders)
-        if not isolated:
+            found = await describe(connection, placeholders)
+        if not found.isolated:
             raise EngineError(f"golden {database} does not hold its own placeholders", code=Code.INTERNAL)
         await self._rename(building, database, marker)
-        return fingerprint
+        return found.fingerprint
 
     async def _rename(self, building: str, database: str, marker: Marker) -> None:
         names = {"old": sql.Identifier(building), "new": sql.Identifier(database)}
@@ -182,37 +192,48 @@ async def run_change(connection: Connection, database: str, change: Change) -> C
     """Begin a transaction and do everything in it but ending it. Raises ``EngineError``; closing the connection undoes it."""
     begun = await history.begin(connection, change)
     left = history.steps_left(change, begun.rows, database)
+    after_script = f"{history.afresh(change)}; {_SAME.format(transaction=begun.transaction)}"
+    ran: ChangeStep | None = None
     for step in left:
-        if step.text is not None:
-            await _run_script(connection, database, change, step, begun.transaction)
-    fingerprint = await _record_and_prove(connection, database, change, left, begun.rows)
+        if step.text is None:
+            continue
+        if ran is not None:
+            await _go_on(database, ran, ask(connection, after_script.encode()))
+        await _run_script(connection, database, step)
+        ran = step
+    record = history.record(change, tuple(left), begun.rows, database)
+    # One message for all that is left to say: on a fresh connection each one counts.
+    statements = "; ".join(text for text in (after_script if ran else "", record) if text)
+    fingerprint = await _go_on(database, ran, _record_and_prove(connection, database, change, statements))
     return Changed(ran=tuple(step.version for step in left), fingerprint=fingerprint)
 
 
-async def _run_script(connection: Connection, database: str, change: Change, step: ChangeStep, transaction: str) -> None:
+async def _run_script(connection: Connection, database: str, step: ChangeStep) -> None:
     text = step.text or ""
     script = script_bytes(step, text)
     await _placed(step, database, text, lambda: connection.execute(script))
-    if not await _goes_on(connection, change, transaction):
-        raise EngineError(
-            f"database {database}: migration {step.version} ends the transaction that it runs in; "
-            "what it did before may stay, and the history does not know of it",
-            place=step.place,
-            hint="take BEGIN, COMMIT and ROLLBACK out of it, or declare it transaction:false; then look at `--drift`",
-            code=Code.BAD_INPUT,
-        )
-
-
-async def _goes_on(connection: Connection, change: Change, transaction: str) -> bool:
-    """Make the session ours again after a script; whether it is still in the change's transaction."""
     if connection.info.transaction_status != pq.TransactionStatus.INTRANS:
-        return False
-    # By number: after COMMIT; BEGIN it is in a transaction again, but in another one.
-    statements = f"{history.afresh(change)}; SELECT pg_current_xact_id_if_assigned()::text"
-    cursor = await connection.execute(statements.encode())
-    while cursor.nextset():
-        continue
-    return await cursor.fetchone() == (transaction,)
+        raise _ended(database, step)
+
+
+async def _go_on(database: str, ran: ChangeStep | None, work: Awaitable[T]) -> T:
+    """Do what begins with ``_SAME`` where a script has run."""
+    try:
+        return await work
+    except psycopg.errors.UndefinedObject as error:
+        if ran is None or _ENDED not in str(error):
+            raise
+        raise _ended(database, ran) from error
+
+
+def _ended(database: str, step: ChangeStep) -> EngineError:
+    return EngineError(
+        f"database {database}: migration {step.version} ends the transaction that it runs in; "
+        "what it did before may stay, and the history does not know of it",
+        place=step.place,
+        hint="take BEGIN, COMMIT and ROLLBACK out of it, or declare it transaction:false; then look at `--drift`",
+        code=Code.BAD_INPUT,
+    )
 
 
 def script_bytes(step: ChangeStep, text: str) -> bytes:
@@ -256,43 +277,27 @@ def _place_of(step: ChangeStep, text: str, offset: int) -> Place | None:
     return Place(step.place.file, step.place.line + line, column)
 
 
-async def _record_and_prove(
-    connection: Connection, database: str, change: Change, left: Sequence[ChangeStep], rows: tuple[HistoryRow, ...]
-) -> str:
-    statements = history.record(change, tuple(left), rows, database)
+async def _record_and_prove(connection: Connection, database: str, change: Change, statements: str) -> str:
+    """Say ``statements`` and look at what the database is then; returns its fingerprint, if that is to be compared."""
     if not change.fingerprint:
         if statements:
-            await connection.execute(statements.encode())
+            await ask(connection, statements.encode())
         return ""
-    cursor = psycopg.AsyncClientCursor(connection)
-    proof = cursor.mogrify(fingerprint_query().encode(), fingerprint_parameters(change.isolation))
-    await cursor.execute(f"{statements}; {proof}".encode() if statements else proof.encode())
-    while cursor.nextset():
-        continue
-    row = await cursor.fetchone()
-    if row is None:
-        raise EngineError(f"database {database}: the server returned no fingerprint", code=Code.INTERNAL)
-    _compare(database, change, str(row[0]), bool(row[1]))
-    return str(row[0])
+    found = await describe(connection, change.isolation, before=statements)
+    _compare(database, change, found)
+    return found.fingerprint
 
 
-def _compare(database: str, change: Change, fingerprint: str, isolated: bool) -> None:
-    if fingerprint == change.fingerprint and isolated:
+def _compare(database: str, change: Change, found: Description) -> None:
+    if found.fingerprint == change.fingerprint and found.isolated:
         return
-    what = "its schema would not be the released one" if isolated else "an isolated column would not hold this tenant's value"
+    wrong_value = "an isolated column would not hold this tenant's value"
+    what = "its schema would not be the released one" if found.isolated else wrong_value
     raise EngineError(
         f"database {database}: {what}; nothing was changed",
         hint="`manor tenant show TENANT --drift` lists what was different before",
         code=Code.DRIFT,
     )
-
-
-async def _fingerprint(connection: Connection, isolation: Sequence[IsolatedColumn]) -> tuple[str, bool]:
-    cursor = await connection.execute(fingerprint_query().encode(), fingerprint_parameters(isolation))
-    row = await cursor.fetchone()
-    if row is None:
-        raise EngineError("the server returned no fingerprint", code=Code.INTERNAL)
-    return str(row[0]), bool(row[1])
 
 
 async def _placeholders(connection: Connection, isolation: Sequence[IsolatedColumn]) -> list[IsolatedColumn]:

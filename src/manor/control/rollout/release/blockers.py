@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 
 from manor.control.engines.driver import ServerDriver
 from manor.control.engines.releases import Blocker
+from manor.control.rollout.alongside import again_and_again
 from manor.errors import Code, EngineError, ManorError
 
 LOOK_SECONDS = 0.25
@@ -22,24 +23,15 @@ class BlockerWatch:
         self._operation = operation
         self._seen: dict[tuple[str, str], Blocker] = {}
 
-    @contextlib.asynccontextmanager
-    async def looking(self) -> AsyncIterator[None]:
+    def looking(self) -> AbstractAsyncContextManager[None]:
         """Look again and again inside the block."""
-        task = asyncio.create_task(self._look())
-        try:
-            yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        return again_and_again(LOOK_SECONDS, self._look, lambda _: None)
 
     async def _look(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            for name, server in self._servers.items():
-                with contextlib.suppress(ManorError):  # a remark that is missing, nothing more
-                    blockers = await server.releases.blockers(self._operation)
-                    self._seen.update({(name, database): blocker for database, blocker in blockers.items()})
+        for name, server in self._servers.items():
+            with contextlib.suppress(ManorError):  # one server that does not answer hides nothing of the others
+                blockers = await server.releases.blockers(self._operation)
+                self._seen.update({(name, database): blocker for database, blocker in blockers.items()})
 
     def explain(self, server: str, database: str, error: ManorError) -> ManorError:
         """The error, with who held the lock where that was seen."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,11 +11,10 @@ from manor.control.registry.search.fields import record_values
 from manor.control.registry.search.parse import parse_search
 from manor.control.registry.search.predicate import Search
 from manor.control.rollout.release.move import move
-from manor.control.rollout.release.waves import Gate, Mover, Stop, WavePlan, Went, asked, go
+from manor.control.rollout.release.stopping import wait_unless_asked
+from manor.control.rollout.release.waves import Gate, Mover, Stop, WavePlan, Went, go
 from manor.control.rollout.release.work import Work
 from manor.control.rollout.windows import Window, is_open, opens_at, windows_about
-
-_ASK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +54,7 @@ async def go_in_windows(
         if ready is None:
             opens = opening.opens([target for wave in queue for target in wave.targets], now)
             work.runtime.telemetry.emit("window.awaited", work.operation, opens.isoformat())
-            stop = await _wait(work, (opens - now).total_seconds())
+            stop = await wait_unless_asked(work, (opens - now).total_seconds())
             if stop is not Stop.FINISHED:
                 return Went(stop=stop, results=tuple(results), reason=str(stop))
             continue
@@ -70,17 +67,7 @@ async def go_in_windows(
         results += went.results
         stop = went.stop
         if stop is Stop.FINISHED and queue:
-            stop = await _wait(work, ready.wait_seconds)
+            stop = await wait_unless_asked(work, ready.wait_seconds)
         if stop is not Stop.FINISHED:
             return replace(went, stop=stop, results=tuple(results), reason=went.reason or str(stop))
     return Went(stop=Stop.FINISHED, results=tuple(results))
-
-
-async def _wait(work: Work, seconds: float) -> Stop:
-    ends = time.monotonic() + seconds
-    while (left := ends - time.monotonic()) > 0:
-        stop = await asked(work)
-        if stop is not Stop.FINISHED:
-            return stop
-        await asyncio.sleep(min(left, _ASK_SECONDS))
-    return await asked(work)

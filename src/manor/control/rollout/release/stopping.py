@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import enum
+import time
 
 from manor.control.catalog.records import TargetRecord
 from manor.control.rollout.release.work import Work
 from manor.control.rollout.retry import until_recorded
 from manor.control.steps import Status
 from manor.errors import ConflictError
+
+_ASK_SECONDS = 0.5
+"""Between two looks at what was asked of us while nothing is under way."""
 
 
 class Stop(enum.StrEnum):
@@ -45,6 +50,17 @@ async def asked(work: Work) -> Stop:
     if release.token != work.token or release.operation.state != "running":
         return Stop.TAKEN_OVER
     return {"pause": Stop.PAUSED, "abort": Stop.ABORTED}.get(release.wanted, Stop.FINISHED)
+
+
+async def wait_unless_asked(work: Work, seconds: float) -> Stop:
+    """Do nothing for a while, or until somebody wants something of us."""
+    ends = time.monotonic() + seconds
+    while (left := ends - time.monotonic()) > 0:
+        stop = await asked(work)
+        if stop is not Stop.FINISHED:
+            return stop
+        await asyncio.sleep(min(left, _ASK_SECONDS))
+    return await asked(work)
 
 
 def taken_over(operation: str) -> ConflictError:

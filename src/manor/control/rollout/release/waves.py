@@ -6,8 +6,6 @@ workers on other machines. Gate, pause and the end stay here, with the coordinat
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -17,13 +15,11 @@ from manor.control.jobs.inline import InlineEngine
 from manor.control.rollout.release.batch import BatchRunner, Mover, Tally
 from manor.control.rollout.release.elsewhere import WaveElsewhere
 from manor.control.rollout.release.move import move
-from manor.control.rollout.release.stopping import REASONS, Stop, asked, failures
+from manor.control.rollout.release.stopping import REASONS, Stop, failures, wait_unless_asked
 from manor.control.rollout.release.work import Work
 
-__all__ = ["Gate", "Mover", "Stop", "WavePlan", "Went", "asked", "go"]
+__all__ = ["Gate", "Mover", "Stop", "WavePlan", "Went", "go"]
 
-_ASK_SECONDS = 0.5
-"""Between two looks at what was asked of us while nothing is under way."""
 
 Gate = Callable[[Sequence[TargetRecord]], Awaitable[str]]
 """Looks at the targets of a wave; returns why the next one must not begin, or nothing."""
@@ -66,21 +62,11 @@ async def go(work: Work, waves: Sequence[WavePlan], *, mover: Mover = move, gate
         reason = await gate(runner.tally.results) if gate is not None else ""
         if reason:
             return Went(stop=Stop.GATE, results=tuple(results), reason=f"after wave {wave.number}: {reason}")
-        if wave is not waves[-1]:
-            stop = await _pause(work, wave.wait_seconds)
+        if wave is not waves[-1] and wave.wait_seconds:
+            stop = await wait_unless_asked(work, wave.wait_seconds)
             if stop is not Stop.FINISHED:
                 return Went(stop=stop, results=tuple(results), reason=REASONS[stop])
     return Went(stop=Stop.FINISHED, results=tuple(results))
-
-
-async def _pause(work: Work, seconds: float) -> Stop:
-    ends = time.monotonic() + seconds
-    while (left := ends - time.monotonic()) > 0:
-        stop = await asked(work)
-        if stop is not Stop.FINISHED:
-            return stop
-        await asyncio.sleep(min(left, _ASK_SECONDS))
-    return await asked(work) if seconds else Stop.FINISHED
 
 
 @dataclass(slots=True)
