@@ -397,7 +397,7 @@ RETURNING decided_at;
 UPDATE manor.operations
 SET state = %(state)s, wanted = '', summary = %(summary)s::jsonb,
     finished_at = CASE WHEN %(state)s = 'running' THEN NULL ELSE clock_timestamp() END
-WHERE id = %(id)s RETURNING token;
+WHERE id = %(id)s AND state = ANY (%(states)s) RETURNING token;
 
 -- set_plan --
 UPDATE manor.operations SET plan = %(plan)s::jsonb WHERE id = %(id)s;

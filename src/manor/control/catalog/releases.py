@@ -194,25 +194,27 @@ class ReleaseStore(JournalStore):
         state: str,
         summary: Mapping[str, int],
         *,
+        states: Sequence[str],
         detail: str = "",
         token: int | None = None,
         audit: Sequence[AuditEvent] = (),
     ) -> None:
-        """Record how a release ended, or that it is paused (its claims stay). What was not begun is ``not_started`` with
-        ``detail``, unless it is paused; tenants that need a decision stay claimed. Raises ``ConflictError``, and nothing is
-        recorded, where its runner is no longer the one with ``token``."""
+        """Record how a release that is in one of ``states`` ended, or that it is paused (its claims stay). Safe to repeat.
+
+        What was not begun is ``not_started`` with ``detail``, unless it is paused; tenants that need a decision stay claimed.
+        Raises ``ConflictError``, and nothing is recorded, where it is in none of the states, or its runner is no longer the one
+        with ``token``.
+        """
         async with self._link.transaction() as connection:
             if state != "paused":
                 await connection.execute(query("close_targets"), {"operation": operation, "detail": detail})
-            values = {"id": operation, "state": state, "summary": safe_json(summary)}
+            values = {"id": operation, "state": state, "states": [*states, state], "summary": safe_json(summary)}
             ended = await connection.execute(query("set_release_state"), values)
             if state != "paused":
                 await connection.execute(query("release_other_claims"), {"operation": operation})
             await self._append(connection, operation, audit)
             row = await ended.fetchone()
-            if row is None:
-                raise NotFoundError(f"there is no operation {operation}")
-            if token not in (None, row[0]):
+            if row is None or token not in (None, row[0]):
                 raise _taken_over(operation)
 
     async def take_over(

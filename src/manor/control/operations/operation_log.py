@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from manor.control.catalog.records import AuditEvent, OperationRecord, ReleaseRecord, TargetRecord
 from manor.control.rollout.release.settle import Settled, release_lock, settle_all
 from manor.control.rollout.release.work import count, count_closed, gid_prefix, operation_of_gid
+from manor.control.rollout.states import Event, State, states_before, states_with
 from manor.control.runtime import Runtime
 from manor.control.steps import Status
 from manor.errors import ConflictError, ManorError, RefusedError
-
-ENDED = frozenset({"succeeded", "failed", "aborted"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,10 +102,13 @@ async def ask(runtime: Runtime, operation: str, wanted: str) -> str:
         await settle_all(runtime)
         release = await runtime.catalog.release(operation)
         state = release.operation.state
-    if wanted == "abort" and state in ("paused", "interrupted", "needs_decision"):
+    if wanted == "abort" and state in states_with(Event.ABORT):
         targets = await runtime.catalog.operation_targets(operation)
         _refuse_undecided(operation, targets)
-        await runtime.catalog.end_release(operation, "aborted", count_closed(targets), detail="aborted", audit=[event])
+        sources = states_before(State.ABORTED)
+        await runtime.catalog.end_release(
+            operation, State.ABORTED, count_closed(targets), states=sources, detail="aborted", audit=[event]
+        )
         return "aborted; what was done stays, `manor operation undo` takes it back"
     raise RefusedError(f"operation {operation} is {state}", hint="only one that is not at its end can be stopped")
 

@@ -20,14 +20,11 @@ from manor.control.rollout.release.course import Course
 from manor.control.rollout.release.move import move
 from manor.control.rollout.release.settle import release_lock
 from manor.control.rollout.report import Report
+from manor.control.rollout.states import REOPENED, Event, states_with
 from manor.control.rollout.strategy import Kind
 from manor.control.runtime import Runtime
 from manor.control.steps import Status
 from manor.errors import NotFoundError, RefusedError
-
-RESUMABLE = ("paused", "interrupted", "failed", "needs_decision")
-_OPEN = ("pending", "in_progress", "not_started", "needs_decision", "error")
-"""What is taken up again. Who needs a decision is looked at once more: often its database can tell by now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +84,7 @@ def _course(release: ReleaseRecord, decision: Decision | None) -> Course:
     operation = release.operation
     if release.lock != release_lock(operation.id):
         raise RefusedError(f"operation {operation.id} is a {operation.verb}, not a release", hint="run the command again")
-    if operation.state not in RESUMABLE:
+    if operation.state not in states_with(Event.RESUME):
         raise RefusedError(f"operation {operation.id} is {operation.state}: there is nothing to go on with")
     course = Course.from_json(release.plan)
     if course.kind is Kind.ATOMIC and decision is None:
@@ -107,8 +104,8 @@ async def _take_over(runtime: Runtime, release: ReleaseRecord, decision: Decisio
     token = await runtime.catalog.take_over(
         operation,
         actor=runtime.actor,
-        states=RESUMABLE,
-        reopen=() if decision else _OPEN,
+        states=states_with(Event.RESUME),
+        reopen=() if decision else REOPENED,
         tenants=[decision.tenant] if decision else [],
         audit=[event],
     )

@@ -33,13 +33,14 @@ from manor.control.rollout.release.switch_back import switching_back
 from manor.control.rollout.release.waves import Mover, Stop, WavePlan, Went, go
 from manor.control.rollout.release.work import Work, count, count_closed
 from manor.control.rollout.retry import until_recorded
+from manor.control.rollout.states import State, states_before
 from manor.control.rollout.strategy import Kind
 from manor.control.rollout.verify import recorded_isolation
 from manor.control.runtime import Runtime
 from manor.control.steps import Failure, Status
 from manor.errors import Code, ConflictError, ManorError
 
-_STATES = {Stop.PAUSED: "paused", Stop.ABORTED: "aborted", Stop.INTERRUPTED: "interrupted"}
+_STATES = {Stop.PAUSED: State.PAUSED, Stop.ABORTED: State.ABORTED, Stop.INTERRUPTED: State.INTERRUPTED}
 _CATCH_UPS = 5
 """Rounds of looking for tenants that were made while the release ran; each round is shorter than the last."""
 _DEPLOY_SECONDS = 60.0
@@ -84,7 +85,7 @@ class ReleaseRun:
         try:
             self.course = await self._with_goldens()
         except ManorError as error:
-            return await self._end("failed", problems=(Failure.of(error),), detail="the rehearsal failed")
+            return await self._end(State.FAILED, problems=(Failure.of(error),), detail="the rehearsal failed")
         pending = [target for target in targets if target.status == Status.PENDING]
         watch = BlockerWatch(self.runtime.servers, self.runtime.operation)
         work = Work(
@@ -131,16 +132,16 @@ class ReleaseRun:
         connections = {name: found.kept(conduct.parallel, conduct.atomic_connections) for name, found in room.items()}
         heads = heads_after(await self._known(), work.cohorts, pending, self.protected)
         if conduct.snapshot and not await self._snapshots(work, pending):
-            return await self._end("failed", detail="not every tenant could be copied first")
+            return await self._end(State.FAILED, detail="not every tenant could be copied first")
         verdict = await vote_and_commit(work, pending, connections=connections, heads=heads)
         if not verdict.committed:
-            state = _STATES.get(verdict.stop, "failed")
-            state = "aborted" if state == "paused" else state
+            state = _STATES.get(verdict.stop, State.FAILED)
+            state = State.ABORTED if state is State.PAUSED else state  # prepared transactions hold locks: there is no pause
             ended = await self._end(state, detail=verdict.reason)
             return replace(ended, prepare_seconds=verdict.prepare_seconds)
         if any(result.status == Status.NEEDS_DECISION for result in verdict.results):
             # Decided and not done everywhere: it stays running without a runner, so that settling comes back to it.
-            ended = await self._report("running")
+            ended = await self._report(State.RUNNING)
         else:
             await self._catch_up(work, heads)
             ended = await self._end(None)
@@ -197,7 +198,7 @@ class ReleaseRun:
                 hint="`manor operation show` lists the targets; correct the cause, then `manor operation resume`, or `undo`",
             )
             problems = (failure,)
-            state = "failed"
+            state = State.FAILED
         return await self._end(state, problems=problems, detail=f"not begun: {went.reason}")
 
     def _waves(self, pending: Sequence[TargetRecord]) -> list[WavePlan]:
@@ -241,15 +242,15 @@ class ReleaseRun:
             waves = [WavePlan(number=0, targets=tuple(added))]
             await go(replace(work, records=records), waves, mover=await self._mover())
 
-    async def _report(self, state: str, problems: tuple[Failure, ...] = ()) -> Ended:
+    async def _report(self, state: State, problems: tuple[Failure, ...] = ()) -> Ended:
         targets = await self.runtime.catalog.operation_targets(self.runtime.operation)
-        return Ended(state=state, targets=tuple(targets), problems=problems, notices=tuple(self.notices))
+        return Ended(state=str(state), targets=tuple(targets), problems=problems, notices=tuple(self.notices))
 
-    async def _end(self, state: str | None, *, problems: tuple[Failure, ...] = (), detail: str = "") -> Ended:
+    async def _end(self, state: State | None, *, problems: tuple[Failure, ...] = (), detail: str = "") -> Ended:
         """Record and anchor the end; ``state`` None: what the targets say."""
         targets = await until_recorded(self.runtime, lambda: self.runtime.catalog.operation_targets(self.runtime.operation))
         state = state or state_of_targets(targets)
-        summary = count(targets) if state == "paused" else count_closed(targets)
+        summary = count(targets) if state is State.PAUSED else count_closed(targets)
         event = AuditEvent(
             actor=self.runtime.actor, action="release.end", subject=self.runtime.operation, details={"state": state, **summary}
         )
@@ -258,6 +259,7 @@ class ReleaseRun:
             self.runtime.operation,
             state,
             summary,
+            states=states_before(state),
             detail=detail,
             token=self.token,
             audit=[event],
@@ -271,12 +273,12 @@ class ReleaseRun:
         return await self._report(state, problems)
 
 
-def state_of_targets(targets: Sequence[TargetRecord]) -> str:
+def state_of_targets(targets: Sequence[TargetRecord]) -> State:
     """How an operation ended whose targets ended so."""
     statuses = {target.status for target in targets}
     if Status.NEEDS_DECISION in statuses:
-        return "needs_decision"
-    return "succeeded" if statuses <= {Status.SUCCESS, Status.SKIPPED} else "failed"
+        return State.NEEDS_DECISION
+    return State.SUCCEEDED if statuses <= {Status.SUCCESS, Status.SKIPPED} else State.FAILED
 
 
 def _late_target(record: DatabaseRecord, cohort: Cohort, position: int) -> TargetRecord:

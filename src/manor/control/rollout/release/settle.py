@@ -26,6 +26,7 @@ from manor.control.rollout.release.doubts import end_doubts
 from manor.control.rollout.release.swap_recovery import recover_forgotten, recover_swaps
 from manor.control.rollout.release.work import count_closed, ended, gid_of, gid_prefix
 from manor.control.rollout.retry import ATTEMPTS, retrying, until_recorded
+from manor.control.rollout.states import State, states_before
 from manor.control.runtime import Runtime
 from manor.control.steps import Failure, Status
 from manor.errors import Code, ConflictError, EngineError, ManorError
@@ -86,7 +87,7 @@ async def _take_over(runtime: Runtime, operation: str) -> ReleaseRecord | None:
     meanwhile."""
     release = await runtime.catalog.release(operation)
     take = functools.partial(
-        runtime.catalog.take_over, operation, actor=release.operation.actor, states=("running",), reopen=()
+        runtime.catalog.take_over, operation, actor=release.operation.actor, states=[State.RUNNING], reopen=()
     )
     token = await until_recorded(runtime, take)
     return await until_recorded(runtime, lambda: runtime.catalog.release(operation)) if token is not None else None
@@ -246,14 +247,14 @@ class _Settling:
         await self._put_heads()
         by_tenant = {target.tenant: target for target in targets} | {target.tenant: target for target in self.results}
         left = [t for t in by_tenant.values() if t.status not in (Status.SUCCESS, Status.SKIPPED)]
-        state = "succeeded" if self.commits and not left else "interrupted"
-        state = "needs_decision" if any(target.status == Status.NEEDS_DECISION for target in left) else state
+        state = State.SUCCEEDED if self.commits and not left else State.INTERRUPTED
+        state = State.NEEDS_DECISION if any(target.status == Status.NEEDS_DECISION for target in left) else state
         counts = count_closed(list(by_tenant.values()))
         if not unreachable:
             await self._end(state, counts)
         return Settled(
             operation=self.operation,
-            state="running" if unreachable else state,
+            state=str(State.RUNNING if unreachable else state),
             committed=self.committed,
             rolled_back=self.rolled_back,
             counts=counts,
@@ -271,12 +272,18 @@ class _Settling:
         heads = [(source, template, min(found)) for (source, template), found in versions.items() if len(found) == 1]
         await until_recorded(self.runtime, lambda: self.runtime.catalog.put_heads(self.operation, heads))
 
-    async def _end(self, state: str, counts: Mapping[str, int]) -> None:
-        details = {"state": state, "committed": self.committed, "rolled_back": self.rolled_back}
+    async def _end(self, state: State, counts: Mapping[str, int]) -> None:
+        details = {"state": str(state), "committed": self.committed, "rolled_back": self.rolled_back}
         event = AuditEvent(actor=self.runtime.actor, action="operation.interrupted", subject=self.operation, details=details)
-        token = self.release.token
         end = functools.partial(
-            self.runtime.catalog.end_release, self.operation, state, counts, detail=LEFT, token=token, audit=[event]
+            self.runtime.catalog.end_release,
+            self.operation,
+            state,
+            counts,
+            states=states_before(state),
+            detail=LEFT,
+            token=self.release.token,
+            audit=[event],
         )
         await until_recorded(self.runtime, end)
         self.runtime.telemetry.emit("operation.interrupted", self.runtime.operation, self.operation)
