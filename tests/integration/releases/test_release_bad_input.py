@@ -319,3 +319,24 @@ def test_a_server_without_room_for_prepared_transactions_is_refused(tmp_path: Pa
         assert small.migrate("--strategy", "rolling")["summary"] == {"success": 3}
     finally:
         server.destroy()
+
+
+WINDOWS = """
+deployment_strategy:
+  type: "rolling"
+  maintenance_windows:
+    - opens: "02:00"
+      closes: "04:00"
+      where: "tire = 'gold'"
+"""
+
+
+def test_a_misspelt_name_in_a_search_is_refused(fleet: Any) -> None:
+    """A window or a group that goes first would mean nobody, and protect nobody."""
+    fleet.write("003", "CREATE TABLE three (id integer);")
+    error = refused(fleet, "--first", "tire = 'gold'", "--strategy", "canary")
+    assert "tire" in error["message"], error
+    registry = fleet.registry
+    registry.write_text(registry.read_text(encoding="utf-8") + WINDOWS, encoding="utf-8")
+    error = refused(fleet, "--strategy", "rolling")
+    assert "tire" in error["message"], error

@@ -25,6 +25,7 @@ from manor.control.operations.release_draft import (
     refuse_closed,
     refuse_errors,
     refuse_troubles,
+    refuse_unknown_names,
     refuse_unpreparable,
     select,
     strategy_for,
@@ -173,6 +174,7 @@ async def draft_release(
     everything = await runtime.catalog.databases()
     selected = select(everything, request.selection)
     strategy = strategy_for(sources, selected, request.strategy, request.overrides)
+    refuse_unknown_names(strategy, everything)
     lineages = await runtime.catalog.lineages(record.golden for record in everything)
     extra = await _recorded_scripts(runtime, [row for lineage in lineages.values() for row in lineage.history])
     chains = sources.chains((record.source, record.template) for record in selected)

@@ -96,6 +96,14 @@ def found_by(text: str, records: Sequence[DatabaseRecord], *, where: str = "--fi
     return [record for record in records if search.matches(record_values(record))]
 
 
+def refuse_unknown_names(strategy: Strategy, records: Sequence[DatabaseRecord]) -> None:
+    """Raise ``InputError`` where a search of the strategy has a name that no tenant has: a misspelt window protects nobody."""
+    searches = [("first", strategy.first), *(("maintenance_windows", window.where) for window in strategy.windows)]
+    for where, text in searches:
+        if text:
+            found_by(text, records, where=where)
+
+
 def _named(records: Sequence[DatabaseRecord], names: Iterable[str]) -> list[DatabaseRecord]:
     by_database = {record.database: record for record in records}
     by_tenant = {record.tenant: record for record in records}
