@@ -133,6 +133,8 @@ def test_what_is_harmless_or_unknown_is_passed_over(sql: str) -> None:
 
 def test_what_refuses_a_transaction_is_fine_without_one() -> None:
     assert rules("CREATE INDEX CONCURRENTLY x ON t (a); VACUUM t", transaction=False) == []
+    for useless in ("SET work_mem = '1GB'", "SET LOCAL lock_timeout = '1s'", "CREATE TEMP TABLE x (id int)"):
+        assert rules(useless, transaction=False) == ["warning:no-effect-outside-transaction"]
     assert rules("ALTER TYPE m ADD VALUE 'x'; UPDATE t SET m = 'x' WHERE a", transaction=False) == ["notice:enum-value"]
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from manor.control.migrate.lint_alter import ACTIONS
 from manor.control.migrate.lint_context import CONTEXT_RULES, Before, around, inside, plain
-from manor.control.migrate.lint_facts import NAME, Effect, Lock, Pattern, Remark, Severity
+from manor.control.migrate.lint_facts import NAME, Effect, Lock, Pattern, Remark, Severity, warning
 from manor.control.migrate.lint_rules import STATEMENTS
 from manor.control.migrate.model import Section
 from manor.control.migrate.statements import Statement, show_name, split
@@ -22,9 +22,23 @@ from manor.errors import Finding, InputError, Place
 _ALTER_TABLE = re.compile(rf"ALTER (?:FOREIGN )?TABLE (?:IF EXISTS )?(?:ONLY )?(?P<table>{NAME})(?: \*)? (?P<actions>.*)")
 _ALLOW = re.compile(r"^[ \t]*--[ \t]*manor:allow\b[ \t]*(?P<rules>[^\r\n]*)", re.MULTILINE)
 _OTHER_RULES = frozenset({"outside-transaction", "unpreparable", "unknown-rule", "not-closed"})
+_SESSION_KINDS = {
+    "set for the session",
+    "set for this transaction",
+    "set timeout",
+    "reset setting",
+    "create temporary object",
+    "select into temporary table",
+}
+_NO_EFFECT = warning(
+    "no-effect-outside-transaction",
+    "outside transactions each statement has a session of its own: this is gone before the next one",
+    "leave it out, or give what needs it a migration that is a transaction",
+    concerns_rows=False,
+)
 
 RULES: frozenset[str] = _OTHER_RULES.union(
-    CONTEXT_RULES, (remark.rule for pattern in (*STATEMENTS, *ACTIONS) for remark in pattern.effect.remarks)
+    CONTEXT_RULES, {_NO_EFFECT.rule}, (remark.rule for pattern in (*STATEMENTS, *ACTIONS) for remark in pattern.effect.remarks)
 ) | {"volatile-default", "add-serial", "required-column", "whole-table-change"}
 """Every name that ``-- manor:allow`` takes."""
 
@@ -195,6 +209,9 @@ def _hits(one: Judged, before: Before, section: Section) -> Iterator[Hit]:
 
 
 def _remarks(one: Judged, before: Before, section: Section) -> Iterable[Remark]:
+    if not section.transaction and one.kind in _SESSION_KINDS:
+        yield _NO_EFFECT
+        return
     for effect in one.effects:
         yield from effect.remarks
     if one.alone and section.transaction:
