@@ -143,7 +143,6 @@ async def _carry_out(
             scripts=draft.scripts,
             records=draft.records,
             hooks=hooks_of(runtime, ReleaseSources(project), draft.sources, project),
-            protected=draft.protected,
         )
         ended = await run.carry_out(draft.targets)
     return report_of(
@@ -210,6 +209,7 @@ async def draft_release(
         timeout=float(max((b.timeout_seconds for b in batches), default=300)),
         total=sum(target.status == "pending" for target in targets),
         snapshot=request.backup_first or any(one.provisioning.backup_before_update for one in operations),
+        protected=held | frozenset(wanted.pins),
     )
     return Draft(
         course=course,
@@ -218,7 +218,6 @@ async def draft_release(
         scripts=plan.scripts,
         hits=judge(plan.cohorts, plan.scripts),
         sources=tuple(sorted({record.source for record in selected})),
-        protected=held | frozenset(wanted.pins),
     )
 
 

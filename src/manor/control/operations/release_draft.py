@@ -53,8 +53,6 @@ class Draft:
     """What the lint says about the migrations to be run."""
     notices: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
-    protected: frozenset[str] = frozenset()
-    """Tenants that are pinned or held back."""
 
     @property
     def pending(self) -> tuple[TargetRecord, ...]:
@@ -263,6 +261,7 @@ def course_of(
     timeout: float,
     total: int,
     snapshot: bool = False,
+    protected: frozenset[str],
 ) -> Course:
     """The course of a release by a strategy."""
     gate = strategy.gate if strategy.kind is Kind.CANARY or strategy.gate != Gate() else None
@@ -285,6 +284,7 @@ def course_of(
         gate=gate if strategy.kind is not Kind.ATOMIC else None,
         windows=strategy.windows,
         label=label_of(plan.cohorts),
+        protected=protected,
     )
 
 

@@ -71,8 +71,6 @@ class ReleaseRun:
     scripts: Scripts
     records: Mapping[str, DatabaseRecord]
     hooks: Mapping[str, HookRunner]
-    protected: frozenset[str] = frozenset()
-    """Tenants that are pinned or held back: they do not keep new tenants from the new version."""
     mover: Mover | None = None
     """Instead of the strategy's own."""
     notices: list[str] = field(default_factory=list)
@@ -130,7 +128,7 @@ class ReleaseRun:
         conduct = self.course.conduct
         room = await look_for_room(self.runtime.servers, [target.server for target in pending])
         connections = {name: found.kept(conduct.parallel, conduct.atomic_connections) for name, found in room.items()}
-        heads = heads_after(await self._known(), work.cohorts, pending, self.protected)
+        heads = heads_after(await self._known(), work.cohorts, pending, self.course.protected)
         if conduct.snapshot and not await self._snapshots(work, pending):
             return await self._end(State.FAILED, detail="not every tenant could be copied first")
         verdict = await vote_and_commit(work, pending, connections=connections, heads=heads)
@@ -161,7 +159,7 @@ class ReleaseRun:
         went = await go_in_windows(work, self._waves(pending), opening, gate=gate, mover=await self._mover())
         if went.stop is Stop.TAKEN_OVER or await asked(work) is Stop.TAKEN_OVER:
             raise taken_over(self.runtime.operation)
-        heads = heads_after(await self._known(), work.cohorts, (), self.protected)
+        heads = heads_after(await self._known(), work.cohorts, (), self.course.protected)
         await until_recorded(self.runtime, lambda: self.runtime.catalog.put_heads(self.runtime.operation, heads))
         if went.stop is Stop.FINISHED:
             await self._catch_up(work, heads)

@@ -35,6 +35,8 @@ class Course:
     """The operation whose kept databases this one switches back to; empty: it runs migrations."""
     discard_writes: bool = False
     """Whether it switches back also where somebody has written since."""
+    protected: frozenset[str] = frozenset()
+    """Tenants that are pinned or held back: they do not keep new tenants from the new version."""
 
     def to_json(self) -> dict[str, Any]:
         """For the journal."""
@@ -61,6 +63,7 @@ class Course:
             "undoes": self.undoes,
             "back_of": self.back_of,
             "discard_writes": self.discard_writes,
+            "protected": sorted(self.protected),
         }
 
     @classmethod
@@ -85,6 +88,7 @@ class Course:
             undoes=document["undoes"],
             back_of=document["back_of"],
             discard_writes=document["discard_writes"],
+            protected=frozenset(document["protected"]),
         )
 
 

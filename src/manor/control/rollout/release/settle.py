@@ -262,12 +262,14 @@ class _Settling:
         )
 
     async def _put_heads(self) -> None:
-        """New tenants get the version that all tenants of a place came to; where these differ, the next release says which."""
+        """New tenants get the version that all tenants of a place came to, but for those pinned or held back; where they differ,
+        the next release says which."""
         places = {(cohort.source, cohort.template) for cohort in self.cohorts.values()}
+        protected = set(self.release.plan.get("protected", ()))
         versions: dict[tuple[str, str], set[str]] = {}
         for record in await until_recorded(self.runtime, self.runtime.catalog.databases):
             place = (record.source, record.template)
-            if place in places and record.state == "ready":
+            if place in places and record.state == "ready" and str(record.tenant) not in protected:
                 versions.setdefault(place, set()).add(record.version)
         heads = [(source, template, min(found)) for (source, template), found in versions.items() if len(found) == 1]
         await until_recorded(self.runtime, lambda: self.runtime.catalog.put_heads(self.operation, heads))
