@@ -262,7 +262,7 @@ class _Settling:
         )
 
     async def _put_heads(self) -> None:
-        """New tenants get the version that all tenants of a place came to, but for those pinned or held back; where they differ,
+        """New tenants get the version that all tenants of a place came to, pinned or held back ones aside; where these differ,
         the next release says which."""
         places = {(cohort.source, cohort.template) for cohort in self.cohorts.values()}
         protected = set(self.release.plan.get("protected", ()))
