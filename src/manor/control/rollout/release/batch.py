@@ -22,8 +22,9 @@ from manor.control.steps import Status
 
 Mover = Callable[[Work, TargetRecord], Awaitable[TargetRecord]]
 _MOST_CLAIMED = 50
-_LOOK_SECONDS = 0.5
 """Targets that one statement claims: with more, other claims would wait for it."""
+_LOOK_SECONDS = 0.5
+"""Between two looks at whether somebody wants us to stop."""
 
 
 @dataclass(slots=True, kw_only=True)
