@@ -16,6 +16,10 @@ from manor.control.migrate.statements import split
 from manor.errors import Code, EngineError, ManorError
 
 
+_CLEARING = -1
+"""Ordinal of what Manor itself runs between the statements, and journals like them: it is none of the migration's."""
+
+
 class Undecided(EngineError):
     """A statement was begun and nobody can tell what it came to, or a step failed after some of its statements."""
 
@@ -39,6 +43,7 @@ async def run_apart(server: ReleaseDriver, database: str, change: Change, *, beg
     if states is None:
         return False
     texts = statements_of(change)
+    states = tuple(state for state in states if state.ordinal != _CLEARING)
     done = {state.ordinal for state in states if state.state == "done"}
     open_ended = {state.ordinal for state in states if state.state == "begun"}
     for ordinal, text in enumerate(texts):
@@ -110,4 +115,4 @@ async def _failed(
 
 
 async def _drop_index(server: ReleaseDriver, database: str, change: Change, index: str) -> None:
-    await server.run_apart(database, change, -1, f"DROP INDEX CONCURRENTLY IF EXISTS {index}")
+    await server.run_apart(database, change, _CLEARING, f"DROP INDEX CONCURRENTLY IF EXISTS {index}")
