@@ -15,7 +15,6 @@ from manor.control.migrate.apart import Look, outlook
 from manor.control.migrate.statements import split
 from manor.errors import Code, EngineError, ManorError
 
-
 _CLEARING = -1
 """Ordinal of what Manor itself runs between the statements, and journals like them: it is none of the migration's."""
 
