@@ -2,12 +2,16 @@
 
 Nothing waits for it but the end of a wave: the tenant's own history says what was done, should this process die before the
 catalog heard of it.
+
+An outcome waits until it is written. A failure is therefore forgotten as soon as a later attempt has written all that waited:
+the journal is whole then, and an error would call done what is done a failure. As long as one is missing, ``flush`` raises.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
+from collections.abc import Sequence
 
 from manor.control.catalog.records import AuditEvent, DatabaseRecord, TargetRecord
 from manor.control.rollout.retry import until_recorded
@@ -22,31 +26,48 @@ class Recorder:
         self._token = token
         self._waiting: list[tuple[TargetRecord, DatabaseRecord | None, AuditEvent | None]] = []
         self._task: asyncio.Task[None] | None = None
+        self._failure: Exception | None = None
+        """The first since everything was written."""
 
     def put(self, target: TargetRecord, moved: DatabaseRecord | None = None, audit: AuditEvent | None = None) -> None:
         """Take one outcome; ``moved``: the database's new head where it was changed."""
         self._waiting.append((target, moved, audit))
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._write())
+        self._attempt()
 
     async def flush(self) -> None:
-        """Wait until all is written. Raises what kept it from being written."""
-        while self._waiting or self._task is not None:
-            task, self._task = self._task or asyncio.create_task(self._write()), None
-            await task
+        """Wait until all is written; what could not be written before is tried once more. Raises the first error where it
+        still cannot."""
+        while self._waiting:
+            await self._attempt()
+            if self._failure is not None:
+                raise self._failure
+
+    def _attempt(self) -> asyncio.Task[None]:
+        """The one under way, or a new one: two at once would write the same."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._write())
+        return self._task
 
     async def _write(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting, []
-            targets = [target for target, _, _ in batch]
-            write = functools.partial(
-                self._runtime.catalog.record_moves,
-                self._runtime.operation,
-                targets,
-                moved=[moved for _, moved, _ in batch if moved is not None],
-                token=self._token,
-                audit=[event for _, _, event in batch if event is not None],
-            )
-            await until_recorded(self._runtime, write)
-            for target in targets:
-                self._runtime.telemetry.emit("target.recorded", self._runtime.operation, target.tenant, status=target.status)
+        try:
+            while self._waiting:
+                await self._write_batch(tuple(self._waiting))
+        except Exception as error:  # kept for whoever flushes
+            self._failure = self._failure or error
+        else:
+            self._failure = None
+
+    async def _write_batch(self, batch: Sequence[tuple[TargetRecord, DatabaseRecord | None, AuditEvent | None]]) -> None:
+        targets = [target for target, _, _ in batch]
+        write = functools.partial(
+            self._runtime.catalog.record_moves,
+            self._runtime.operation,
+            targets,
+            moved=[moved for _, moved, _ in batch if moved is not None],
+            token=self._token,
+            audit=[event for _, _, event in batch if event is not None],
+        )
+        await until_recorded(self._runtime, write)
+        del self._waiting[: len(batch)]  # only now: what comes meanwhile stands behind it
+        for target in targets:
+            self._runtime.telemetry.emit("target.recorded", self._runtime.operation, target.tenant, status=target.status)
