@@ -64,11 +64,20 @@ def test_the_journal_gives_back_the_whole_course() -> None:
         ),
         label="002_two",
         undoes=True,
+        undone="def",
         back_of="abc",
         discard_writes=True,
         protected=frozenset({"acme/standard/009", "acme/standard/001"}),
     )
     assert Course.from_json(json.loads(json.dumps(course.to_json()))) == course
+
+
+def test_an_undo_that_was_recorded_without_what_it_undoes_is_read() -> None:
+    """Its parent in the journal says it: only undos of releases were recorded so."""
+    course = Course(kind=Kind.ROLLING, cohorts=(COHORT,), conduct=Conduct(), undoes=True)
+    document = course.to_json()
+    del document["undone"]
+    assert Course.from_json(document) == course
 
 
 def test_new_tenants_get_what_all_have_that_are_not_held_back() -> None:

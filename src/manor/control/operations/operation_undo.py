@@ -36,7 +36,8 @@ async def retry(runtime: Runtime, project: Path, operation: str) -> Report:
         raise RefusedError(f"operation {operation} left nothing: all its targets are done")
     course = Course.from_json(release.plan)
     if course.undoes:
-        return await undo(runtime, project, release.parent, only=frozenset(left), parent=operation)
+        undone = await _undone(runtime, release)
+        return await undo(runtime, project, undone, only=frozenset(left), parent=operation)
     options = release.operation.arguments.get("options", {})
     named = tuple(options.get("migration") or ())
     scripts = await scripts_of(runtime, course) if named else {}
@@ -56,10 +57,11 @@ async def undo(
     parent: str = "",
 ) -> Report:
     """Take back what a release did, for exactly the tenants that it changed: by switching back to the databases that it kept
-    (blue-green; or snapshots, where there is no down section), else by the migrations' down sections.
+    (blue-green; or snapshots, where there is no down section), else by the migrations' down sections. An undo is taken back by
+    switching again, and by nothing else.
 
-    Raises ``InvalidInput`` where there is neither, or where later releases stand upon this one: then nothing is touched.
-    ``discard_writes``: switch back also where somebody has written since.
+    Raises ``InvalidInput`` where there is neither, ``RefusedError`` where later releases stand upon this one, or where an undo
+    kept nothing: then nothing is touched. ``discard_writes``: switch back also where somebody has written since.
     """
     release = await _ended(runtime, operation)
     course = Course.from_json(release.plan)
@@ -71,8 +73,11 @@ async def undo(
         raise RefusedError(f"operation {operation} changed no tenant: there is nothing to undo")
     kept = {one.tenant: one for one in await runtime.catalog.kept_databases(operation=operation)}
     scripts = {**await scripts_of(runtime, course), **_mended(project, course.cohorts)}
-    switches = all(target.tenant in kept for target in changed) and (
-        course.kind is Kind.BLUE_GREEN or any(_without_down(cohort, scripts) for cohort in course.cohorts)
+    is_kept = all(target.tenant in kept for target in changed)
+    if course.undoes and not is_kept:
+        raise _kept_nothing(operation)
+    switches = is_kept and (
+        course.undoes or course.kind is Kind.BLUE_GREEN or any(_without_down(cohort, scripts) for cohort in course.cohorts)
     )
     back = _Back(course=course, operation=operation, kept=kept if switches else {}, scripts=scripts)
     draft = _draft(back, changed, records, discard_writes=discard_writes)
@@ -87,6 +92,22 @@ def _refuse_where_forbidden(project: Path, course: Course) -> None:
             raise RefusedError(
                 "migration_config says rollback_enabled: false", place=Place(name), hint="write a new migration instead"
             )
+
+
+async def _undone(runtime: Runtime, release: ReleaseRecord) -> str:
+    """The operation that an undo takes back. Where its plan does not say, it is the release that its parents lead to."""
+    course = Course.from_json(release.plan)
+    while course.undoes and not course.undone:
+        release = await runtime.catalog.release(release.parent)
+        course = Course.from_json(release.plan)
+    return course.undone or release.operation.id
+
+
+def _kept_nothing(operation: str) -> RefusedError:
+    return RefusedError(
+        f"operation {operation} is an undo, and no databases are kept that it replaced: there is nothing to switch to",
+        hint="`manor tenant migrate` releases again what it took back",
+    )
 
 
 def _is_changed(target: TargetRecord) -> bool:
@@ -117,7 +138,7 @@ class _Back:
     def cohort(self, old: Cohort, number: int, tenant: str) -> Cohort:
         """The cohort that leads back from where ``old`` led."""
         if self.kept:
-            return cohort_back(old, number, self.kept[tenant].fingerprint)
+            return _switched(old, number, self.kept[tenant].fingerprint)
         return _back(old, number)
 
 
@@ -155,6 +176,7 @@ def _draft(
         cohorts=plan.cohorts,
         conduct=replace(course.conduct, snapshot=False),
         undoes=True,
+        undone=back.operation,
         label=label_of(plan.cohorts),
         soak_seconds={},
         gate=None,
@@ -191,6 +213,13 @@ def _back(cohort: Cohort, number: int) -> Cohort:
         StepPlan(version=s.version, checksum=s.checksum, name=s.name, kind=kinds[s.kind]) for s in reversed(cohort.steps)
     )
     return replace(cohort, number=number, golden_from=cohort.golden_to, before=cohort.after, steps=steps, fingerprint="")
+
+
+def _switched(cohort: Cohort, number: int, fingerprint: str) -> Cohort:
+    """The same by switching: what an undo took out of the history comes back into it."""
+    kinds = {step.version: "record" for step in cohort.steps if step.takes_back}
+    back = cohort_back(cohort, number, fingerprint)
+    return replace(back, steps=tuple(replace(step, kind=kinds.get(step.version, step.kind)) for step in back.steps))
 
 
 def _without_down(cohort: Cohort, scripts: Scripts) -> list[Finding]:

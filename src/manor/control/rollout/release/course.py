@@ -31,6 +31,8 @@ class Course:
     label: str = ""
     """For people: which versions it brings."""
     undoes: bool = False
+    undone: str = ""
+    """The operation that this one takes back, also where it retries an undo; empty in plans of before this was recorded."""
     back_of: str = ""
     """The operation whose kept databases this one switches back to; empty: it runs migrations."""
     discard_writes: bool = False
@@ -61,6 +63,7 @@ class Course:
             ],
             "label": self.label,
             "undoes": self.undoes,
+            "undone": self.undone,
             "back_of": self.back_of,
             "discard_writes": self.discard_writes,
             "protected": sorted(self.protected),
@@ -86,6 +89,7 @@ class Course:
             windows=tuple(map(_window, document["windows"])),
             label=document["label"],
             undoes=document["undoes"],
+            undone=document.get("undone", ""),
             back_of=document["back_of"],
             discard_writes=document["discard_writes"],
             protected=frozenset(document["protected"]),
