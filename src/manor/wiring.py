@@ -116,8 +116,11 @@ def open_secrets(project: Project) -> SecretBox:
 
 
 @contextlib.asynccontextmanager
-async def open_runtime(workplace: Workplace, *, stop: StopSignal | None = None, operation: str = "") -> AsyncIterator[Runtime]:
+async def open_runtime(
+    workplace: Workplace, *, stop: StopSignal | None = None, operation: str = "", some_away: bool = False
+) -> AsyncIterator[Runtime]:
     """Servers and catalog, started, made and migrated where needed. ``operation``: an id to go on under, instead of a new one.
+    ``some_away``: servers that do not answer are no reason to leave the others alone; what asks them something fails.
 
     Raises ``UnreachableError`` or ``EngineError`` (denied, also where the login lacks a right) naming the deployment,
     ``CatalogError`` for a catalog of a newer Manor.
@@ -128,7 +131,7 @@ async def open_runtime(workplace: Workplace, *, stop: StopSignal | None = None, 
     urls = {d.name: await _reach(workplace, d) for d in workplace.environment.deployments}
     secret_box = open_secrets(workplace.project)
     async with contextlib.AsyncExitStack() as stack:
-        servers = await _open_servers(workplace, urls, operation, stack)
+        servers = await _open_servers(workplace, urls, operation, stack, some_away=some_away)
         catalog = await Catalog.open(_catalog_url(workplace, urls), secret_box, application=operation)
         await stack.enter_async_context(catalog)
         jobs = _job_engine(workplace, urls, operation, stack)
@@ -258,19 +261,20 @@ def _catalog_url(workplace: Workplace, urls: Mapping[str, str]) -> str:
 
 
 async def _open_servers(
-    workplace: Workplace, urls: Mapping[str, str], operation: str, stack: contextlib.AsyncExitStack
+    workplace: Workplace, urls: Mapping[str, str], operation: str, stack: contextlib.AsyncExitStack, *, some_away: bool
 ) -> dict[str, PostgresServer]:
     from manor.control.operations.rights import require_rights
 
     servers: dict[str, PostgresServer] = {}
     for name, url in urls.items():
-        server = _server(workplace, name, url, operation, stack)
+        servers[name] = server = _server(workplace, name, url, operation, stack)
         try:
             facts = await server.facts()
         except UnreachableError as error:
+            if some_away:
+                continue
             raise UnreachableError(error.message, hint=f"deployment {name}: {error.hint}") from error
         require_rights(name, facts)
-        servers[name] = server
     return servers
 
 

@@ -221,7 +221,7 @@ def _acting(work: Callable[[Runtime], Awaitable[Any]], workplace: Workplace | No
     from manor.wiring import open_runtime
 
     async def act() -> Any:
-        async with open_runtime(workplace or open_workplace()) as runtime:
+        async with open_runtime(workplace or open_workplace(), some_away=True) as runtime:
             return await work(runtime)
 
     return asyncio.run(act())
@@ -305,7 +305,7 @@ def _resumed(operation_id: str, report: Path | None, decided: tuple[str, str] | 
             from manor.wiring import open_runtime
 
             decision = Decision(tenant=decided[0], begun=Begun(decided[1])) if decided else None
-            async with open_runtime(workplace, stop=stop, operation=operation_id) as runtime:
+            async with open_runtime(workplace, stop=stop, operation=operation_id, some_away=True) as runtime:
                 return await resume(runtime, workplace.project.folder, decision)
 
         result = run_stoppable(work)
@@ -341,7 +341,7 @@ def _again(operation_id: str, report: Path | None, verb: str, *, discard_writes:
             from manor.control.operations.operation_undo import retry, undo
             from manor.wiring import open_runtime
 
-            async with open_runtime(workplace, stop=stop) as runtime:
+            async with open_runtime(workplace, stop=stop, some_away=True) as runtime:
                 await recover_all(runtime)
                 project = workplace.project.folder
                 if verb == "retry":

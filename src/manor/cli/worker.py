@@ -45,7 +45,7 @@ def worker(parallel: int, dead_after: float) -> None:
     async def work(stop: StopSignal) -> None:
         engine = await open_worker_engine(workplace, dead_after_seconds=dead_after)
         await serve(
-            lambda operation: open_runtime(workplace, stop=stop, operation=operation),
+            lambda operation: open_runtime(workplace, stop=stop, operation=operation, some_away=True),
             engine,
             workplace.project.folder,
             telemetry=workplace.telemetry,

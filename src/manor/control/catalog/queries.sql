@@ -408,11 +408,20 @@ SET state = 'running', token = nextval('manor.tokens'), wanted = '', finished_at
 WHERE id = %(id)s AND state = ANY (%(states)s) RETURNING token;
 
 -- close_targets --
-UPDATE manor.outcomes SET status = 'not_started', detail = %(detail)s, at = now()
+-- One that needed a decision and was not reached needs it still.
+UPDATE manor.outcomes
+SET status = CASE WHEN status = 'pending' AND facts ? 'undecided' THEN 'needs_decision' ELSE 'not_started' END,
+    detail = CASE WHEN status = 'pending' AND facts ? 'undecided' THEN detail ELSE %(detail)s END,
+    at = now()
 WHERE operation = %(operation)s AND status IN ('pending', 'in_progress');
 
 -- reopen_targets --
-UPDATE manor.outcomes SET status = 'pending', error = NULL, detail = '', at = now()
+UPDATE manor.outcomes
+SET status = 'pending',
+    error = CASE WHEN status = 'needs_decision' OR facts ? 'undecided' THEN error END,
+    detail = CASE WHEN status = 'needs_decision' OR facts ? 'undecided' THEN detail ELSE '' END,
+    facts = CASE WHEN status = 'needs_decision' THEN facts || '{"undecided": true}' ELSE facts END,
+    at = now()
 WHERE operation = %(operation)s
     AND (status = ANY (%(statuses)s) OR tenant = ANY (%(tenants)s) OR database = ANY (%(tenants)s))
 RETURNING tenant;

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from manor.control.engines.driver import IsolatedColumn, Login, Marker
-from manor.errors import Place
+from manor.errors import Place, UnreachableError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +54,10 @@ class Change:
     """What must come out, or nothing is changed; empty: not compared."""
     lock_timeout_seconds: float = 5.0
     statement_timeout_seconds: float = 300.0
+
+
+class UnclearError(UnreachableError):
+    """A transaction was told to commit, and its answer did not come: the database's history tells what became of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

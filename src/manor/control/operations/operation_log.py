@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from manor.control.catalog.records import AuditEvent, OperationRecord, ReleaseRecord, TargetRecord
 from manor.control.rollout.release.settle import Settled, release_lock, settle_all
-from manor.control.rollout.release.work import count, count_closed, gid_prefix, operation_of_gid
+from manor.control.rollout.release.work import closed, count, gid_prefix, operation_of_gid
 from manor.control.rollout.states import Event, State, states_before, states_with
+from manor.control.rollout.strategy import Kind
 from manor.control.runtime import Runtime
 from manor.control.steps import Status
 from manor.errors import ConflictError, ManorError, RefusedError
@@ -102,21 +103,28 @@ async def ask(runtime: Runtime, operation: str, wanted: str) -> str:
         await settle_all(runtime)
         release = await runtime.catalog.release(operation)
         state = release.operation.state
+        if state == "running":
+            raise RefusedError(
+                f"operation {operation} is dead, and some of its targets cannot be looked at: their server does not answer",
+                hint="`manor operation recover` tells which, and settles it once it answers again",
+            )
     if wanted == "abort" and state in states_with(Event.ABORT):
         targets = await runtime.catalog.operation_targets(operation)
-        _refuse_undecided(operation, targets)
+        _refuse_undecided(release, targets)
         sources = states_before(State.ABORTED)
         await runtime.catalog.end_release(
-            operation, State.ABORTED, count_closed(targets), states=sources, detail="aborted", audit=[event]
+            operation, State.ABORTED, count(closed(targets)), states=sources, detail="aborted", audit=[event]
         )
         return "aborted; what was done stays, `manor operation undo` takes it back"
     raise RefusedError(f"operation {operation} is {state}", hint="only one that is not at its end can be stopped")
 
 
-def _refuse_undecided(operation: str, targets: Sequence[TargetRecord]) -> None:
+def _refuse_undecided(release: ReleaseRecord, targets: Sequence[TargetRecord]) -> None:
     """Their tenants would stay between two versions, and held by an operation that nobody can go on with."""
+    operation = release.operation.id
     open_ended = [target.tenant for target in targets if target.status == Status.NEEDS_DECISION]
-    if open_ended:
+    changes_nobody = release.plan.get("kind") == Kind.ATOMIC and release.decision != "commit"
+    if open_ended and not changes_nobody:
         raise RefusedError(
             f"operation {operation} left tenants between two versions: {', '.join(open_ended[:5])}",
             hint=f"`manor operation resume {operation}` goes on from there, or `manor operation decide` where it asks",

@@ -20,7 +20,7 @@ from manor.control.rollout.release.course import Course
 from manor.control.rollout.release.move import move
 from manor.control.rollout.release.settle import release_lock
 from manor.control.rollout.report import Report
-from manor.control.rollout.states import REOPENED, Event, states_with
+from manor.control.rollout.states import REOPENED, Event, State, states_with
 from manor.control.rollout.strategy import Kind
 from manor.control.runtime import Runtime
 from manor.control.steps import Status
@@ -53,7 +53,7 @@ async def resume(runtime: Runtime, project: Path, decision: Decision | None = No
         records = {str(record.tenant): record for record in await runtime.catalog.databases()}
         scripts = await scripts_of(runtime, course)
         targets = await runtime.catalog.operation_targets(operation)
-        chosen = [t for t in targets if decision is None or t.tenant == decision.tenant]
+        chosen = [t for t in targets if decision is None or decision.tenant in (t.tenant, t.database)]
         sources = ReleaseSources(project)
         names = tuple(sorted({cohort.source for cohort in course.cohorts}))
         runtime.telemetry.emit("operation.planned", operation, targets=sum(t.status == Status.PENDING for t in chosen))
@@ -66,6 +66,9 @@ async def resume(runtime: Runtime, project: Path, decision: Decision | None = No
             scripts=scripts,
             records=records,
             hooks=hooks_of(runtime, sources, names, project),
+            since=release.operation.started_at,
+            own=frozenset(target.tenant for target in targets),
+            paused=decision is not None and release.operation.state == State.PAUSED,
             mover=functools.partial(move, begun=decision.begun) if decision else None,
         )
         ended = await run.carry_out(chosen)
@@ -87,12 +90,15 @@ def _course(release: ReleaseRecord, decision: Decision | None) -> Course:
     if operation.state not in states_with(Event.RESUME):
         raise RefusedError(f"operation {operation.id} is {operation.state}: there is nothing to go on with")
     course = Course.from_json(release.plan)
-    if course.kind is Kind.ATOMIC and decision is None:
+    if course.kind is Kind.ATOMIC and (decision is None or release.decision != "commit"):
         raise RefusedError(
             f"operation {operation.id} was all or none, and none was changed",
             hint="`manor operation retry` votes anew",
         )
-    return replace(course, kind=Kind.ROLLING) if decision else course
+    if decision is None:
+        return course
+    # Others that failed or wait for a decision are no reason to leave this one as it is.
+    return replace(course, kind=Kind.ROLLING, conduct=replace(course.conduct, max_failures=None))
 
 
 async def _take_over(runtime: Runtime, release: ReleaseRecord, decision: Decision | None) -> int:

@@ -6,6 +6,7 @@ not in the journal, but for the hooks, which are the registry's files.
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,7 +32,7 @@ from manor.control.rollout.release.snapshots import snapshot_all, snapshot_first
 from manor.control.rollout.release.stopping import asked, taken_over
 from manor.control.rollout.release.switch_back import switching_back
 from manor.control.rollout.release.waves import Mover, Stop, WavePlan, Went, go
-from manor.control.rollout.release.work import Work, count, count_closed
+from manor.control.rollout.release.work import Work, closed, count
 from manor.control.rollout.retry import until_recorded
 from manor.control.rollout.states import State, states_before
 from manor.control.rollout.strategy import Kind
@@ -71,6 +72,12 @@ class ReleaseRun:
     scripts: Scripts
     records: Mapping[str, DatabaseRecord]
     hooks: Mapping[str, HookRunner]
+    since: dt.datetime | None = None
+    """When it began, where that was before ``records`` were read; None: just now."""
+    own: frozenset[str] = frozenset()
+    """Its targets so far, where it began earlier."""
+    paused: bool = False
+    """Whether it is paused again afterwards: only one of its targets was decided about."""
     mover: Mover | None = None
     """Instead of the strategy's own."""
     notices: list[str] = field(default_factory=list)
@@ -126,7 +133,10 @@ class ReleaseRun:
 
     async def _atomic(self, work: Work, pending: Sequence[TargetRecord]) -> Ended:
         conduct = self.course.conduct
-        room = await look_for_room(self.runtime.servers, [target.server for target in pending])
+        try:
+            room = await look_for_room(self.runtime.servers, [target.server for target in pending])
+        except ManorError as error:
+            return await self._end(State.FAILED, problems=(Failure.of(error),), detail=f"not begun: {error.message}")
         connections = {name: found.kept(conduct.parallel, conduct.atomic_connections) for name, found in room.items()}
         heads = heads_after(await self._known(), work.cohorts, pending, self.course.protected)
         if conduct.snapshot and not await self._snapshots(work, pending):
@@ -161,7 +171,7 @@ class ReleaseRun:
             raise taken_over(self.runtime.operation)
         heads = heads_after(await self._known(), work.cohorts, (), self.course.protected)
         await until_recorded(self.runtime, lambda: self.runtime.catalog.put_heads(self.runtime.operation, heads))
-        if went.stop is Stop.FINISHED:
+        if went.stop is Stop.FINISHED and not self.paused:
             await self._catch_up(work, heads)
         return await self._end_waves(went)
 
@@ -184,10 +194,15 @@ class ReleaseRun:
     @property
     def _there(self) -> frozenset[str]:
         """Tenants that were ready when the release began; one that a deploy was at work on then comes later."""
-        return frozenset(tenant for tenant, record in self.records.items() if record.state == "ready")
+        return frozenset(t for t, r in self.records.items() if r.state == "ready" and not self._is_younger(r))
+
+    def _is_younger(self, record: DatabaseRecord) -> bool:
+        if self.since is None or record.created_at is None or str(record.tenant) in self.own:
+            return False
+        return record.created_at > self.since
 
     async def _end_waves(self, went: Went) -> Ended:
-        state = _STATES.get(went.stop)
+        state = State.PAUSED if self.paused else _STATES.get(went.stop)
         problems: tuple[Failure, ...] = ()
         if went.stop in (Stop.FAILURES, Stop.GATE):
             failure = Failure(
@@ -247,8 +262,10 @@ class ReleaseRun:
     async def _end(self, state: State | None, *, problems: tuple[Failure, ...] = (), detail: str = "") -> Ended:
         """Record and anchor the end; ``state`` None: what the targets say."""
         targets = await until_recorded(self.runtime, lambda: self.runtime.catalog.operation_targets(self.runtime.operation))
-        state = state or state_of_targets(targets)
-        summary = count(targets) if state is State.PAUSED else count_closed(targets)
+        said = state_of_targets(closed(targets))
+        if state is None or (state is State.ABORTED and said is State.NEEDS_DECISION):
+            state = said  # given up, its tenants would be held by an operation that nobody can go on with
+        summary = count(targets if state is State.PAUSED else closed(targets))
         event = AuditEvent(
             actor=self.runtime.actor, action="release.end", subject=self.runtime.operation, details={"state": state, **summary}
         )

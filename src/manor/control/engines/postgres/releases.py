@@ -26,6 +26,7 @@ from manor.control.engines.releases import (
     Prepared,
     Seen,
     StatementState,
+    UnclearError,
     statement_digest,
 )
 from manor.errors import Code, EngineError, InputError, ManorError, Place, UnreachableError
@@ -92,7 +93,13 @@ class PostgresReleases:
     async def apply(self, database: str, change: Change) -> Changed:
         async with self._sessions.inside(database) as connection:
             changed = await run_change(connection, database, change)
-            await connection.execute("COMMIT")
+            try:
+                await connection.execute("COMMIT")
+            except psycopg.OperationalError as error:
+                found = translate(error, f"database {database}")
+                if not isinstance(found, UnreachableError):
+                    raise
+                raise UnclearError(found.message, hint=found.hint, transient=True) from error
             return changed
 
     async def rehearse(self, database: str, change: Change) -> Changed:

@@ -80,6 +80,8 @@ class _Election:
         self._stop = Stop.FINISHED
         self._runs: dict[str, list[HookRun]] = {}
         self._seconds: dict[str, float] = {}
+        self._still_prepared: dict[str, ManorError] = {}
+        """Tenants whose transaction could not be rolled back, and why."""
         self._deadline = time.monotonic() + work.conduct.prepare_deadline_seconds
 
     async def hold(self, heads: Heads) -> Verdict:
@@ -242,10 +244,13 @@ class _Election:
 
         async def roll_back(target: TargetRecord) -> None:
             gid = gid_of(self.work.runtime.catalog.id, self.work.operation, target.tenant)
-            with contextlib.suppress(ManorError):  # presumed abort: whoever settles this operation rolls it back
+            try:
                 await retrying(
                     functools.partial(self.ballots[target.server].roll_back, target.database, gid), attempts=ATTEMPTS
                 )
+            except ManorError as error:  # presumed abort: whoever comes next rolls it back
+                self._still_prepared[target.tenant] = error
+                return
             self.work.runtime.telemetry.emit("target.rolled_back", self.work.operation, target.tenant)
 
         # Whose vote failed may still have been prepared, the answer lost: these too.
@@ -266,5 +271,9 @@ class _Election:
             return self.refused[target.tenant]
         if target.tenant in self.prepared:
             seconds = self._seconds.get(target.tenant, 0.0)
-            return ended(target, Status.ROLLED_BACK, seconds=seconds, detail=f"would have worked; rolled back: {reason}")
+            detail = f"would have worked; rolled back: {reason}"
+            stuck = self._still_prepared.get(target.tenant)
+            if stuck is not None:
+                detail = f"{detail}; still prepared, which `manor operation recover` ends: {stuck.message}"
+            return ended(target, Status.ROLLED_BACK, seconds=seconds, detail=detail)
         return ended(target, Status.NOT_STARTED, detail=f"not begun: {reason}")

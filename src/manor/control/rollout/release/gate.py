@@ -11,6 +11,7 @@ from manor.control.rollout.budget import over_error_rate
 from manor.control.rollout.hooks import HookFailed
 from manor.control.rollout.release.move import hook_context
 from manor.control.rollout.release.work import Work
+from manor.control.rollout.retry import until_recorded
 from manor.control.rollout.strategy import Gate
 from manor.control.rollout.verify import recorded_isolation
 from manor.control.steps import Status
@@ -45,17 +46,21 @@ class HealthGate:
         be compared, as in a clone, where the tenant's right to enter is a stranger's."""
         async with self._slots:
             try:
+                login = await self._login(target)
                 async with asyncio.timeout(self._gate.timeout_seconds):
-                    return await self._look(target, proved)
+                    return await self._look(target, login, proved)
             except TimeoutError:
                 return f"{target.database}: the checks took longer than {self._gate.timeout_seconds} s"
             except ManorError as error:
                 return f"{target.database}: {error.message}"
 
-    async def _look(self, target: TargetRecord, proved: bool) -> str:
+    async def _login(self, target: TargetRecord) -> Login:
+        record, runtime = self._work.records[target.tenant], self._work.runtime
+        urls = await until_recorded(runtime, lambda: runtime.catalog.urls([record.tenant]))
+        return Login(role=record.role, password=password_of(urls[record.tenant]))
+
+    async def _look(self, target: TargetRecord, login: Login, proved: bool) -> str:
         record = self._work.records[target.tenant]
-        urls = await self._work.runtime.catalog.urls([record.tenant])
-        login = Login(role=record.role, password=password_of(urls[record.tenant]))
         server = self._work.server(target)
         seen = await server.check(target.database, login, recorded_isolation(record.config), other=None)
         released = proved or seen.fingerprint == self._work.cohort(target).fingerprint

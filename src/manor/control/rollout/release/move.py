@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from manor.control.catalog.records import AuditEvent, DatabaseRecord, TargetRecord
+from manor.control.engines.releases import Change, Changed, ReleaseDriver, UnclearError
 from manor.control.migrate.cohort import Segment
+from manor.control.migrate.statements import split
 from manor.control.rollout.hook_context import HookContext
 from manor.control.rollout.hooks import HookFailed, HookRun
 from manor.control.rollout.release.apart import Begun, Undecided, run_apart
 from manor.control.rollout.release.work import Work, ended
-from manor.control.rollout.retry import retrying
+from manor.control.rollout.retry import ATTEMPTS, retrying, until_recorded
 from manor.control.steps import Failure, Status, Target
-from manor.errors import Code, EngineError, ManorError
+from manor.errors import Code, EngineError, ManorError, Place
 
 UPDATE_KINDS = PRE, POST = "pre_update", "post_update"
 NEVER_FINISHED = 30.0
-"""Seconds beyond the statement timeouts after which a target is given up: the server does not even say no."""
+"""Seconds beyond the statement timeouts after which a transaction is given up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,13 +89,55 @@ async def run_segments(work: Work, target: TargetRecord, segments: Sequence[Segm
         if segment.apart:
             ran |= await run_apart(server, target.database, segment.change, begun=begun)
             continue
-        limit = segment.change.statement_timeout_seconds + NEVER_FINISHED
-        async with asyncio.timeout(limit):
-            apply = partial(server.apply, target.database, segment.change)
-            changed = await retrying(apply, attempts=work.conduct.attempts)
-        ran |= bool(changed.ran)
+        ran |= bool((await _apply(server, target.database, segment.change, work.conduct.attempts)).ran)
     work.runtime.telemetry.emit("target.moved", work.operation, target.tenant)
     return ran
+
+
+async def _apply(server: ReleaseDriver, database: str, change: Change, attempts: int) -> Changed:
+    """One transaction, tried again where that can help; what it is not known to have done is looked up."""
+    unclear = False
+
+    async def once() -> Changed:
+        nonlocal unclear
+        try:
+            async with asyncio.timeout(longest_seconds(change)):
+                return await server.apply(database, change)
+        except (TimeoutError, UnclearError):
+            unclear = True
+            raise
+
+    try:
+        return await retrying(once, attempts=attempts)
+    except (ManorError, TimeoutError) as error:
+        if unclear and await _is_done(server, database, change):
+            return Changed(ran=tuple(step.version for step in change.steps), fingerprint=change.fingerprint)
+        raise error
+
+
+async def _is_done(server: ReleaseDriver, database: str, change: Change) -> bool:
+    """Whether a change was committed, once nobody is at work on it any more. Raises ``Undecided`` where that cannot be seen."""
+    try:
+        rows = await retrying(partial(server.fence, database, change.operation, change.token), attempts=ATTEMPTS)
+    except ManorError as error:
+        raise Undecided(
+            f"database {database}: its transaction may be committed, and now it cannot be asked: {error.message}",
+            hint="`manor operation resume` looks once more",
+            code=error.code,
+        ) from error
+    present = {row.version for row in rows}
+    return all((step.version in present) is not step.down for step in change.steps)
+
+
+def longest_seconds(change: Change) -> float:
+    """How long a change may take: PostgreSQL's limit is for each statement, and beyond all limits it does not even say no."""
+    statements = sum(_statements(step.text) for step in change.steps if step.text is not None)
+    return max(1, statements) * change.statement_timeout_seconds + NEVER_FINISHED
+
+
+@functools.lru_cache(maxsize=256)
+def _statements(text: str) -> int:
+    return len(split(text, Place("", 1, 1)).statements)
 
 
 def detail_of(work: Work, target: TargetRecord, ran: bool) -> str:
@@ -121,7 +166,8 @@ async def run_hooks(work: Work, target: TargetRecord, kind: str, after: TargetRe
     record = work.records[target.tenant]
 
     async def url() -> str:
-        return (await work.runtime.catalog.urls([record.tenant]))[record.tenant]
+        urls = await until_recorded(work.runtime, lambda: work.runtime.catalog.urls([record.tenant]))
+        return urls[record.tenant]
 
     return await runner.run(kind, hook_context(work, target, after), url)
 
@@ -145,19 +191,16 @@ def hook_context(work: Work, target: TargetRecord, after: TargetRecord | None) -
 
 
 async def after_hooks(work: Work, result: TargetRecord, runs: list[HookRun]) -> TargetRecord:
-    """Run the hooks after; a failing one makes the target an error, and its new version stays."""
+    """Run the hooks after; one that fails or cannot be run makes a target that was done an error, and its new version stays."""
     try:
         runs += await run_hooks(work, result, POST, after=result)
-    except HookFailed as error:
-        runs += error.runs
-        moved = result.status == Status.SUCCESS
-        if moved:
+    except ManorError as error:
+        runs += error.runs if isinstance(error, HookFailed) else ()
+        if result.status == Status.SUCCESS:
             failure = replace(Failure.of(error), hint=error.hint or "its migrations are done and stay")
             result = ended(
                 result, Status.ERROR, seconds=result.duration_seconds, failure=failure, facts={**result.facts, "moved": True}
             )
-    except ManorError as error:
-        result = failed(work, result, error, result.duration_seconds)
     return replace(result, facts={**result.facts, "hooks": [run.to_json() for run in runs]}) if runs else result
 
 

@@ -126,7 +126,17 @@ def count(targets: Sequence[TargetRecord]) -> dict[str, int]:
     return counts
 
 
-def count_closed(targets: Sequence[TargetRecord]) -> dict[str, int]:
-    """The same once the release has ended: what is not done then was not started."""
-    begun = (Status.PENDING, Status.IN_PROGRESS)
-    return count([replace(target, status=str(Status.NOT_STARTED)) if target.status in begun else target for target in targets])
+UNDECIDED = "undecided"
+"""The fact of a pending target that needed a decision when its release was resumed."""
+
+
+def closed(targets: Sequence[TargetRecord]) -> list[TargetRecord]:
+    """What the targets are once the release has ended, as the journal closes them: what is not done then was not started, but
+    one that needed a decision and was not reached needs it still."""
+    return [replace(target, status=str(_closed(target))) for target in targets]
+
+
+def _closed(target: TargetRecord) -> str:
+    if target.status == Status.PENDING and target.facts.get(UNDECIDED):
+        return Status.NEEDS_DECISION
+    return Status.NOT_STARTED if target.status in (Status.PENDING, Status.IN_PROGRESS) else target.status
