@@ -212,7 +212,10 @@ def run(job: Job) -> None:
         answer = {"error": {"code": str(error.code), "message": error.message, "hint": error.hint}}
     except BaseException:  # the test prints it
         answer = {"crash": traceback.format_exc()}
-    Path(job["result"]).write_text(json.dumps(answer, default=str), encoding="utf-8")
+    result = Path(job["result"])
+    unfinished = result.with_suffix(".part")
+    unfinished.write_text(json.dumps(answer, default=str), encoding="utf-8")
+    unfinished.rename(result)  # it may be killed while it writes
 
 
 def answer_to(line: str) -> Any:

@@ -19,6 +19,9 @@ from psycopg.conninfo import conninfo_to_dict
 from manor.errors import Code, EngineError, InputError, ManorError, UnreachableError
 
 APPLICATION_PREFIX = "manor "
+_ALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
+"""A connection that a network dropped during a long statement is noticed after a minute; libpq's parameters, in seconds but for
+the last, which is in milliseconds."""
 _TRANSIENT_STATES = {"55006", "55P03", "40001", "40P01", "53300", "53400"}
 _CODES = {
     "28P01": Code.DENIED,
@@ -172,7 +175,7 @@ class Sessions:
         if not self._parameters.get("dbname"):
             defaults["dbname"] = "postgres"  # libpq would take the user's name
         # The URL was read once: reading it for every connection takes 0.2 ms.
-        parameters = self._parameters | defaults | overrides
+        parameters = _ALIVE | self._parameters | defaults | overrides
         with translated(where):
             connection = await psycopg.AsyncConnection.connect(autocommit=True, **parameters)
         connection.prepare_threshold = None  # a pooler in between would lose prepared statements
