@@ -166,6 +166,33 @@ class SwapSuite(EngineFixtures):
         shown = await ask(swapping.tenant.url, "SELECT current_setting('search_path'), current_setting('application_name')")
         assert shown == [('public, "$user"', "it's = this")]
 
+    @pytest.mark.parametrize("moment", ["secluded", "switched", "dropped"])
+    async def test_rights_that_were_taken_away_come_back_by_themselves(
+        self, swapping: Swapping, bench: Any, name: str, moment: str
+    ) -> None:
+        """Whoever opens need not know them; a role that was dropped in between keeps nobody out."""
+        reader = f"{name}_{moment}"
+        await ask(bench.url, f"CREATE ROLE {reader}", f"GRANT CONNECT ON DATABASE {swapping.database} TO {reader}")
+        query = (
+            f"SELECT datacl::text, shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{swapping.database}'"
+        )
+        (rights, comment), *_ = await ask(bench.url, query)
+        await swapping.close()
+        await swapping.copy()
+        for _ in range(2):
+            await swapping.swaps.seclude(swapping.database, by=RUN)
+        assert reader not in (await ask(bench.url, query))[0][0]
+        if moment == "switched":
+            await swapping.switch()
+        if moment == "dropped":
+            await ask(bench.url, f"DROP ROLE {reader}")
+        await swapping.swaps.open(swapping.database, by=RUN)
+        after = (await ask(bench.url, query))[0]
+        assert sorted(after[0].split(",")) == sorted(rights.split(",")) or moment == "dropped"
+        assert after[1] == comment or moment == "switched"
+        assert "rights" not in after[1]
+        assert await swapping.names() == ["x", "y", "z"]
+
     async def test_a_clone_lets_nobody_in_until_it_is_switched_to(self, swapping: Swapping, bench: Any, make: Make) -> None:
         """It has the default rights otherwise, and would be open to every tenant of the server."""
         neighbour = await make("b")

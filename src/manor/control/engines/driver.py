@@ -54,6 +54,8 @@ class Marker:
     operation: str = ""
     closed: str = ""
     """``operation:token`` of the run that closed it for a swap; empty while it is open."""
+    rights: str = ""
+    """The rights on it that this run took away, as the engine writes them down; opening gives them back. Empty: none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

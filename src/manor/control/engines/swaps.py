@@ -122,7 +122,8 @@ class SwapDriver(Protocol):
         ...
 
     async def seclude(self, database: str, *, by: str) -> None:
-        """Let Manor, and nobody else, into a database that ``by`` closed: all rights on it are taken away."""
+        """Let Manor, and nobody else, into a database that ``by`` closed: all rights on it are taken away, and noted in its
+        marker in the same transaction."""
         ...
 
     async def shut(self, database: str) -> None:
@@ -131,11 +132,13 @@ class SwapDriver(Protocol):
 
     async def switch(self, switch: Switch) -> None:
         """Rename both in one transaction. The tenant's name then leads to a database that only Manor may enter, still marked as
-        closed by ``by``; the old one is shut and its marker's kind is ``kept``. Sessions in either are ended."""
+        closed by ``by``, with the old one's rights noted; the old one is shut and its marker's kind is ``kept``. Sessions in
+        either are ended."""
         ...
 
     async def open(self, database: str, *, by: str, grants: Sequence[Grant] = ()) -> None:
-        """Open what ``by`` closed, to those that have rights on it and to ``grants``; no error where it is open."""
+        """Open what ``by`` closed, to those that have rights on it, to those whose rights ``by`` took away, as far as their
+        roles are still there, and to ``grants``; no error where it is open."""
         ...
 
     async def open_counted(self, database: str, *, by: str, grants: Sequence[Grant], opened: Callable[[], None]) -> Census:
@@ -150,8 +153,4 @@ class SwapDriver(Protocol):
 
     async def next_transaction(self) -> int:
         """The number of the server's next transaction."""
-        ...
-
-    async def grants(self, database: str) -> tuple[Grant, ...]:
-        """Who has which rights on a database, the owner left out; nothing where there is no such database."""
         ...

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields
+from collections.abc import Iterable
+from dataclasses import asdict, astuple, fields
 
 from manor.control.engines.driver import Marker
+from manor.control.engines.swaps import Grant
 
 _PREFIX = "manor:"
 
@@ -27,3 +29,15 @@ def read_marker(comment: str | None) -> Marker | None:
         return None
     known = {f.name for f in fields(Marker)}
     return Marker(**{k: str(v) for k, v in found.items() if k in known})
+
+
+def write_rights(grants: Iterable[Grant]) -> str:
+    """Rights for a marker; nothing for none."""
+    found = [astuple(grant) for grant in grants]
+    return json.dumps(found, ensure_ascii=False, separators=(",", ":")) if found else ""
+
+
+def read_rights(text: str) -> tuple[Grant, ...]:
+    """What ``write_rights`` wrote."""
+    rows = json.loads(text) if text else []
+    return tuple(Grant(role=role, privilege=privilege, grantable=grantable) for role, privilege, grantable in rows)

@@ -17,7 +17,7 @@ from psycopg import sql
 
 from manor.control.engines.driver import Marker
 from manor.control.engines.postgres.census import begin_census, take_census
-from manor.control.engines.postgres.marker import read_marker, write_marker
+from manor.control.engines.postgres.marker import read_marker, read_rights, write_marker, write_rights
 from manor.control.engines.postgres.session import Sessions
 from manor.control.engines.swaps import Census, Closed, Grant, Switch
 from manor.errors import Code, EngineError
@@ -43,6 +43,8 @@ FROM pg_database CROSS JOIN LATERAL aclexplode(coalesce(datacl, acldefault('d', 
 LEFT JOIN pg_roles AS grantee ON grantee.oid = entry.grantee
 WHERE datname = %s AND entry.grantee <> datdba ORDER BY 1, 2
 """
+
+_ROLES = "SELECT rolname FROM pg_roles WHERE rolname = ANY (%s)"
 
 _ROLES_INSIDE = """
 SELECT DISTINCT usename FROM pg_stat_activity
@@ -135,7 +137,8 @@ class PostgresSwaps:
 
     async def seclude(self, database: str, *, by: str) -> None:
         async with self._alone(database) as connection:
-            _require_closed(database, await _marker(connection, database), by)
+            found = _require_closed(database, await _marker(connection, database), by)
+            await _write(connection, database, replace(found, rights=await _rights(connection, database, found)))
             await _strip(connection, database)
             await _allow(connection, database, True)
 
@@ -160,7 +163,8 @@ class PostgresSwaps:
                 return
             closed = _require_closed(database, found, by)
             await _grant(connection, database, grants)
-            await _write(connection, database, replace(closed, closed=""))
+            await _grant(connection, database, await _taken_away(connection, closed, grants))
+            await _write(connection, database, replace(closed, closed="", rights=""))
             await _allow(connection, database, True)
 
     async def open_counted(self, database: str, *, by: str, grants: Sequence[Grant], opened: Callable[[], None]) -> Census:
@@ -182,10 +186,6 @@ class PostgresSwaps:
         async with self._sessions.maintenance() as connection:
             row = await (await connection.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")).fetchone()
         return int(row[0]) if row else 0
-
-    async def grants(self, database: str) -> tuple[Grant, ...]:
-        async with self._sessions.maintenance() as connection:
-            return await _grants(connection, database)
 
     @contextlib.asynccontextmanager
     async def _alone(self, database: str) -> AsyncIterator[Connection]:
@@ -238,8 +238,9 @@ async def _switch(connection: Connection, switch: Switch) -> None:
     if incoming is None or (incoming.catalog, incoming.tenant) != (old.catalog, old.tenant):
         raise EngineError(f"database {switch.incoming} is not one of tenant {old.tenant}", code=Code.CONFLICT)
     await _rename(connection, switch.incoming, switch.database)
-    await _write(connection, switch.kept, replace(old, kind="kept"))
-    await _write(connection, switch.database, replace(incoming, kind="tenant", closed=switch.by))
+    rights = await _rights(connection, switch.kept, old)
+    await _write(connection, switch.kept, replace(old, kind="kept", rights=""))
+    await _write(connection, switch.database, replace(incoming, kind="tenant", closed=switch.by, rights=rights))
     await _allow(connection, switch.kept, False)
     await _strip(connection, switch.database)
     await _allow(connection, switch.database, True)
@@ -279,6 +280,21 @@ async def _marker(connection: Connection, database: str) -> Marker | None:
 async def _grants(connection: Connection, database: str) -> tuple[Grant, ...]:
     rows = await (await connection.execute(_GRANTS, [database])).fetchall()
     return tuple(Grant(role=role, privilege=privilege, grantable=grantable) for role, privilege, grantable in rows)
+
+
+async def _rights(connection: Connection, database: str, closed: Marker) -> str:
+    """The rights on a closed database for its marker; those that were taken away are there already."""
+    return closed.rights or write_rights(await _grants(connection, database))
+
+
+async def _taken_away(connection: Connection, closed: Marker, given: Sequence[Grant]) -> list[Grant]:
+    """What is to be given back beside ``given``. A role that was dropped since must not keep the tenant out."""
+    found = [grant for grant in read_rights(closed.rights) if grant not in given]
+    if not found:
+        return []
+    rows = await (await connection.execute(_ROLES, [[grant.role for grant in found]])).fetchall()
+    there = {"", *(name for (name,) in rows)}
+    return [grant for grant in found if grant.role in there]
 
 
 async def _write(connection: Connection, database: str, marker: Marker) -> None:

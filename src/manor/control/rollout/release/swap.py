@@ -76,7 +76,6 @@ class Swap:
         self.kept = kept_name(work.runtime.catalog.id, target.tenant, self.by)
         self.closed_seconds = 0.0
         self.sessions = 0
-        self._grants: tuple[Grant, ...] = ()
         self._since: float | None = None
 
     @property
@@ -133,7 +132,7 @@ class Swap:
             self.swaps.close, self.target.database, catalog=self.work.runtime.catalog.id, tenant=self.target.tenant, by=self.by
         )
         closed = await retrying(close, attempts=self.work.conduct.attempts)
-        self.sessions, self._grants = closed.sessions, closed.grants
+        self.sessions = closed.sessions
         self.tell("target.closed", sessions=closed.sessions)
         return closed
 
@@ -183,7 +182,7 @@ class Swap:
         old = await self.swaps.marker(self.kept)
         server = self.work.server(self.target)
         if found is not None and found.closed == self.by:
-            await reopen(server, self.target.database, found, self.record.role, rights=self._grants)
+            await reopen(server, self.target.database, found, self.record.role)
         self.opened()
         await server.drop_database(self.green)
         if old is None:
@@ -214,12 +213,10 @@ class Swap:
         self.work.runtime.telemetry.emit(kind, self.work.operation, self.target.tenant, **details)
 
 
-async def reopen(server: ServerDriver, database: str, found: Marker, role: str, *, rights: tuple[Grant, ...] = ()) -> None:
+async def reopen(server: ServerDriver, database: str, found: Marker, role: str) -> None:
     """Open what a run closed, and drop its clone; ``found``: the database's marker. Safe to repeat.
 
-    ``rights`` are given beside those that are there; where it was switched, they are read from the database that is kept. The
-    tenant's role always gets in; ``role`` is empty where nobody knows it.
+    Rights that the run took away are given back. The tenant's role always gets in; ``role`` is empty where nobody knows it.
     """
-    rights = rights or await server.swaps.grants(kept_name(found.catalog, found.tenant, found.closed))
-    await server.swaps.open(database, by=found.closed, grants=(*rights, *(entry_of(role) if role else ())))
+    await server.swaps.open(database, by=found.closed, grants=entry_of(role) if role else ())
     await server.drop_database(green_name(found.catalog, found.tenant, found.closed))
