@@ -2,9 +2,9 @@
 
 What a worker needs to know of a release is in the catalog; only the hooks are files of the project, which is therefore the same
 on every machine. A batch may be delivered twice. Nobody minds, because of four things: a lock per batch in the catalog, which
-goes with its worker's session, keeps a second worker waiting; the catalog gives each target to one runner only; a target that
-the journal calls begun while the lock is free was left by a dead worker and is brought to its end; and a tenant's own
-transaction, behind its fence, leaves out the steps that its history has.
+goes with its worker's session, keeps a second worker waiting, and who finds that session lost begins no further target; the
+catalog gives each target to one runner only; a target that the journal calls begun while the lock is free was left by a dead
+worker and is brought to its end; and a tenant's own transaction, behind its fence, leaves out the steps that its history has.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from manor.control.jobs.engine import Again, Batch, WorkerEngine
 from manor.control.operations.migrate import hooks_of
 from manor.control.operations.operation_resume import scripts_of
 from manor.control.operations.release_sources import ReleaseSources
+from manor.control.rollout.alone import BatchLock
 from manor.control.rollout.alongside import again_and_again
-from manor.control.rollout.release.batch import BatchRunner, Tally
+from manor.control.rollout.release.batch import BatchRunner, Mover, Tally
 from manor.control.rollout.release.blockers import BlockerWatch
 from manor.control.rollout.release.course import Course
 from manor.control.rollout.release.move import move
@@ -32,13 +33,17 @@ from manor.control.rollout.release.settle import settle_all
 from manor.control.rollout.release.stopping import Stop
 from manor.control.rollout.release.work import Work
 from manor.control.runtime import Runtime, StopSignal
-from manor.errors import ConflictError
+from manor.errors import ConflictError, ManorError
 from manor.telemetry import Telemetry
 
 SETTLE_SECONDS = 30.0
 _IDLE_SECONDS = 30.0
 """After which a release that has no batch for us is closed."""
 _HELD_SECONDS = 2.0
+"""After which a batch is looked at again that another worker has."""
+_KEEP_SECONDS = 0.5
+"""Between two looks at a batch's lock while targets are under way: shorter than ``_HELD_SECONDS``, so that its worker is the
+first to get it again."""
 
 OpenRuntime = Callable[[str], AbstractAsyncContextManager[Runtime]]
 """Opens servers and catalog under an operation's id; empty: under a new one."""
@@ -94,16 +99,20 @@ class _Carrier:
                 return None
             lock = opened.runtime.catalog.lock(f"batch {batch.key}", wait_seconds=0, holder=batch.operation)
             try:
-                await stack.enter_async_context(lock)
+                held = BatchLock(await stack.enter_async_context(lock))
             except ConflictError:
                 return Again(seconds=_HELD_SECONDS, reason="its worker lives")
-            return await self._carry_out(opened, batch)
+            await stack.enter_async_context(again_and_again(_KEEP_SECONDS, held.keep, _told_elsewhere))
+            stop = await self._carry_out(opened, batch, held)
+            if stop is Stop.INTERRUPTED:
+                return Again(reason="this worker stops")
+            return Again(reason="its lock was lost") if stop is Stop.TAKEN_OVER and held.is_lost else None
 
-    async def _carry_out(self, opened: _Opened, batch: Batch) -> Again | None:
+    async def _carry_out(self, opened: _Opened, batch: Batch, held: BatchLock) -> Stop:
         began, shown = time.monotonic(), f"{batch.wave}/{batch.number}"
         self.telemetry.emit("batch.begun", batch.operation, shown, server=batch.server, targets=len(batch.tenants))
-        work, tally = opened.work, Tally()
-        runner = BatchRunner(work, await opened.targets(batch), move, tally)
+        work, tally = opened.work(held), Tally()
+        runner = BatchRunner(work, await opened.targets(batch), _moving(tally), tally)
         try:
             await runner.finish_begun()
             stop = await runner.run()
@@ -120,7 +129,25 @@ class _Carrier:
             seconds=seconds,
             stop=str(stop),
         )
-        return Again(reason="this worker stops") if stop is Stop.INTERRUPTED else None
+        return stop
+
+
+def _moving(tally: Tally) -> Mover:
+    """``move`` that begins no target once the batch is not surely ours: not even those that a dead worker had begun."""
+
+    async def move_ours(work: Work, target: TargetRecord) -> TargetRecord:
+        try:
+            await work.runtime.still_alone()
+        except ConflictError:
+            tally.stop = Stop.TAKEN_OVER
+            return target  # the journal calls it begun: whoever gets the batch brings it to its end
+        return await move(work, target)
+
+    return move_ours
+
+
+def _told_elsewhere(_: ManorError) -> None:
+    """A lost lock stops the batch before its next target; that is told."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -137,10 +164,10 @@ class _Opened:
     users: int = 0
     idle_since: float = field(default_factory=time.monotonic)
 
-    @property
-    def work(self) -> Work:
-        """With a recorder of its own for each batch, so that a batch waits for its own outcomes only."""
-        return replace(self.base, recorder=Recorder(self.runtime, self.base.token))
+    def work(self, held: BatchLock) -> Work:
+        """For one batch: under its lock, and with a recorder of its own, so that it waits for its own outcomes only."""
+        runtime = replace(self.runtime, still_alone=held.prove)
+        return replace(self.base, runtime=runtime, recorder=Recorder(runtime, self.base.token))
 
     async def targets(self, batch: Batch) -> list[TargetRecord]:
         """The batch's targets; those that joined the release after it was opened are looked up."""

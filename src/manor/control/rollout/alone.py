@@ -38,6 +38,41 @@ def release_still_alone(runtime: Runtime, lock: HeldLock) -> Callable[[], Awaita
     return lambda: until_recorded(runtime, prove)
 
 
+class BatchLock:
+    """The lock of the batch that a worker carries out.
+
+    Once it was lost, the batch counts as another worker's, even if the lock could be taken again: both have the same token, so
+    that the journal does not tell what was begun in between. Only what is under way is brought to its end.
+    """
+
+    def __init__(self, lock: HeldLock) -> None:
+        self._lock = lock
+        self.is_lost = False
+        """Whether it ever was."""
+
+    async def prove(self) -> None:
+        """The proof before each target. Raises ``ConflictError`` where the lock was lost."""
+        await self._look()
+        if self.is_lost:
+            raise ConflictError(
+                "the lock of a batch was lost while the catalog's server was away, and another worker may carry it out",
+                hint="nothing is to be done: the rest of the batch is brought back to a worker",
+            )
+
+    async def keep(self) -> None:
+        """Take the lock again where it was lost: nobody is to begin what is under way here. Raises ``ConflictError`` where
+        somebody does already, and ``UnreachableError``."""
+        await self._look()
+        if self.is_lost:
+            await self._lock.regain()
+
+    async def _look(self) -> None:
+        try:
+            await self._lock.confirm()
+        except ConflictError:
+            self.is_lost = True
+
+
 def _taken_over() -> ConflictError:
     return ConflictError(
         "the lock was lost while a server was away, and another operation has taken over",
