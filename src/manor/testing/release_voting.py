@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+from dataclasses import replace
 
 import pytest
 
@@ -145,6 +146,11 @@ class VotingPromises(ReleaseFixtures):
         assert str(error.value.place) == "001.sql:4:10"
         states = await releases.begin_apart(tenant.database, apart)
         assert [(state.ordinal, state.state) for state in states or ()] == [(0, "done"), (1, "begun")]
+        await releases.unbegin_apart(tenant.database, apart, 0)  # it is done
+        await releases.unbegin_apart(tenant.database, replace(apart, operation="another"), 1)
+        assert await releases.begin_apart(tenant.database, apart) == states
+        await releases.unbegin_apart(tenant.database, apart, 1)
+        assert [state.ordinal for state in await releases.begin_apart(tenant.database, apart) or ()] == [0]
         await releases.run_apart(tenant.database, apart, 1, "SELECT 2")
         states = await releases.begin_apart(tenant.database, apart)
         assert [state.state for state in states or ()] == ["done", "done"]

@@ -38,11 +38,10 @@ def _target(number: int, status: str = "pending") -> TargetRecord:
 def begin(catalog: Catalog, operation: Callable[..., OperationRecord]) -> Begin:
     """Begins a release of some tenants; returns its token."""
 
-    async def start(identity: str, numbers: Sequence[int] = (1, 2)) -> int:
+    async def start(identity: str, numbers: Sequence[int] = (1, 2), parent: str = "") -> int:
         record = operation(identity, verb="migrate")
-        return await catalog.begin_release(
-            record, lock=f"operation {identity}", plan={}, targets=[_target(number) for number in numbers]
-        )
+        targets = [_target(number) for number in numbers]
+        return await catalog.begin_release(record, lock=f"operation {identity}", plan={}, targets=targets, parent=parent)
 
     return start
 
@@ -140,3 +139,17 @@ async def test_no_target_is_taken_once_too_many_failed(catalog: Catalog, begin: 
     await catalog.record_moves("one", [replace(_target(1), status="error")], token=token)
     assert await catalog.take_targets("one", token, ["acme/standard/002"], max_failures=0) == frozenset()
     assert await catalog.take_targets("one", token, ["acme/standard/002"], max_failures=1) == {"acme/standard/002"}
+
+
+async def test_who_does_it_again_takes_over_the_undecided(catalog: Catalog, begin: Begin) -> None:
+    """Only from the operation that it names, and only once that has ended."""
+    token = await begin("one")
+    with pytest.raises(ConflictError, match="held by operation one"):
+        await begin("again", [1], parent="one")
+    await catalog.take_targets("one", token, ["acme/standard/001"])
+    await catalog.record_moves("one", [replace(_target(1), status="needs_decision")], token=token)
+    await _end(catalog, "one", State.NEEDS_DECISION, token=token)
+    with pytest.raises(ConflictError, match="held by operation one"):
+        await begin("stranger", [1], parent="two")
+    await begin("again", [1], parent="one")
+    assert [claim.operation for claim in await catalog.claims(["acme/standard/001"])] == ["again"]

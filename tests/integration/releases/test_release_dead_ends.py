@@ -193,3 +193,17 @@ def test_an_abort_gives_up_nobody_who_is_between_two_versions(fleet: Any) -> Non
     fleet.json("operation", "decide", operation, "--tenant-id", fleet.databases[0], "--as", "again", code=None)
     assert _outcomes(fleet, operation)[fleet.databases[0]] == "success"
     assert _claims(fleet) == []
+
+
+def test_retry_takes_over_who_needs_a_decision(fleet: Any) -> None:
+    """The tenants that are between two versions are brought to their end, and the others are not touched."""
+    operation = _half_done(fleet)
+    before = _outcomes(fleet, operation)
+    waiting = sorted(database for database, status in before.items() if status == "needs_decision")
+    assert waiting == fleet.databases[:2]
+    for database in waiting:
+        fleet.ask("DELETE FROM items WHERE id = 77 RETURNING id", database)
+    again = fleet.json("operation", "retry", operation)
+    assert fixtures.statuses(again) == dict.fromkeys(waiting, "success")
+    assert _claims(fleet) == []
+    assert fleet.has("one") == [True] * 4

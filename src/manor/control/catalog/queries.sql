@@ -304,9 +304,12 @@ SET status = excluded.status, detail = excluded.detail, position = excluded.posi
     cohort = excluded.cohort;
 
 -- claim_tenants --
+-- Whoever does again what another operation left takes over the tenants that this one still holds: they need a decision.
 INSERT INTO manor.claims (tenant, operation)
 SELECT tenant, %(operation)s FROM unnest(%(tenants)s::text[]) AS tenant ORDER BY tenant
-ON CONFLICT (tenant) DO UPDATE SET at = now() WHERE claims.operation = excluded.operation
+ON CONFLICT (tenant) DO UPDATE SET operation = excluded.operation, at = now()
+WHERE claims.operation = excluded.operation OR (claims.operation = %(heir_of)s
+    AND EXISTS (SELECT FROM manor.operations WHERE id = %(heir_of)s AND state IN ('failed', 'needs_decision', 'interrupted')))
 RETURNING tenant;
 
 -- claimed_by --

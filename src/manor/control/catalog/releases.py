@@ -41,6 +41,7 @@ class ReleaseStore(JournalStore):
         audit: Sequence[AuditEvent] = (),
     ) -> int:
         """Record a release with all its targets and claim those that are ``pending``; all or nothing. Returns its token.
+        It takes over what ``parent``, whose work it does again, still holds.
 
         Raises ``ConflictError`` that names the tenants which another operation holds, and who that is.
         """
@@ -49,7 +50,7 @@ class ReleaseStore(JournalStore):
             await connection.execute(query("begin_operation"), operation_values(record))
             values = {"id": record.id, "lock": lock, "plan": safe_json(plan), "parent": parent}
             begun = await connection.execute(query("begin_release"), values)
-            await self._claim(connection, record.id, tenants)
+            await self._claim(connection, record.id, tenants, heir_of=parent)
             batch = batch_json(map(_target_row, targets))
             await connection.execute(query("plan_targets"), {"operation": record.id, "batch": batch})
             await connection.execute(query("put_scripts"), {"batch": batch_json(scripts)})
@@ -70,8 +71,9 @@ class ReleaseStore(JournalStore):
             batch = batch_json(map(_target_row, targets))
             await connection.execute(query("plan_targets"), {"operation": operation, "batch": batch})
 
-    async def _claim(self, connection: Connection, operation: str, tenants: Sequence[str]) -> None:
-        claimed = await connection.execute(query("claim_tenants"), {"operation": operation, "tenants": list(tenants)})
+    async def _claim(self, connection: Connection, operation: str, tenants: Sequence[str], *, heir_of: str = "") -> None:
+        values = {"operation": operation, "tenants": list(tenants), "heir_of": heir_of}
+        claimed = await connection.execute(query("claim_tenants"), values)
         got = {row[0] for row in await claimed.fetchall()}
         missing = [tenant for tenant in tenants if tenant not in got]
         if missing:

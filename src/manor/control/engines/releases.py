@@ -197,6 +197,10 @@ class ReleaseDriver(Protocol):
         """One statement by itself, journaled in the tenant's database before and after."""
         ...
 
+    async def unbegin_apart(self, database: str, change: Change, ordinal: int) -> None:
+        """Take back the journal's word that a statement was begun: the server refused it, and nothing of it is there."""
+        ...
+
     async def index_is_valid(self, database: str, name: str) -> bool | None:
         """Whether an index (name as it would stand in SQL) is there and valid; None where there is none."""
         ...

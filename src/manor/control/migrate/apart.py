@@ -23,6 +23,7 @@ _REPEATABLE = re.compile(
     re.I,
 )
 _CONDITIONAL = re.compile(r"(?:CREATE\s+(?:\w+\s+){1,2}IF\s+NOT\s+EXISTS|DROP\s+(?:\w+\s+){1,2}IF\s+EXISTS)\b", re.I)
+_MAY_COMMIT = re.compile(r"(?:CALL|DO)\b", re.I)
 _COMMENTS = re.compile(r"\A(?:\s+|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*", re.S)
 
 
@@ -60,3 +61,9 @@ def outlook(text: str) -> Outlook:
     if _REPEATABLE.match(statement) or _CONDITIONAL.match(statement):
         return Outlook(Look.REPEAT)
     return Outlook(Look.ASK)
+
+
+def is_plainly_undone(text: str) -> bool:
+    """Whether nobody need be asked about one statement that the server refused: nothing of it is there. Procedures and blocks
+    may have committed half-way; of indexes and what can be repeated the state tells anyway."""
+    return outlook(text).look is Look.ASK and _MAY_COMMIT.match(_COMMENTS.sub("", text)) is None

@@ -229,6 +229,15 @@ def statement_done(change: Change, ordinal: int) -> sql.Composed:
     ).format(*map(sql.Literal, (step.version, step.down, ordinal, change.operation)))
 
 
+def statement_unbegun(change: Change, ordinal: int) -> sql.Composed:
+    """Takes it back that a statement was begun, unless another operation has begun it anew meanwhile."""
+    step = change.steps[0]
+    return sql.SQL(
+        "DELETE FROM public.manor_statements "
+        "WHERE version = {} AND down = {} AND ordinal = {} AND operation = {} AND state = 'begun'"
+    ).format(*map(sql.Literal, (step.version, step.down, ordinal, change.operation)))
+
+
 def statements_of(change: Change) -> sql.Composed:
     """Reads the journal of a step."""
     step = change.steps[0]

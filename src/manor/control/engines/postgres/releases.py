@@ -129,6 +129,12 @@ class PostgresReleases:
             await connection.execute(history.afresh(change, local=False).encode())
             await connection.execute(history.statement_done(change, ordinal))
 
+    async def unbegin_apart(self, database: str, change: Change, ordinal: int) -> None:
+        async with self._sessions.inside(database) as connection:
+            await history.begin(connection, change)
+            await connection.execute(history.statement_unbegun(change, ordinal))
+            await connection.execute("COMMIT")
+
     async def index_is_valid(self, database: str, name: str) -> bool | None:
         async with self._sessions.inside(database) as connection:
             row = await (await connection.execute(_INDEX, [name])).fetchone()

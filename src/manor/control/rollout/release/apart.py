@@ -11,7 +11,7 @@ import enum
 from dataclasses import replace
 
 from manor.control.engines.releases import Change, ReleaseDriver, StatementState, statement_digest
-from manor.control.migrate.apart import Look, outlook
+from manor.control.migrate.apart import Look, is_plainly_undone, outlook
 from manor.control.migrate.statements import split
 from manor.errors import Code, EngineError, ManorError
 
@@ -55,6 +55,9 @@ async def run_apart(server: ReleaseDriver, database: str, change: Change, *, beg
         try:
             await server.run_apart(database, change, ordinal, text)
         except ManorError as error:
+            if isinstance(error, EngineError) and is_plainly_undone(text):
+                with contextlib.suppress(ManorError):  # then somebody is asked
+                    await server.unbegin_apart(database, change, ordinal)
             raise await _failed(server, database, change, text, error, done) from error
         done.add(ordinal)
     finish = replace(change, steps=(replace(change.steps[0], text=None),))
@@ -109,7 +112,7 @@ async def _failed(
     if not done:
         return error
     message = f"{error.message}; {len(done)} of its statements are done and stay"
-    hint = "correct what keeps it from going on, then `manor operation retry` goes on from there"
+    hint = "correct what keeps it from going on, then `manor operation resume` goes on from there"
     return Undecided(message, hint=error.hint or hint, code=error.code, place=error.place)
 
 
