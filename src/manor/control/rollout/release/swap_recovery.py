@@ -7,7 +7,8 @@ operation's sessions are ended.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from manor.control.catalog.kept import KeptRecord
 from manor.control.catalog.records import AuditEvent
@@ -18,46 +19,86 @@ from manor.control.rollout.retry import ATTEMPTS, retrying, until_recorded
 from manor.control.runtime import Runtime
 from manor.errors import ManorError
 
+IsDead = Callable[[str], bool]
+"""Whether the operation with that token is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """What one server had when it was looked at, and what the catalog believed to be kept there."""
+
+    server: ServerDriver
+    found: Mapping[str, FoundDatabase]
+    kept: Sequence[KeptRecord]
+
 
 async def recover_swaps(runtime: Runtime, operation: str, server: str) -> int:
     """Open what a dead operation closed on one server, drop its clones, forget what it never came to keep; returns how many
     databases were opened or dropped. Safe to repeat. Raises ``ManorError`` where the server does not answer."""
     token = operation_token(operation)
-    return await _recover(runtime, runtime.servers[server], lambda found: found == token)
+    return await _recover(runtime, await _look(runtime, runtime.servers[server]), lambda found: found == token)
 
 
 async def recover_forgotten(runtime: Runtime) -> int:
     """The same, on every server that answers, for all operations that are not running: also of those that ended while they
     could not open a tenant."""
-    running = {operation_token(o) for o in (*await runtime.catalog.running_releases(), runtime.operation)}
     done = 0
     for server in runtime.servers.values():
         try:
-            done += await _recover(runtime, server, lambda token: token not in running)
+            done += await _recover_unclaimed(runtime, server)
         except ManorError as error:
             if not error.transient:
                 raise
     return done
 
 
-async def _recover(runtime: Runtime, server: ServerDriver, is_dead: Callable[[str], bool]) -> int:
+async def _recover_unclaimed(runtime: Runtime, server: ServerDriver) -> int:
+    look = await _look(runtime, server)
+    # In this order, and afresh for each server: releases begin while one that does not answer is waited for.
+    running = await until_recorded(runtime, runtime.catalog.running_releases)
+    living = {operation_token(operation) for operation in (*running, runtime.operation)}
+    return await _recover(runtime, look, lambda token: token not in living)
+
+
+async def _look(runtime: Runtime, server: ServerDriver) -> _Look:
     found = await retrying(server.databases, attempts=ATTEMPTS)
-    ours = [d for d in found.values() if d.marker is not None and d.marker.catalog == runtime.catalog.id]
+    kept = await until_recorded(runtime, lambda: runtime.catalog.kept_databases(server=server.name))
+    return _Look(server=server, found=found, kept=kept)
+
+
+async def _recover(runtime: Runtime, look: _Look, is_dead: IsDead) -> int:
+    opened = await _open_closed(runtime, look, is_dead)
+    dropped = await _drop_leftovers(runtime, look, is_dead)
+    await _forget_unmade(runtime, look, is_dead)
+    return opened + dropped
+
+
+async def _open_closed(runtime: Runtime, look: _Look, is_dead: IsDead) -> int:
+    ours = [d for d in look.found.values() if d.marker is not None and d.marker.catalog == runtime.catalog.id]
     closed = [d for d in ours if d.marker and d.marker.kind == "tenant" and (token := _closer(d)) and is_dead(token)]
     if closed:
         roles = {str(record.tenant): record.role for record in await runtime.catalog.databases()}
         for database in closed:
-            await _open(runtime, server, database, roles)
-    greens = [name for name in found if _is_of(name, GREEN, runtime.catalog.id, is_dead)]
-    halves = [name for name, d in found.items() if _is_of(name, KEPT, runtime.catalog.id, is_dead) and not _is_kept(d)]
-    for name in (*greens, *halves):
-        await retrying(functools.partial(server.drop_database, name), attempts=ATTEMPTS)
-        runtime.telemetry.emit("leftover.dropped", runtime.operation, name, server=server.name)
-    kept = await until_recorded(runtime, lambda: runtime.catalog.kept_databases(server=server.name))
-    unmade = [k.database for k in kept if is_dead(operation_token(k.operation)) and not _is_kept(found.get(k.database))]
+            await _open(runtime, look.server, database, roles)
+    return len(closed)
+
+
+async def _drop_leftovers(runtime: Runtime, look: _Look, is_dead: IsDead) -> int:
+    names = [name for name in look.found if _is_of(name, GREEN, runtime.catalog.id, is_dead)]
+    for name in look.found:
+        if _is_of(name, KEPT, runtime.catalog.id, is_dead) and not await _is_kept(look, name):
+            names.append(name)
+    for name in names:
+        await retrying(functools.partial(look.server.drop_database, name), attempts=ATTEMPTS)
+        runtime.telemetry.emit("leftover.dropped", runtime.operation, name, server=look.server.name)
+    return len(names)
+
+
+async def _forget_unmade(runtime: Runtime, look: _Look, is_dead: IsDead) -> None:
+    dead = [kept.database for kept in look.kept if is_dead(operation_token(kept.operation))]
+    unmade = [name for name in dead if not await _is_kept(look, name)]
     if unmade:
-        await until_recorded(runtime, lambda: runtime.catalog.forget_kept(server.name, unmade))
-    return len(closed) + len(greens) + len(halves)
+        await until_recorded(runtime, lambda: runtime.catalog.forget_kept(look.server.name, unmade))
 
 
 async def _open(runtime: Runtime, server: ServerDriver, database: FoundDatabase, roles: dict[str, str]) -> None:
@@ -74,12 +115,20 @@ def _closer(found: FoundDatabase) -> str:
     return operation_token(closed.partition(":")[0]) if closed else ""
 
 
-def _is_of(name: str, prefix: str, catalog: str, is_dead: Callable[[str], bool]) -> bool:
+def _is_of(name: str, prefix: str, catalog: str, is_dead: IsDead) -> bool:
     return name.startswith(f"{prefix}{catalog}_") and is_dead(name.rpartition("_")[2])
 
 
-def _is_kept(found: FoundDatabase | None) -> bool:
-    return found is not None and found.marker is not None and found.marker.kind == "kept" and not found.broken
+async def _is_kept(look: _Look, name: str) -> bool:
+    """Whether a database is a kept one. That it was not when we looked is no proof: its release may have made it since, and
+    ended."""
+    found = look.found.get(name)
+    if found is not None and found.broken:
+        return False
+    marker = found.marker if found is not None else None
+    if marker is None or marker.kind != "kept":
+        marker = await retrying(functools.partial(look.server.swaps.marker, name), attempts=ATTEMPTS)
+    return marker is not None and marker.kind == "kept"
 
 
 async def drop_expired(runtime: Runtime) -> int:
