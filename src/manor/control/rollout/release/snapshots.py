@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from manor.control.catalog.records import TargetRecord
 from manor.control.rollout.release.move import Act, Done, failed, in_place, move
+from manor.control.rollout.release.stopping import Stop, asked, taken_over
 from manor.control.rollout.release.swap import Swap, is_at
 from manor.control.rollout.release.waves import Mover
 from manor.control.rollout.release.work import Work
@@ -54,20 +55,34 @@ async def _is_begun(work: Work, target: TargetRecord) -> bool:
 
 async def snapshot_all(work: Work, targets: Sequence[TargetRecord]) -> list[TargetRecord]:
     """Snapshots of all targets, before a release of all or none; returns the targets of which none could be taken, as
-    errors. Then nothing must be changed."""
+    errors. Then nothing must be changed.
+
+    Once somebody asks it to stop it begins no more of them. That is no error: the vote asks the same before it begins. Raises
+    ``ConflictError`` where another runner has taken over.
+    """
     slots = {target.server: asyncio.Semaphore(work.conduct.parallel) for target in targets}
 
-    async def one(target: TargetRecord) -> TargetRecord | None:
+    async def one(target: TargetRecord) -> TargetRecord | Stop:
         async with slots[target.server]:
-            try:
-                await take_snapshot(work, target)
-            except (ManorError, TimeoutError) as error:
-                return failed(work, target, error, 0.0)
-            return None
+            return await _snapshot_unless_asked(work, target)
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(one(target)) for target in targets]
-    return [failure for task in tasks if (failure := task.result()) is not None]
+    results = [task.result() for task in tasks]
+    if Stop.TAKEN_OVER in results:
+        raise taken_over(work.operation)
+    return [result for result in results if isinstance(result, TargetRecord)]
+
+
+async def _snapshot_unless_asked(work: Work, target: TargetRecord) -> TargetRecord | Stop:
+    """What somebody wanted of us before it was its turn; else the target, if it failed."""
+    try:
+        stop = await asked(work)
+        if stop is Stop.FINISHED:
+            await take_snapshot(work, target)
+    except (ManorError, TimeoutError) as error:
+        return failed(work, target, error, 0.0)
+    return stop
 
 
 async def take_snapshot(work: Work, target: TargetRecord) -> Snapshot:
