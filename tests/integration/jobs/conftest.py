@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,10 @@ DEAD_AFTER = 1.5
 
 
 class Process:
-    """``manor`` in a process of its own whose lines on stderr can be waited for."""
+    """``manor`` in a process of its own whose lines on stderr can be waited for. ``program``: Python's arguments for it."""
 
-    def __init__(self, folder: Path, *arguments: object) -> None:
-        command = [sys.executable, "-m", "manor.cli.main", *map(str, arguments)]
+    def __init__(self, folder: Path, *arguments: object, program: Sequence[str] = ("-m", "manor.cli.main")) -> None:
+        command = [sys.executable, *program, *map(str, arguments)]
         self.process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.lines: list[str] = []
         self.output = ""
@@ -95,9 +95,9 @@ class Crew:
         assert done.returncode == code, f"{done.returncode}: {done.stdout}{done.stderr}"
         return json.loads(done.stdout) if done.stdout else None
 
-    def begin(self, *arguments: object) -> Process:
+    def begin(self, *arguments: object, **how: Any) -> Process:
         """Start a command and go on."""
-        process = Process(self.folder, *arguments)
+        process = Process(self.folder, *arguments, **how)
         self.processes.append(process)
         return process
 
@@ -123,11 +123,11 @@ class Crew:
         """Take a migration away that no later release can pass."""
         (self.folder / "customer_a" / "migrations" / f"{version}_count.sql").unlink()
 
-    def release(self, *arguments: object) -> Process:
+    def release(self, *arguments: object, **process: Any) -> Process:
         """Begin to migrate the whole group."""
         self.before = self.operation()
         how = ("--strategy", "rolling", "--engine", self.engine, *arguments)
-        return self.begin("--format", "json", "tenant", "migrate", "--group", "tenants", *how)
+        return self.begin("--format", "json", "tenant", "migrate", "--group", "tenants", *how, **process)
 
     def ask(self, statement: str, database: str = "manor_catalog") -> list[tuple[Any, ...]]:
         """As the server's administrator."""

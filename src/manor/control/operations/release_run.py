@@ -29,7 +29,7 @@ from manor.control.rollout.release.move import move, put
 from manor.control.rollout.release.opening import Opening, go_in_windows
 from manor.control.rollout.release.recorder import Recorder
 from manor.control.rollout.release.snapshots import snapshot_all, snapshot_first
-from manor.control.rollout.release.stopping import asked, taken_over
+from manor.control.rollout.release.stopping import asked, taken_over, unended
 from manor.control.rollout.release.switch_back import switching_back
 from manor.control.rollout.release.waves import Mover, Stop, WavePlan, Went, go
 from manor.control.rollout.release.work import Work, closed, count
@@ -262,6 +262,8 @@ class ReleaseRun:
     async def _end(self, state: State | None, *, problems: tuple[Failure, ...] = (), detail: str = "") -> Ended:
         """Record and anchor the end; ``state`` None: what the targets say."""
         targets = await until_recorded(self.runtime, lambda: self.runtime.catalog.operation_targets(self.runtime.operation))
+        if (left := unended(targets)) is not None:
+            return await self._report(State.RUNNING, (*problems, left))
         said = state_of_targets(closed(targets))
         if state is None or (state is State.ABORTED and said is State.NEEDS_DECISION):
             state = said  # given up, its tenants would be held by an operation that nobody can go on with

@@ -3,6 +3,9 @@
 The wave is over when no target of it is pending or in progress any more; or, once it is to stop, when none is in progress.
 Batches of which targets are left are submitted again from time to time, which does nothing as long as the engine knows them: no
 job that an engine loses is missed for good.
+
+A wave that is to stop waits only so long for the targets under way: their worker may have died with nobody there to replace
+it. They stay in progress then, and the release is not ended but left to settling, which asks their databases.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from collections.abc import Sequence
 
 from manor.control.jobs.engine import Batch, JobEngine
 from manor.control.rollout.release.batch import Tally
+from manor.control.rollout.release.conduct import Conduct
 from manor.control.rollout.release.move import NEVER_FINISHED
 from manor.control.rollout.release.stopping import Stop, asked, is_failure
 from manor.control.rollout.release.work import Work
@@ -23,6 +27,11 @@ _SUBMIT_AGAIN_SECONDS = 10.0
 _UNCLAIMED_SECONDS = 10.0
 """After which it is said that nobody takes the work."""
 _OPEN = (Status.PENDING, Status.IN_PROGRESS)
+
+
+def longest_seconds(conduct: Conduct) -> float:
+    """How long targets under way are waited for; of more than one transaction, or tried again, they may take longer."""
+    return conduct.statement_timeout_seconds + 2 * NEVER_FINISHED
 
 
 class WaveElsewhere:
@@ -100,6 +109,6 @@ class WaveElsewhere:
     async def _halt(self) -> None:
         """Let no worker claim a further target, and those under way have their time."""
         conduct, runtime = self._work.conduct, self._work.runtime
-        self._give_up_at = time.monotonic() + conduct.statement_timeout_seconds + 2 * NEVER_FINISHED
+        self._give_up_at = time.monotonic() + longest_seconds(conduct)
         if self._tally.stop is Stop.INTERRUPTED:  # of which only this process knows
             await until_recorded(runtime, lambda: runtime.catalog.want(self._work.operation, "pause"))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import enum
 import time
+from collections.abc import Iterable
 
 from manor.control.catalog.records import TargetRecord
 from manor.control.rollout.release.work import Work
 from manor.control.rollout.retry import until_recorded
-from manor.control.steps import Status
-from manor.errors import ConflictError
+from manor.control.steps import Failure, Status
+from manor.errors import Code, ConflictError, counted
 
 _ASK_SECONDS = 0.5
 """Between two looks at what was asked of us while nothing is under way."""
@@ -68,6 +69,21 @@ def taken_over(operation: str) -> ConflictError:
     return ConflictError(
         f"another runner has taken over operation {operation}",
         hint=f"nothing more is done here; `manor operation show {operation}` tells what became of it",
+    )
+
+
+def unended(targets: Iterable[TargetRecord]) -> Failure | None:
+    """Why a release cannot be ended though it goes no further: some targets were begun, and nobody has said what became of
+    them. Calling them not begun would be a guess; its next settling ends what is under way there and asks their databases."""
+    begun = [target.tenant for target in targets if target.status == Status.IN_PROGRESS]
+    if not begun:
+        return None
+    shown = ", ".join(begun[:5]) + (f" and {len(begun) - 5} more" if len(begun) > 5 else "")
+    return Failure(
+        code=Code.TIMEOUT,
+        message=f"{counted(len(begun), 'target')} did not end in time, and the release stays running: {shown}; "
+        "a worker is in them still, or died there",
+        hint="`manor operation recover` looks at what was done there; workers and the next command do so by themselves",
     )
 
 
