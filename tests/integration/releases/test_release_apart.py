@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ def test_what_was_done_before_the_index_that_fails_is_counted(fleet: Any) -> Non
     operation = report["operation"]["id"]
     for _ in range(2):
         assert fixtures.statuses(report)[sick] == "needs_decision"
-        assert "1 of its statements are done and stay" in fixtures.errors(report)[sick]["message"]
+        assert "done before it, and staying: 1 statement" in fixtures.errors(report)[sick]["message"]
         report = fleet.json("operation", "resume", operation, code=1)
     fleet.ask("DELETE FROM items WHERE id = 2", sick)
     assert fixtures.statuses(fleet.json("operation", "resume", operation))[sick] == "success"
