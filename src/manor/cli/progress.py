@@ -46,6 +46,8 @@ class Progress:
             self._line(f"waiting {event.details['seconds']:.0f} s for the catalog: {event.subject}", always=True)
         elif event.kind == "wave.unclaimed":
             self._line(f"waiting for a worker: {event.details['targets']} targets (start one with `manor worker`)", always=True)
+        elif event.kind == "window.awaited":
+            self._line(f"waiting until {event.subject} for the next maintenance window", always=True)
         elif event.kind.startswith("target."):
             step = event.kind.removeprefix("target.")
             self._counts[step] += 1

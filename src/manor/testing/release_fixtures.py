@@ -10,6 +10,7 @@ import pytest
 
 from manor.control.engines.driver import ServerDriver
 from manor.control.engines.releases import Change, ChangeStep, HistoryRow, Prepared, ReleaseDriver
+from manor.control.migrate.statements import split
 from manor.errors import Place
 from manor.testing.engine_fixtures import EngineFixtures, Make
 from manor.testing.engine_samples import ServerBench, Tenant
@@ -56,7 +57,9 @@ class ReleaseFixtures(EngineFixtures):
 def step(version: str, text: str | None, **options: Any) -> ChangeStep:
     """A migration that begins in line 3, column 5 of its file."""
     place = None if text is None else Place(f"{version}.sql", 3, 5)
-    return ChangeStep(version=version, checksum=checksum(version), name=f"{version} it's", text=text, place=place, **options)
+    statements = tuple(one.place for one in split(text, place).statements) if text and place and "\0" not in text else ()
+    known: dict[str, Any] = {"version": version, "checksum": checksum(version), "name": f"{version} it's", "place": place}
+    return ChangeStep(**known, text=text, statements=statements, **options)
 
 
 def checksum(version: str) -> str:

@@ -207,3 +207,38 @@ def test_retry_takes_over_who_needs_a_decision(fleet: Any) -> None:
     assert fixtures.statuses(again) == dict.fromkeys(waiting, "success")
     assert _claims(fleet) == []
     assert fleet.has("one") == [True] * 4
+
+
+def test_drift_is_noticed_before_steps_that_stay(fleet: Any) -> None:
+    """A tenant that somebody changed by hand is not moved at all; once that is taken back, it is."""
+    fleet.ask("CREATE INDEX by_hand ON items (price); SELECT 1", fleet.databases[1])
+    fleet.write("001", "CREATE TABLE one (id integer);", "DROP TABLE one;")
+    path = fleet.write("002", "CREATE INDEX CONCURRENTLY two ON items (name);", "DROP INDEX two;")
+    path.write_text(path.read_text(encoding="utf-8").replace("-- migrate:up\n", OUTSIDE), encoding="utf-8")
+    report = fleet.migrate("--strategy", "rolling", code=1)
+    assert fixtures.errors(report)[fleet.databases[1]]["code"] == "drift"
+    assert fleet.history(fleet.databases[1]) == []
+    assert fleet.has("one") == [True, False, True, True]
+    fleet.ask("DROP INDEX by_hand; SELECT 1", fleet.databases[1])
+    assert fixtures.statuses(fleet.json("operation", "retry", report["operation"]["id"])) == {fleet.databases[1]: "success"}
+
+
+def test_a_step_that_fails_behind_steps_that_stay_needs_a_decision(fleet: Any) -> None:
+    """It says what is done; undo names it, and resuming goes on behind it."""
+    fleet.ask("INSERT INTO items (id, name) VALUES (77, 'in the way') RETURNING id", fleet.databases[1])
+    path = fleet.write("001", "CREATE INDEX CONCURRENTLY one_index ON items (name);", "DROP INDEX one_index;")
+    path.write_text(path.read_text(encoding="utf-8").replace("-- migrate:up\n", OUTSIDE), encoding="utf-8")
+    fleet.write("002", "SELECT 1;\nINSERT INTO items (id, name) VALUES (77, 'new');", "DELETE FROM items WHERE id = 77;")
+    report = fleet.migrate("--strategy", "rolling", code=1)
+    operation, sick = report["operation"]["id"], fleet.databases[1]
+    assert fixtures.statuses(report)[sick] == "needs_decision"
+    error = fixtures.errors(report)[sick]
+    assert error["message"].endswith("; 001 before it is done and stays")
+    assert "operation resume" in error["hint"]
+    assert fleet.histories() == [["001", "002"], ["001"], ["001", "002"], ["001", "002"]]
+    undone = fleet.json("operation", "undo", operation, code=None)
+    assert any(fleet.tenant(2) in notice for notice in undone["notices"]), undone["notices"]
+    assert fleet.json("operation", "undo", operation, code=3)["error"]["message"].endswith("is undone already")
+    fleet.ask("DELETE FROM items WHERE id = 77 RETURNING id", sick)
+    resumed = fleet.json("operation", "resume", operation, code=None)
+    assert fixtures.statuses(resumed)[sick] == "success"

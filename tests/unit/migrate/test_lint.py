@@ -88,7 +88,7 @@ WARNINGS = [
     ("REFRESH MATERIALIZED VIEW v", "refresh-without-concurrently"),
     ("UPDATE t SET a = 1", "whole-table-change"),
     ("DELETE FROM t", "whole-table-change"),
-    ("CREATE ROLE x", "server-wide"),
+    ("ALTER ROLE x LOGIN", "server-wide"),
     ("SET search_path = x", "session-setting"),
     ("SELECT pg_catalog.set_config('search_path', '', false)", "session-setting"),
     ("SET lock_timeout = '1h'", "timeout-setting"),

@@ -14,14 +14,14 @@ from manor.control.rollout.release import move
 from manor.control.rollout.release.apart import Undecided
 from manor.control.rollout.release.work import Work
 from manor.control.steps import Status
-from manor.errors import EngineError, UnreachableError
+from manor.errors import EngineError, Place, UnreachableError
 
 CHANGE = Change(
     operation="op",
     token=1,
     before=(),
     steps=(
-        ChangeStep(version="001", checksum="c", text="SELECT 1; SELECT ';'; SELECT 2"),
+        ChangeStep(version="001", checksum="c", text="SELECT 1; SELECT 2; SELECT 3", statements=(Place("a.sql"),) * 3),
         ChangeStep(version="002", checksum="d"),
     ),
     statement_timeout_seconds=200.0,

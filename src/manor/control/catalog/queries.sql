@@ -440,6 +440,12 @@ SELECT id, verb, state, source, digest, started_at, finished_at, actor, argument
     lock, token, wanted, decision, decided_at, plan, parent
 FROM manor.operations WHERE id = %(id)s;
 
+-- undone_tenants --
+SELECT DISTINCT outcomes.tenant
+FROM manor.operations AS operations JOIN manor.outcomes AS outcomes ON outcomes.operation = operations.id
+WHERE operations.verb = 'undo' AND coalesce(nullif(operations.plan ->> 'undone', ''), operations.parent) = %(id)s
+    AND (outcomes.status = 'success' OR outcomes.facts ? 'moved');
+
 -- similar_operations --
 SELECT id FROM manor.operations ORDER BY started_at DESC LIMIT 500;
 

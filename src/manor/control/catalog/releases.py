@@ -279,6 +279,10 @@ class ReleaseStore(JournalStore):
         rows = await self._link.rows(query("operation_targets"), {"operation": operation})
         return [_read_target(row) for row in rows]
 
+    async def undone_tenants(self, operation: str) -> frozenset[str]:
+        """Tenants for which an undo took back what ``operation`` did."""
+        return frozenset(row[0] for row in await self._link.rows(query("undone_tenants"), {"id": operation}))
+
     async def scripts(self, checksums: Iterable[str]) -> dict[tuple[str, str], Mapping[str, Any]]:
         """Recorded migrations by (version, checksum)."""
         rows = await self._link.rows(query("scripts"), {"checksums": sorted(set(checksums))})

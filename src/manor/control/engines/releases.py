@@ -32,6 +32,8 @@ class ChangeStep:
     """What to run; None where only the history changes (a baseline, a squashed migration)."""
     place: Place | None = field(default=None, compare=False)
     """Where ``text`` begins."""
+    statements: tuple[Place, ...] = field(default=(), compare=False)
+    """Where each of its statements begins; empty where that is not known."""
     down: bool = False
     """Whether the history's row goes instead of coming."""
 

@@ -5,6 +5,7 @@ A golden's digest says exactly which migrations were run upon which template, so
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -12,7 +13,8 @@ from typing import Any, Self
 from manor.control.engines.driver import IsolatedColumn, Marker
 from manor.control.engines.releases import Change, ChangeStep
 from manor.control.migrate.model import Direction, Migration, Section, head_of_versions, release_digest
-from manor.errors import Place
+from manor.control.migrate.statements import split
+from manor.errors import InputError, Place
 
 History = tuple[tuple[str, str, str], ...]
 """(version, checksum, name), in the order in which they were run."""
@@ -184,8 +186,18 @@ def _change_step(plan: StepPlan, section: Section | None) -> ChangeStep:
         name=plan.name,
         text=section.text if section else None,
         place=section.place if section else None,
+        statements=_places(section.text, section.place) if section else (),
         down=plan.takes_back,
     )
+
+
+@functools.lru_cache(maxsize=1024)
+def _places(text: str, place: Place) -> tuple[Place, ...]:
+    """Where each statement begins: the same for all tenants."""
+    try:
+        return tuple(statement.place for statement in split(text, place).statements)
+    except InputError:  # the lint says what is wrong with it
+        return ()
 
 
 def script_json(migration: Migration) -> dict[str, Any]:

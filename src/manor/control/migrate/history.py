@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from manor.control.migrate.model import Applied, Migration, ordered, version_key
+from manor.errors import Place
 
 VersionKey = tuple[int, ...]
 
@@ -45,6 +46,8 @@ class Problem:
     version: str
     message: str
     hint: str = ""
+    place: Place | None = None
+    """In the migration's file, where there is one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +194,7 @@ def _edited(migration: Migration) -> Problem:
         version=migration.version,
         message=f"{migration.label} was changed after it had been applied",
         hint="put its text back, and write the change as a new migration",
+        place=migration.place,
     )
 
 
@@ -227,6 +231,7 @@ def _partial(chain: Chain, seen: _Seen, squash: _Squash) -> Problem:
         version=migration.version,
         message=f"{migration.label} stands for migrations of which {lacking} was never applied here",
         hint="bring this database up to date with a release from before the squash first",
+        place=migration.place,
     )
 
 
@@ -269,4 +274,5 @@ def _order(
             version=migration.version,
             message=f"{migration.label} is older than {chain.migrations[newest].version}, which was applied",
             hint="give it a new version, or allow it with --allow-out-of-order",
+            place=migration.place,
         )

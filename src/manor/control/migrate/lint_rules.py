@@ -56,6 +56,11 @@ _SHARED = warning(
     "do it once, outside the release",
     concerns_rows=False,
 )
+_ROLE_MADE = error(
+    "makes-a-role",
+    "roles belong to the whole server: the second tenant on it would find it made already",
+    "make it once, outside the release",
+)
 _DATABASE = error(
     "names-a-database", "a migration runs in every tenant's database, whose names differ", "do it outside the release"
 )
@@ -144,7 +149,8 @@ SERVER: tuple[Pattern, ...] = (
     row(r"(?:ALTER|COMMENT ON) DATABASE\b", "alter database", None, _DATABASE),
     row(r"(?:CREATE|DROP) TABLESPACE\b", "create or drop tablespace", None, _SHARED, alone=True),
     row(r"ALTER SYSTEM\b", "alter system", None, _SYSTEM, alone=True),
-    row(r"(?:CREATE|ALTER|DROP) (?:ROLE|USER|GROUP)\b(?! MAPPING)", "create or alter role", None, _SHARED),
+    row(r"CREATE (?:ROLE|USER|GROUP)\b(?! MAPPING)", "create role", None, _ROLE_MADE),
+    row(r"(?:ALTER|DROP) (?:ROLE|USER|GROUP)\b(?! MAPPING)", "alter or drop role", None, _SHARED),
     row(r"(?:CREATE|ALTER|DROP) SUBSCRIPTION\b", "create or alter subscription", None, _SHARED, alone=True),
     row(r"(?:DROP|REASSIGN) OWNED\b", "drop or reassign owned", None, _DROP_OWNED),
 )

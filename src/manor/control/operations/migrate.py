@@ -218,6 +218,7 @@ async def draft_release(
         scripts=plan.scripts,
         hits=judge(plan.cohorts, plan.scripts),
         sources=tuple(sorted({record.source for record in selected})),
+        notices=("no tenant matches --filter",) if request.selection.search is not None and not selected else (),
     )
 
 

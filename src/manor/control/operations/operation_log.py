@@ -116,7 +116,12 @@ async def ask(runtime: Runtime, operation: str, wanted: str) -> str:
             operation, State.ABORTED, count(closed(targets)), states=sources, detail="aborted", audit=[event]
         )
         return "aborted; what was done stays, `manor operation undo` takes it back"
-    raise RefusedError(f"operation {operation} is {state}", hint="only one that is not at its end can be stopped")
+    raise RefusedError(f"operation {operation} is {state}", hint=_instead(state))
+
+
+def _instead(state: str) -> str:
+    resumable = state in states_with(Event.RESUME)
+    return "nobody runs it: `manor operation resume` goes on, `manor operation abort` ends it" if resumable else "it has ended"
 
 
 def _refuse_undecided(release: ReleaseRecord, targets: Sequence[TargetRecord]) -> None:

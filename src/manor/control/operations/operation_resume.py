@@ -24,7 +24,7 @@ from manor.control.rollout.states import REOPENED, Event, State, states_with
 from manor.control.rollout.strategy import Kind
 from manor.control.runtime import Runtime
 from manor.control.steps import Status
-from manor.errors import NotFoundError, RefusedError
+from manor.errors import InputError, NotFoundError, RefusedError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,12 +48,14 @@ async def resume(runtime: Runtime, project: Path, decision: Decision | None = No
     async with runtime.catalog.lock(release_lock(operation), wait_seconds=0, holder=operation) as lock:
         release = await runtime.catalog.release(operation)
         course = _course(release, decision)
+        if decision is not None:
+            decision = replace(decision, tenant=await _undecided(runtime, operation, decision.tenant))
         token = await _take_over(runtime, release, decision)
         runtime = replace(runtime, still_alone=release_still_alone(runtime, lock))
         records = {str(record.tenant): record for record in await runtime.catalog.databases()}
         scripts = await scripts_of(runtime, course)
         targets = await runtime.catalog.operation_targets(operation)
-        chosen = [t for t in targets if decision is None or decision.tenant in (t.tenant, t.database)]
+        chosen = [t for t in targets if decision is None or t.tenant == decision.tenant]
         sources = ReleaseSources(project)
         names = tuple(sorted({cohort.source for cohort in course.cohorts}))
         runtime.telemetry.emit("operation.planned", operation, targets=sum(t.status == Status.PENDING for t in chosen))
@@ -103,8 +105,6 @@ def _course(release: ReleaseRecord, decision: Decision | None) -> Course:
 
 async def _take_over(runtime: Runtime, release: ReleaseRecord, decision: Decision | None) -> int:
     operation = release.operation.id
-    if decision is not None:
-        await _require_undecided(runtime, operation, decision.tenant)
     details = {"tenant": decision.tenant, "as": str(decision.begun)} if decision else {}
     event = AuditEvent(actor=runtime.actor, action="release.resume", subject=operation, details=details)
     token = await runtime.catalog.take_over(
@@ -120,13 +120,21 @@ async def _take_over(runtime: Runtime, release: ReleaseRecord, decision: Decisio
     return token
 
 
-async def _require_undecided(runtime: Runtime, operation: str, tenant: str) -> None:
+async def _undecided(runtime: Runtime, operation: str, name: str) -> str:
+    """The tenant that ``name`` (its id, the short one where that is unique, or its database) means, which needs a decision."""
     targets: list[TargetRecord] = await runtime.catalog.operation_targets(operation)
-    found = next((target for target in targets if tenant in (target.tenant, target.database)), None)
-    if found is None:
-        raise NotFoundError(f"operation {operation} has no target {tenant!r}", hint="`manor operation show` lists them")
-    if found.status != Status.NEEDS_DECISION:
-        raise RefusedError(f"{found.tenant} is {found.status}: there is nothing to decide")
+    found = [t for t in targets if name in (t.tenant, t.database)] or [t for t in targets if t.tenant.endswith(f"/{name}")]
+    if not found:
+        raise NotFoundError(
+            f"operation {operation} has no target {name!r}", hint=f"`manor operation show {operation}` lists them"
+        )
+    if len(found) > 1:
+        raise InputError(f"{name!r} means several targets", hint=f"name one of them: {', '.join(t.tenant for t in found)}")
+    if found[0].status != Status.NEEDS_DECISION:
+        raise RefusedError(
+            f"{found[0].tenant} is {found[0].status}: there is nothing to decide", hint=f"`manor operation resume {operation}`"
+        )
+    return found[0].tenant
 
 
 async def scripts_of(runtime: Runtime, course: Course) -> Scripts:

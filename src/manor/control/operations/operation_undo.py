@@ -70,7 +70,14 @@ async def undo(
     targets = await runtime.catalog.operation_targets(operation)
     changed = [t for t in targets if _is_changed(t) and (only is None or t.tenant in only)]
     if not changed:
-        raise RefusedError(f"operation {operation} changed no tenant: there is nothing to undo")
+        raise RefusedError(
+            f"operation {operation} changed no tenant: there is nothing to undo",
+            hint=f"`manor operation show {operation}` tells what became of each",
+        )
+    taken_back = await runtime.catalog.undone_tenants(operation)
+    changed = [t for t in changed if t.tenant not in taken_back or not _is_back(t, course, records)]
+    if not changed:
+        raise RefusedError(f"operation {operation} is undone already", hint="`manor operation list` shows by which")
     kept = {one.tenant: one for one in await runtime.catalog.kept_databases(operation=operation)}
     scripts = {**await scripts_of(runtime, course), **_mended(project, course.cohorts)}
     is_kept = all(target.tenant in kept for target in changed)
@@ -81,6 +88,10 @@ async def undo(
     )
     back = _Back(course=course, operation=operation, kept=kept if switches else {}, scripts=scripts)
     draft = _draft(back, changed, records, discard_writes=discard_writes)
+    between = [target.tenant for target in targets if target.status == Status.NEEDS_DECISION]
+    if between:
+        left = f"left as they are, because they need a decision (`manor operation resume {operation}`): {', '.join(between)}"
+        draft = replace(draft, notices=(*draft.notices, left))
     return await carry_out_draft(runtime, project, draft, verb="undo", parent=parent or operation)
 
 
@@ -112,6 +123,13 @@ def _kept_nothing(operation: str) -> RefusedError:
 
 def _is_changed(target: TargetRecord) -> bool:
     return target.status == Status.SUCCESS or bool(target.facts.get("moved"))
+
+
+def _is_back(target: TargetRecord, course: Course, records: Mapping[str, DatabaseRecord]) -> bool:
+    """Whether a tenant stands where it was before the release."""
+    cohorts = {cohort.number: cohort for cohort in course.cohorts}
+    record = records.get(target.tenant)
+    return record is not None and target.cohort is not None and record.golden == cohorts[target.cohort].golden_from
 
 
 async def _ended(runtime: Runtime, operation: str) -> ReleaseRecord:

@@ -144,7 +144,7 @@ def refuse_troubles(plan: ReleasePlan) -> None:
 def _finding(trouble: Trouble) -> Finding:
     shown = ", ".join(trouble.tenants[:3]) + (f" and {len(trouble.tenants) - 3} more" if len(trouble.tenants) > 3 else "")
     message = f"{trouble.problem.message} ({counted(len(trouble.tenants), 'tenant')} of {trouble.template}: {shown})"
-    return Finding(message=message, place=Place(trouble.source), hint=trouble.problem.hint)
+    return Finding(message=message, place=trouble.problem.place or Place(trouble.source), hint=trouble.problem.hint)
 
 
 def judge(cohorts: Iterable[Cohort], scripts: Scripts) -> tuple[Hit, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import psycopg
@@ -16,6 +16,7 @@ from manor.control.engines.postgres.describe import ask, describe
 from manor.control.engines.postgres.fingerprint import Description
 from manor.control.engines.postgres.isolation import PLACEHOLDERS, function_body, function_name
 from manor.control.engines.postgres.marker import write_marker
+from manor.control.engines.postgres.scripts import run_placed, script_bytes
 from manor.control.engines.postgres.session import APPLICATION_PREFIX, Sessions, translate
 from manor.control.engines.releases import (
     Blocker,
@@ -29,7 +30,7 @@ from manor.control.engines.releases import (
     UnclearError,
     statement_digest,
 )
-from manor.errors import Code, EngineError, InputError, ManorError, Place, UnreachableError
+from manor.errors import Code, EngineError, UnreachableError
 
 Connection = psycopg.AsyncConnection[Any]
 
@@ -125,7 +126,7 @@ class PostgresReleases:
             await connection.execute(history.statement_begun(change, ordinal, statement_digest(text)))
             await connection.execute("COMMIT")
             await connection.execute(history.settings(change, local=False).encode())
-            await _placed(step, database, text, lambda: connection.execute(statement))
+            await run_placed(connection, statement, step, text, where=f"database {database}")
             await connection.execute(history.afresh(change, local=False).encode())
             await connection.execute(history.statement_done(change, ordinal))
 
@@ -224,7 +225,7 @@ async def run_change(connection: Connection, database: str, change: Change) -> C
 async def _run_script(connection: Connection, database: str, step: ChangeStep) -> None:
     text = step.text or ""
     script = script_bytes(step, text)
-    await _placed(step, database, text, lambda: connection.execute(script))
+    await run_placed(connection, script, step, text, where=f"database {database}")
     if connection.info.transaction_status != pq.TransactionStatus.INTRANS:
         raise _ended(database, step)
 
@@ -249,47 +250,6 @@ def _ended(database: str, step: ChangeStep) -> EngineError:
     )
 
 
-def script_bytes(step: ChangeStep, text: str) -> bytes:
-    """The user's SQL as it is sent. Raises ``InputError`` for a NUL character, at which libpq would stop in silence."""
-    at = text.find("\0")
-    if at >= 0:
-        message = f"migration {step.version} contains a NUL character"
-        raise InputError(message, place=_place_of(step, text, at), hint="PostgreSQL cannot read it; remove it")
-    return text.encode()
-
-
-async def _placed(step: ChangeStep, database: str, text: str, work: Callable[[], Awaitable[Any]]) -> None:
-    """Run the user's SQL, ``text``; what fails there has a place in the user's file."""
-    try:
-        await work()
-    except psycopg.Error as error:
-        raise _explain(error, database, step, text) from error
-
-
-def _explain(error: psycopg.Error, database: str, step: ChangeStep, text: str) -> ManorError:
-    """A failure of the user's SQL: which database, which migration, which line."""
-    where = f"database {database}, migration {step.version}{' (down)' if step.down else ''}"
-    if isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None:  # psycopg's own
-        message = f"{where}: COPY from or to the client has no place in a migration"
-        hint = "write INSERT, or read a file that is on the server"
-        return EngineError(message, hint=hint, place=step.place, code=Code.BAD_INPUT)
-    found = translate(error, where)
-    if not isinstance(found, UnreachableError):
-        position = error.diag.statement_position
-        found.place = _place_of(step, text, int(position) - 1) if position else step.place
-    return found
-
-
-def _place_of(step: ChangeStep, text: str, offset: int) -> Place | None:
-    """Where the character at ``offset`` of ``text``, which is the step's text or one of its statements, stands in the file."""
-    if step.place is None:
-        return None
-    before = (step.text or "")[: max(0, (step.text or "").find(text)) + offset]
-    line, column = before.count("\n"), len(before) - before.rfind("\n")
-    column += step.place.column - 1 if not line else 0
-    return Place(step.place.file, step.place.line + line, column)
-
-
 async def _record_and_prove(connection: Connection, database: str, change: Change, statements: str) -> str:
     """Say ``statements`` and look at what the database is then; returns its fingerprint, if that is to be compared."""
     if not change.fingerprint:
@@ -307,7 +267,7 @@ def _compare(database: str, change: Change, found: Description) -> None:
     wrong_value = "an isolated column would not hold this tenant's value"
     what = "its schema would not be the released one" if found.isolated else wrong_value
     raise EngineError(
-        f"database {database}: {what}; nothing was changed",
+        f"database {database}: {what}; rolled back",
         hint="`manor tenant show TENANT --drift` lists what was different before",
         code=Code.DRIFT,
     )

@@ -32,6 +32,8 @@ WITH RECURSIVE wanted AS (
 ), doors AS (
     SELECT d.datname::text AS database, a.grantee
     FROM pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a WHERE a.privilege_type = 'CONNECT'
+        -- Nobody enters a closed database, whatever its doors say: blue-green keeps the old one so.
+        AND (d.datallowconn OR d.datname = ANY (%(databases)s::text[]))
 ), entered AS (
     SELECT grantee, array_agg(database ORDER BY database) AS databases FROM doors GROUP BY grantee
 ), owned AS (

@@ -13,7 +13,7 @@ from dataclasses import replace
 from manor.control.engines.releases import Change, ReleaseDriver, StatementState, statement_digest
 from manor.control.migrate.apart import Look, is_plainly_undone, outlook
 from manor.control.migrate.statements import split
-from manor.errors import Code, EngineError, ManorError
+from manor.errors import Code, EngineError, ManorError, counted
 
 _CLEARING = -1
 """Ordinal of what Manor itself runs between the statements, and journals like them: it is none of the migration's."""
@@ -61,7 +61,16 @@ async def run_apart(server: ReleaseDriver, database: str, change: Change, *, beg
             raise await _failed(server, database, change, text, error, done) from error
         done.add(ordinal)
     finish = replace(change, steps=(replace(change.steps[0], text=None),))
-    await server.apply(database, finish)
+    try:
+        await server.apply(database, finish)
+    except EngineError as error:
+        hint = error.hint or "correct what keeps it from going on"
+        raise Undecided(
+            f"{error.message}; its statements are done and stay",
+            hint=f"{hint}; `manor operation resume` goes on from there",
+            code=error.code,
+            place=error.place,
+        ) from error
     return True
 
 
@@ -111,7 +120,7 @@ async def _failed(
                 await _drop_index(server, database, change, seen.index)
     if not done:
         return error
-    message = f"{error.message}; {len(done)} of its statements are done and stay"
+    message = f"{error.message}; done before it, and staying: {counted(len(done), 'statement')}"
     hint = "correct what keeps it from going on, then `manor operation resume` goes on from there"
     return Undecided(message, hint=error.hint or hint, code=error.code, place=error.place)
 

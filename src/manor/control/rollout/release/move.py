@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,14 +11,14 @@ from functools import partial
 from manor.control.catalog.records import AuditEvent, DatabaseRecord, TargetRecord
 from manor.control.engines.releases import Change, Changed, ReleaseDriver, UnclearError
 from manor.control.migrate.cohort import Segment
-from manor.control.migrate.statements import split
 from manor.control.rollout.hook_context import HookContext
 from manor.control.rollout.hooks import HookFailed, HookRun
 from manor.control.rollout.release.apart import Begun, Undecided, run_apart
 from manor.control.rollout.release.work import Work, ended
 from manor.control.rollout.retry import ATTEMPTS, retrying, until_recorded
+from manor.control.rollout.verify import recorded_isolation
 from manor.control.steps import Failure, Status, Target
-from manor.errors import Code, EngineError, ManorError, Place
+from manor.errors import Code, EngineError, ManorError
 
 UPDATE_KINDS = PRE, POST = "pre_update", "post_update"
 NEVER_FINISHED = 30.0
@@ -79,19 +78,53 @@ def _event(work: Work, target: TargetRecord) -> AuditEvent:
 
 async def in_place(work: Work, target: TargetRecord, *, begun: Begun = Begun.LOOK) -> Done:
     """Run a target's steps in its own database."""
-    return Done(detail=detail_of(work, target, await run_segments(work, target, work.segments(target), begun=begun)))
+    segments = work.segments(target)
+    if len(segments) > 1 or segments[0].apart:
+        await _require_recorded_schema(work, target, segments[0])
+    return Done(detail=detail_of(work, target, await run_segments(work, target, segments, begun=begun)))
+
+
+async def _require_recorded_schema(work: Work, target: TargetRecord, first: Segment) -> None:
+    """Raise ``EngineError`` (drift) where somebody changed the database by hand: that would show only at the end, behind steps
+    that stay."""
+    record, cohort, server = work.records[target.tenant], work.cohort(target), work.server(target).releases
+    attempts = work.conduct.attempts
+    if first.apart and await retrying(partial(server.begin_apart, target.database, first.change), attempts=attempts) != ():
+        return  # some of its statements are done
+    look = partial(server.look, target.database, recorded_isolation(record.config))
+    seen = await retrying(look, attempts=attempts)
+    is_untouched = {(row.version, row.checksum) for row in seen.history} == {(v, c) for v, c, _ in cohort.before}
+    if is_untouched and record.fingerprint and (seen.fingerprint != record.fingerprint or not seen.isolated):
+        raise EngineError(
+            f"database {target.database}: its schema is not the recorded one; nothing was changed",
+            hint=f"`manor tenant show {target.tenant} --drift` lists what is different",
+            code=Code.DRIFT,
+        )
 
 
 async def run_segments(work: Work, target: TargetRecord, segments: Sequence[Segment], *, begun: Begun = Begun.LOOK) -> bool:
     """Run all segments in ``target.database``; whether any of them found something to do."""
     server, ran = work.server(target).releases, False
-    for segment in segments:
-        if segment.apart:
-            ran |= await run_apart(server, target.database, segment.change, begun=begun)
-            continue
-        ran |= bool((await _apply(server, target.database, segment.change, work.conduct.attempts)).ran)
+    for number, segment in enumerate(segments):
+        try:
+            if segment.apart:
+                ran |= await run_apart(server, target.database, segment.change, begun=begun)
+            else:
+                ran |= bool((await _apply(server, target.database, segment.change, work.conduct.attempts)).ran)
+        except ManorError as error:
+            if number and not isinstance(error, Undecided):
+                raise _between(segments[:number], error) from error
+            raise
     work.runtime.telemetry.emit("target.moved", work.operation, target.tenant)
     return ran
+
+
+def _between(done: Sequence[Segment], error: ManorError) -> Undecided:
+    """A step that failed behind others that are committed."""
+    versions = ", ".join(step.version for segment in done for step in segment.change.steps)
+    hint = error.hint or "correct what keeps it from going on"
+    message = f"{error.message}; {versions} before it is done and stays"
+    return Undecided(message, hint=f"{hint}; `manor operation resume` goes on from there", code=error.code, place=error.place)
 
 
 async def _apply(server: ReleaseDriver, database: str, change: Change, attempts: int) -> Changed:
@@ -131,13 +164,8 @@ async def _is_done(server: ReleaseDriver, database: str, change: Change) -> bool
 
 def longest_seconds(change: Change) -> float:
     """How long a change may take: PostgreSQL's limit is for each statement, and beyond all limits it does not even say no."""
-    statements = sum(_statements(step.text) for step in change.steps if step.text is not None)
+    statements = sum(len(step.statements) for step in change.steps)
     return max(1, statements) * change.statement_timeout_seconds + NEVER_FINISHED
-
-
-@functools.lru_cache(maxsize=256)
-def _statements(text: str) -> int:
-    return len(split(text, Place("", 1, 1)).statements)
 
 
 def detail_of(work: Work, target: TargetRecord, ran: bool) -> str:
@@ -179,7 +207,7 @@ def hook_context(work: Work, target: TargetRecord, after: TargetRecord | None) -
     failure = Failure(code=Code(error["code"]), message=error["message"], hint=error["hint"]) if error else None
     return HookContext(
         operation=work.operation,
-        verb="migrate",
+        verb="undo" if all(step.takes_back for step in cohort.steps) else "migrate",
         target=target_of(work.records[target.tenant]),
         attempt=target.attempt + 1,
         from_version=cohort.version_before,
@@ -197,7 +225,8 @@ async def after_hooks(work: Work, result: TargetRecord, runs: list[HookRun]) -> 
     except ManorError as error:
         runs += error.runs if isinstance(error, HookFailed) else ()
         if result.status == Status.SUCCESS:
-            failure = replace(Failure.of(error), hint=error.hint or "its migrations are done and stay")
+            hint = "; ".join(text for text in (error.hint, "its migrations are done and stay") if text)
+            failure = replace(Failure.of(error), hint=hint)
             result = ended(
                 result, Status.ERROR, seconds=result.duration_seconds, failure=failure, facts={**result.facts, "moved": True}
             )
