@@ -340,3 +340,27 @@ def test_a_misspelt_name_in_a_search_is_refused(fleet: Any) -> None:
     registry.write_text(registry.read_text(encoding="utf-8") + WINDOWS, encoding="utf-8")
     error = refused(fleet, "--strategy", "rolling")
     assert "tire" in error["message"], error
+
+
+SLIPS = """
+deployment_strategy:
+  type: "rolling"
+  first: "status ="
+  hold_back: ["nobody"]
+  pins: {acme/tenants/009: "001"}
+  maintenance_windows: [{opens: "02:00", closes: "04:00", where: "tire = 'gold'"}]
+"""
+
+
+def test_validate_finds_what_a_release_would_refuse(fleet: Any) -> None:
+    """Searches are errors; names of tenants are remarks, as one may have been made outside the registry. All have places."""
+    fleet.registry.write_text(fleet.registry.read_text(encoding="utf-8") + SLIPS, encoding="utf-8")
+    verdict = fleet.json("multi-tenant", "validate", "--registry", fleet.registry, code=2)
+    found = {(one["line"], one["message"].split()[0]) for one in verdict["findings"]}
+    lines = fleet.registry.read_text(encoding="utf-8").splitlines()
+    first = 1 + next(index for index, line in enumerate(lines) if "status =" in line)
+    assert [line for line, _ in sorted(found)] == [first, first + 3], verdict["findings"]
+    remarks = "\n".join(verdict["notices"])
+    assert f":{first + 1}:" in remarks
+    assert "'nobody'" in remarks
+    assert "acme/tenants/009" in remarks

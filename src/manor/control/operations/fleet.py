@@ -9,6 +9,7 @@ from pathlib import Path
 from manor.collector import paused_collector
 from manor.control.migrate.released import Released
 from manor.control.operations.release_sources import ReleaseSources
+from manor.control.operations.strategy_check import strategy_findings
 from manor.control.registry.hook_files import look_at_paths
 from manor.control.registry.model import Registry
 from manor.control.registry.resolve import Resolution, resolve
@@ -96,7 +97,8 @@ def _read(source: FleetSource) -> tuple[Registry | None, Resolution]:
         paths=paths,
         further=source.further,
     )
-    return loaded.model, resolution
+    findings = (*resolution.findings, *strategy_findings(loaded, resolution))
+    return loaded.model, replace(resolution, findings=findings)
 
 
 Examine = Callable[[Template], Sequence[Finding]]
