@@ -95,11 +95,6 @@ class BatchRunner:
         self._tally.failures += is_failure(result.status)
 
     @property
-    def stop(self) -> Stop:
-        """Why it goes no further."""
-        return self._tally.stop
-
-    @property
     def is_stopped(self) -> bool:
         """Whether no further target may begin."""
         tally, allowed = self._tally, self.work.conduct.max_failures
@@ -173,7 +168,7 @@ class _Claimed:
         if self._asking is not None:
             asking, self._asking = self._asking, None
             self._ready.extend(await asking)
-        if self._ready and self._runner.stop is not Stop.TAKEN_OVER:  # what is left, the next one brings to its end
+        if self._ready:
             work, tenants = self._runner.work, [target.tenant for target in self._ready]
             give = functools.partial(work.runtime.catalog.give_back_targets, work.operation, work.token, tenants)
             await until_recorded(work.runtime, give)
