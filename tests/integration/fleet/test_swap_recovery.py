@@ -103,14 +103,15 @@ def test_a_release_that_begins_while_servers_are_looked_at_is_left_alone(fleet: 
 
     async def release(runtime: Runtime) -> Any:
         (server,) = runtime.servers.values()
-        copy = server.swaps.copy
+        swaps: Any = server.swaps
+        copy = swaps.copy
 
         async def copy_and_wait(*arguments: Any) -> None:
             await copy(*arguments)
             cloned.set()
             await recovered.wait()
 
-        server.swaps.copy = copy_and_wait  # type: ignore[method-assign]
+        swaps.copy = copy_and_wait
         return await blue_green.release(runtime, fleet)
 
     async def both() -> tuple[int, Any]:

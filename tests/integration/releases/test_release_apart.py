@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from typing import Any
 
+import fleet_fixtures as fixtures
 import pytest
-
-_found = importlib.util.spec_from_file_location("release_fleet_fixtures", Path(__file__).with_name("fleet_fixtures.py"))
-assert _found is not None
-assert _found.loader is not None
-fixtures: Any = importlib.util.module_from_spec(_found)
-sys.modules[_found.name] = fixtures
-_found.loader.exec_module(fixtures)
 
 DUPLICATES = "INSERT INTO items (id, name, price) VALUES (2, 'second', 10)"
 INDEXES = "SELECT relname, indisvalid FROM pg_class JOIN pg_index ON indexrelid = oid WHERE relname IN ('fast', 'sole')"

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import fleet_fixtures as fixtures
 import pytest
-
-_found = importlib.util.spec_from_file_location("release_fleet_fixtures", Path(__file__).with_name("fleet_fixtures.py"))
-assert _found is not None
-assert _found.loader is not None
-fixtures: Any = importlib.util.module_from_spec(_found)
-sys.modules[_found.name] = fixtures
-_found.loader.exec_module(fixtures)
 
 STRATEGIES = ("atomic", "rolling")
 SHOWN = "customer_a/migrations"

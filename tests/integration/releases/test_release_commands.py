@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
+import fleet_fixtures as fixtures
 import psycopg
 import pytest
 import yaml
-
-_found = importlib.util.spec_from_file_location("release_fleet_fixtures", Path(__file__).with_name("fleet_fixtures.py"))
-assert _found is not None
-assert _found.loader is not None
-fixtures: Any = importlib.util.module_from_spec(_found)
-sys.modules[_found.name] = fixtures
-_found.loader.exec_module(fixtures)
 
 CANARY = "deployment_strategy:\n  type: canary\n"
 OUTCOME = {"database", "tenant_id", "group", "template", "server", "status", "duration_seconds", "detail", "error", "facts"}

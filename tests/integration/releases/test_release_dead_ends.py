@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import fleet_fixtures as fixtures
 import psycopg
 import pytest
 
 from manor.control.engines.embedded.server import EmbeddedServer
-
-_found = importlib.util.spec_from_file_location("release_fleet_fixtures", Path(__file__).with_name("fleet_fixtures.py"))
-assert _found is not None
-assert _found.loader is not None
-fixtures: Any = importlib.util.module_from_spec(_found)
-sys.modules[_found.name] = fixtures
-_found.loader.exec_module(fixtures)
 
 WAITS = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory' AND query LIKE '%advisory_xact%'"
 SLOW = "SELECT pg_advisory_xact_lock(7); CREATE TABLE one (id integer);"

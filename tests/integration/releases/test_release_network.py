@@ -6,25 +6,16 @@ sample otherwise). The deployment's URL leads through the proxy, the catalog's d
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+import fleet_fixtures as fixtures
 import pytest
 
 from manor.testing.pg_proxy import Action, Delay, Direction, Message, PgProxy, Point, points
-
-_found = importlib.util.spec_from_file_location("release_fleet_fixtures", Path(__file__).with_name("fleet_fixtures.py"))
-assert _found is not None
-assert _found.loader is not None
-fixtures: Any = importlib.util.module_from_spec(_found)
-sys.modules[_found.name] = fixtures
-_found.loader.exec_module(fixtures)
 
 POISON = "INSERT INTO items VALUES (8, 'sick', -5)"
 CURE = "DELETE FROM items WHERE id = 8"

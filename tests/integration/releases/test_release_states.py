@@ -6,27 +6,19 @@ moves (``rollout.states``) must agree with it after every step.
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+import fleet_fixtures as fixtures
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
 from manor.control.rollout.states import MOVES, Event, State, states_with
-
-_found = importlib.util.spec_from_file_location("release_fleet_fixtures", Path(__file__).with_name("fleet_fixtures.py"))
-assert _found is not None
-assert _found.loader is not None
-fixtures: Any = importlib.util.module_from_spec(_found)
-sys.modules[_found.name] = fixtures
-_found.loader.exec_module(fixtures)
 
 TENANTS = 3
 STOPPED = """\

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from manor.control.catalog.records import DatabaseRecord
@@ -29,7 +30,7 @@ COHORT = Cohort(
 )
 
 
-def _record(number: int, version: str, **changed: object) -> DatabaseRecord:
+def _record(number: int, version: str, **changed: Any) -> DatabaseRecord:
     record = DatabaseRecord(
         tenant=TenantId("acme", "standard", f"{number:03}"),
         database=f"acme_{number:03}",
@@ -46,7 +47,7 @@ def _record(number: int, version: str, **changed: object) -> DatabaseRecord:
         version=version,
         golden=COHORT.golden_from,
     )
-    return replace(record, **changed)  # type: ignore[arg-type]
+    return replace(record, **changed)
 
 
 def test_the_journal_gives_back_the_whole_course() -> None:

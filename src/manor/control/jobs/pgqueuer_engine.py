@@ -56,9 +56,9 @@ class _Names(DBSettings):
     """PgQueuer's names for what it makes; the environment's variables are those of somebody else's queue."""
 
     @classmethod
-    def settings_customise_sources(  # the base class calls it with these names
+    def settings_customise_sources(
         cls,
-        settings_cls: Any,  # noqa: ARG003
+        settings_cls: Any,  # noqa: ARG003 - the base class calls it by these names
         init_settings: Any,
         *_: Any,
         **__: Any,

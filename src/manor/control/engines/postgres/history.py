@@ -193,7 +193,7 @@ def record(change: Change, done: tuple[ChangeStep, ...], rows: tuple[HistoryRow,
     for row in rows:  # another tool's rows are adopted
         if not row.checksum and row.version in checksums:
             checksum, version = quote_literal(checksums[row.version]), quote_literal(row.version)
-            adopt = f"UPDATE public.schema_migrations SET checksum = {checksum} WHERE version = {version}"  # noqa: S608 - quoted
+            adopt = f"UPDATE public.schema_migrations SET checksum = {checksum} WHERE version = {version}"  # noqa: S608 - literals
             statements.append(adopt)
     if change.marker is not None:
         comment = quote_literal(write_marker(change.marker))
