@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Rewrites requirements/*.lock: exact versions and hashes for every platform of every supported CPython.
 #
+# Extras stay in the names: an older pip takes `coverage[toml]` for a package of its own, which a bare `coverage==` does not pin.
 # The index is the one that pip is configured with, handed to uv through the environment, so that no host name gets into a file.
 # test.lock is resolved first and binds the others: one .venv can hold all three.
 set -euo pipefail
@@ -16,7 +17,7 @@ if [ -n "$index" ]; then export UV_DEFAULT_INDEX=$index; fi
 compile() {
   local job=$1
   shift
-  "$python" -m uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
+  "$python" -m uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --upgrade --quiet --no-strip-extras \
     --no-emit-index-url --no-annotate --custom-compile-command "make lock" --output-file "requirements/$job.lock" "$@" >/dev/null
   echo "requirements/$job.lock: $(grep -c '==' "requirements/$job.lock") packages"
 }
