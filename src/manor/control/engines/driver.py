@@ -8,13 +8,14 @@ it is and whether to try again is decided above. Every method is safe to repeat 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from manor.control.templates.model import BoundDataset, Schema
 
 if TYPE_CHECKING:
+    from manor.control.engines.entries import EntryDriver
     from manor.control.engines.releases import ReleaseDriver
     from manor.control.engines.swaps import SwapDriver
 
@@ -46,7 +47,7 @@ class Marker:
     catalog: str
     """Id of the catalog that owns it."""
     kind: str
-    """``tenant``, ``golden``, ``warm``, ``building``, or ``kept`` (a tenant's former database)."""
+    """``tenant``, ``golden``, ``warm``, ``building``, ``kept`` (a tenant's former database), or ``erasing``."""
     tenant: str = ""
     template: str = ""
     digest: str = ""
@@ -171,6 +172,11 @@ class ServerDriver(Protocol):
         ...
 
     @property
+    def entries(self) -> EntryDriver:
+        """The same server's doors."""
+        ...
+
+    @property
     def address(self) -> str:
         """The administrator's URL without its password, for records and messages."""
         ...
@@ -234,8 +240,9 @@ class ServerDriver(Protocol):
         ``create_roles`` does."""
         ...
 
-    async def role_faults(self, roles: Mapping[str, str]) -> Mapping[str, RoleFault]:
-        """What is wrong with tenants' roles, by role. ``roles``: the database of each. One query for all of them."""
+    async def role_faults(self, roles: Mapping[str, str], *, closed: Collection[str] = ()) -> Mapping[str, RoleFault]:
+        """What is wrong with tenants' roles, by role. ``roles``: the database of each; ``closed``: those that are not to log in
+        (suspended tenants). One query for all of them."""
         ...
 
     async def drop_database(self, database: str) -> None:

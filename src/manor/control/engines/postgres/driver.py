@@ -7,7 +7,7 @@ checkpoint (docs/decisions/0006). Passwords reach the server as SCRAM verifiers,
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +29,7 @@ from manor.control.engines.driver import (
 )
 from manor.control.engines.postgres import compile as ddl
 from manor.control.engines.postgres.describe import describe
+from manor.control.engines.postgres.entries import PostgresEntries
 from manor.control.engines.postgres.fill import fill_database
 from manor.control.engines.postgres.fingerprint import explain_drift
 from manor.control.engines.postgres.golden_checks import refuse_rows_of_nobody, refuse_tables_elsewhere
@@ -87,6 +88,7 @@ class PostgresServer:
         self._version = 0
         self.releases = PostgresReleases(self._sessions)
         self.swaps = PostgresSwaps(self._sessions)
+        self.entries = PostgresEntries(self._sessions)
 
     def limit(self, sessions: int) -> None:
         self._sessions.limit(max(2, sessions))
@@ -258,9 +260,9 @@ class PostgresServer:
             await make_roles(connection, [login], verifiers)
             await connection.execute(let_in(database, login.role))
 
-    async def role_faults(self, roles: Mapping[str, str]) -> Mapping[str, RoleFault]:
+    async def role_faults(self, roles: Mapping[str, str], *, closed: Collection[str] = ()) -> Mapping[str, RoleFault]:
         async with self._sessions.maintenance() as connection:
-            return await find_role_faults(connection, roles)
+            return await find_role_faults(connection, roles, closed=closed)
 
     async def drop_database(self, database: str) -> None:
         statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database))
