@@ -1,7 +1,8 @@
 """``python -m benchmarks [--only NAME] [--rounds N] [--quick] [--output FILE]``, run from the repository's root.
 
 Runs of the usual number of rounds go into benchmarks/results.json and RESULTS.md, where each benchmark's newest one stays; a
-quick one, or one of other rounds, prints its results, and writes them only where it is told to. The exit code is 1 where a target was missed, so that a script can tell.
+quick one, or one of other rounds, prints its results, and writes them only where it is told to. The exit code is 1 where a
+target was missed, so that a script can tell.
 """
 
 from __future__ import annotations
