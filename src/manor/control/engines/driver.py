@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from manor.control.templates.model import BoundDataset, Schema
 
 if TYPE_CHECKING:
+    from manor.control.engines.dumps import DumpDriver
     from manor.control.engines.entries import EntryDriver
     from manor.control.engines.releases import ReleaseDriver
     from manor.control.engines.swaps import SwapDriver
@@ -174,6 +175,11 @@ class ServerDriver(Protocol):
     @property
     def entries(self) -> EntryDriver:
         """The same server's doors."""
+        ...
+
+    @property
+    def dumps(self) -> DumpDriver:
+        """The same server as backups see it."""
         ...
 
     @property

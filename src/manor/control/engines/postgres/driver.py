@@ -29,12 +29,14 @@ from manor.control.engines.driver import (
 )
 from manor.control.engines.postgres import compile as ddl
 from manor.control.engines.postgres.describe import describe
+from manor.control.engines.postgres.dumps import PostgresDumps
 from manor.control.engines.postgres.entries import PostgresEntries
 from manor.control.engines.postgres.fill import fill_database
 from manor.control.engines.postgres.fingerprint import explain_drift
 from manor.control.engines.postgres.golden_checks import refuse_rows_of_nobody, refuse_tables_elsewhere
 from manor.control.engines.postgres.isolation import placeholder
 from manor.control.engines.postgres.marker import read_marker, write_marker
+from manor.control.engines.postgres.programs import Finder, machine_program
 from manor.control.engines.postgres.releases import PostgresReleases
 from manor.control.engines.postgres.role_faults import find_role_faults
 from manor.control.engines.postgres.roles import GROUP_ROLE, are_ours, let_in, make_roles, verifiers_of
@@ -80,7 +82,16 @@ class PostgresServer:
 
     engine = "postgres"
 
-    def __init__(self, name: str, admin_url: str, *, operation: str, sessions: int = 20, connect_timeout: int = 30) -> None:
+    def __init__(
+        self,
+        name: str,
+        admin_url: str,
+        *,
+        operation: str,
+        sessions: int = 20,
+        connect_timeout: int = 30,
+        programs: Finder = machine_program,
+    ) -> None:
         self.name = name
         self._sessions = Sessions(
             name, admin_url, application=operation, budget=max(2, sessions), connect_timeout=connect_timeout
@@ -89,6 +100,7 @@ class PostgresServer:
         self.releases = PostgresReleases(self._sessions)
         self.swaps = PostgresSwaps(self._sessions)
         self.entries = PostgresEntries(self._sessions)
+        self.dumps = PostgresDumps(self._sessions, programs)
 
     def limit(self, sessions: int) -> None:
         self._sessions.limit(max(2, sessions))
