@@ -16,6 +16,7 @@ from manor.control.catalog.ledger import LedgerStore
 from manor.control.catalog.queries import query
 from manor.control.catalog.records import AuditEvent, DatabaseRecord, ErasureRecord, HoldRecord, SuspensionRecord
 from manor.errors import ConflictError, InputError, RefusedError
+from manor.tenancy import TenantId
 
 _LOCK_WAIT = "5s"
 """For rewriting tables whose rows were deleted: everybody else waits behind us for as long."""
@@ -101,7 +102,7 @@ class ErasureStore(LedgerStore):
             "operation": record.operation,
             "actor": record.actor,
             "reason": record.reason,
-            "subject": json.dumps(record.subject),
+            "subject": self._secrets.encrypt(record.tenant, json.dumps(record.subject)),
             "begun_at": record.begun_at,
             "since": suspension.since,
             "erase_after": None,
@@ -119,26 +120,28 @@ class ErasureStore(LedgerStore):
             await self._append(connection, record.operation, audit)
 
     async def erasure(self, text: str) -> ErasureRecord | None:
-        """The erasure of one tenant: full id, or a short id or database name that is unique among the erased. Raises
-        ``InputError`` with the candidates where several match."""
+        """The erasure of one tenant: full id, or a short id that is unique among the erased. Raises ``InputError`` with the
+        candidates where several match."""
         rows = await self._link.rows(query("erasure"), {"text": text})
         if len(rows) > 1 and rows[0][0] != text:
             candidates = ", ".join(str(row[0]) for row in rows)
             raise InputError(f"{text!r} is the name of several erased tenants", hint=f"name one of them: {candidates}")
-        return _erasure(rows[0]) if rows else None
+        return self._erasure(rows[0]) if rows else None
 
     async def erasures(self) -> list[ErasureRecord]:
         """All, oldest first."""
-        return [_erasure(row) for row in await self._link.rows(query("erasures"))]
+        return [self._erasure(row) for row in await self._link.rows(query("erasures"))]
 
     async def erasure_step(self, tenant: str, step: str, facts: Mapping[str, Any]) -> None:
         """Record that a step is done. Raises ``ConflictError`` where the tenant is not being erased."""
         values = {"tenant": tenant, "step": step, "facts": json.dumps(facts, default=str)}
         if not await self._link.run(query("erasure_step"), values):
-            raise ConflictError(f"tenant {tenant} is not being erased", hint="`manor tenant certificate` tells what became of it")
+            raise ConflictError(
+                f"tenant {tenant} is not being erased", hint="`manor tenant certificate` tells more"
+            )
 
     async def erase_entries(self, tenant: str) -> dict[str, int]:
-        """Delete what the catalog has of a tenant, secrets included, beside journal, audit log and tombstone. Safe to repeat."""
+        """Delete all that the catalog has of a tenant, secrets included, but journal, audit log and tombstone. Safe to repeat."""
         async with self._link.transaction() as connection:
             row = await (await connection.execute(query("erase_entries"), {"tenant": tenant})).fetchone()
             await connection.execute(query("erase_tenant"), {"tenant": tenant})
@@ -151,8 +154,7 @@ class ErasureStore(LedgerStore):
             async with self._link.use() as connection:
                 await connection.execute(f"SET lock_timeout TO '{_LOCK_WAIT}'".encode())
                 try:
-                    await connection.execute("VACUUM (FULL) manor.tenants, manor.databases, manor.kept_databases, manor.suspensions")
-                    await connection.execute("VACUUM (FULL) manor.erasures")
+                    await connection.execute(query("rewrite_tenants"))
                 finally:
                     await connection.execute("RESET lock_timeout")
         except psycopg.errors.LockNotAvailable:
@@ -186,6 +188,21 @@ class ErasureStore(LedgerStore):
             found |= {(table, number): int(count) for number, count in enumerate(row or ()) if count}
         return found
 
+    def _erasure(self, row: TupleRow) -> ErasureRecord:
+        subject = self._secrets.decrypt(row[0], row[5]) if row[5] else "{}"
+        return ErasureRecord(
+            tenant=row[0],
+            state=row[1],
+            operation=row[2],
+            actor=row[3],
+            reason=row[4],
+            subject=json.loads(subject),
+            steps=row[6],
+            begun_at=row[7],
+            erased_at=row[8],
+            certificate=row[9] or "",
+        )
+
 
 async def _is_there(connection: psycopg.AsyncConnection[TupleRow], tenant: str) -> bool:
     row = await (await connection.execute("SELECT FROM manor.tenants WHERE id = %s", [tenant])).fetchone()
@@ -217,16 +234,19 @@ def _suspension(row: TupleRow) -> SuspensionRecord:
     )
 
 
-def _erasure(row: TupleRow) -> ErasureRecord:
-    return ErasureRecord(
-        tenant=row[0],
-        state=row[1],
-        operation=row[2],
-        actor=row[3],
-        reason=row[4],
-        subject=row[5],
-        steps=row[6],
-        begun_at=row[7],
-        erased_at=row[8],
-        certificate=row[9] or "",
+def record_of(subject: Mapping[str, Any]) -> DatabaseRecord:
+    """What ``subject_of`` wrote, as the record that it was."""
+    return DatabaseRecord(
+        tenant=TenantId(subject["customer_code"], subject["tenant_group"], subject["short_id"]),
+        database=subject["database"],
+        server=subject["server"],
+        group=subject["group"],
+        template=subject["template"],
+        state="erasing",
+        role=subject["role"],
+        source=subject["source"],
+        version=subject["version"],
+        name=subject["name"],
+        is_active=False,
+        config={"isolation": subject["isolation"]},
     )

@@ -518,7 +518,7 @@ WHERE (%(tenant)s::text IS NULL OR tenant = %(tenant)s) ORDER BY tenant;
 -- begin_erasure --
 -- Begun again, it goes on where it was: the subject and the steps of the first time stay.
 INSERT INTO manor.erasures AS erasures (tenant, state, operation, actor, reason, subject, begun_at)
-SELECT %(tenant)s, 'erasing', %(operation)s, %(actor)s, %(reason)s, %(subject)s::jsonb, %(begun_at)s
+SELECT %(tenant)s, 'erasing', %(operation)s, %(actor)s, %(reason)s, %(subject)s, %(begun_at)s
 WHERE NOT EXISTS (SELECT FROM manor.tenant_holds AS holds WHERE holds.tenant = %(tenant)s)
 ON CONFLICT (tenant) DO UPDATE
 SET operation = excluded.operation, actor = excluded.actor, reason = coalesce(nullif(excluded.reason, ''), erasures.reason)
@@ -529,7 +529,7 @@ UPDATE manor.databases SET state = 'erasing', operation = %(operation)s, updated
 
 -- erasure --
 SELECT tenant, state, operation, actor, reason, subject, steps, begun_at, erased_at, certificate::text
-FROM manor.erasures WHERE tenant = %(text)s OR split_part(tenant, '/', 3) = %(text)s OR subject ->> 'database' = %(text)s
+FROM manor.erasures WHERE tenant = %(text)s OR split_part(tenant, '/', 3) = %(text)s
 ORDER BY (tenant <> %(text)s), tenant LIMIT 20;
 
 -- erasures --
@@ -551,9 +551,12 @@ DELETE FROM manor.tenants WHERE id = %(tenant)s;
 
 -- finish_erasure --
 UPDATE manor.erasures
-SET state = 'erased', erased_at = %(erased_at)s, certificate = %(certificate)s::json, subject = '{}', steps = '{}'
+SET state = 'erased', erased_at = %(erased_at)s, certificate = %(certificate)s::json, subject = '', steps = '{}'
 WHERE tenant = %(tenant)s AND state = 'erasing' RETURNING tenant;
 
 -- catalog_tables --
 SELECT format('%%I.%%I', nspname, relname) FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
 WHERE relkind = 'r' AND nspname NOT IN ('pg_catalog', 'information_schema') AND nspname NOT LIKE 'pg_toast%%' ORDER BY 1;
+
+-- rewrite_tenants --
+VACUUM (FULL) manor.tenants, manor.databases, manor.kept_databases, manor.suspensions, manor.erasures, manor.backups, manor.tenant_keys;

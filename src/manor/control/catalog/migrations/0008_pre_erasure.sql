@@ -31,7 +31,7 @@ CREATE TABLE manor.erasures (
     operation text NOT NULL,
     actor text NOT NULL,
     reason text NOT NULL DEFAULT '',
-    subject jsonb NOT NULL,
+    subject text NOT NULL,
     steps jsonb NOT NULL DEFAULT '{}',
     begun_at timestamptz NOT NULL,
     erased_at timestamptz,
@@ -39,7 +39,7 @@ CREATE TABLE manor.erasures (
     CONSTRAINT erasures_end_with_a_certificate CHECK ((state = 'erased') = (certificate IS NOT NULL AND erased_at IS NOT NULL))
 );
 COMMENT ON TABLE manor.erasures IS 'Tombstones: what is here is not made again';
-COMMENT ON COLUMN manor.erasures.subject IS 'What must be known to go on where a kill stopped it; emptied at the end';
+COMMENT ON COLUMN manor.erasures.subject IS 'What must be known to go on where a kill stopped it, encrypted (Fernet); emptied at the end';
 COMMENT ON COLUMN manor.erasures.certificate IS 'json, not jsonb: the signature covers the text as it was written';
 
 CREATE TRIGGER refuse_change BEFORE UPDATE ON manor.erasures
