@@ -169,7 +169,7 @@ class BackupBlock(StrictModel):
     """How tenants are backed up, and for how long backups are kept. What one rule keeps is kept."""
 
     location: Name | None = None
-    """Folder (relative to the project) or URL (`s3://`, `gs://`, `az://`) of the backups; `.manor/backups` where it is absent."""
+    """Folder (relative to the project) or URL (`s3://`, `gs://`, `az://`) of the backups; without it `.manor/backups`."""
     encrypt: bool = False
     """Whether backups are encrypted, each with its tenant's own key (age); the keys are in the catalog."""
     parallel: Annotated[int, Field(ge=1, le=256)] = 4

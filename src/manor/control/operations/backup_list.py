@@ -47,17 +47,20 @@ class Listed:
         return complete and self.record is not None and not self.record.problem
 
 
-async def list_backups(
-    runtime: Runtime, vault: BackupVault, *, tenant: str | None = None, listing: Listing | None = None
-) -> list[Listed]:
-    """Backups of one tenant (its full id) or of all, by tenant, the newest first. ``listing``: of the store, where it
-    is known."""
-    listing = listing if listing is not None else await vault.list(tenant or "")
+async def list_backups(runtime: Runtime, vault: BackupVault, *, tenant: str | None = None) -> list[Listed]:
+    """Backups of one tenant (its full id) or of all, by tenant, the newest first."""
+    return (await survey_backups(runtime, vault, tenant=tenant))[0]
+
+
+async def survey_backups(runtime: Runtime, vault: BackupVault, *, tenant: str | None = None) -> tuple[list[Listed], Listing]:
+    """The same, and what lies in the store."""
+    # The catalog first: a backup that is made meanwhile is one that it does not know, not one whose manifest is gone.
     records = await runtime.catalog.backups(tenant=tenant)
+    listing = await vault.list(tenant or "")
     known = {record.id for record in records}
     listed = [_recorded(record, vault, listing) for record in records]
     listed += [await _found(vault, found.key, listing) for id_, found in listing.manifests.items() if id_ not in known]
-    return sorted(listed, key=lambda one: (one.tenant, _age(one), one.id))
+    return sorted(listed, key=lambda one: (one.tenant, _age(one), one.id)), listing
 
 
 def _age(one: Listed) -> float:

@@ -1,18 +1,19 @@
 """``manor backup prune``, ``hold`` and ``release``: what is removed, and what must stay.
 
-A backup is removed from storage first and struck off the catalog with its audit entry afterwards, so that dying in between leaves
-an entry whose manifest is gone: the next run finishes that. Whoever removes and whoever holds take turns by a lock.
+A backup is removed from storage first and struck off the catalog with its audit entry afterwards, so that dying in between
+leaves an entry whose manifest is gone: the next run finishes that. Whoever removes and whoever holds take turns by a lock.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from dataclasses import dataclass
 
 from manor.control.audit import anchor_head
 from manor.control.backup.retention import Candidate, Policy, Verdict, judge
 from manor.control.catalog.records import AuditEvent
-from manor.control.operations.backup_list import BackupState, Listed, list_backups
+from manor.control.operations.backup_list import BackupState, Listed, survey_backups
 from manor.control.rollout.backups.vault import BackupVault, Listing
 from manor.control.rollout.retry import until_recorded
 from manor.control.runtime import Runtime
@@ -51,8 +52,8 @@ async def prune_backups(
 
 
 async def _decide(runtime: Runtime, vault: BackupVault, policy: Policy, dry_run: bool) -> Pruned:
-    listing = await vault.list()
-    listed = [one for one in await list_backups(runtime, vault, listing=listing) if one.state is not BackupState.ELSEWHERE]
+    everything, listing = await survey_backups(runtime, vault)
+    listed = [one for one in everything if one.state is not BackupState.ELSEWHERE]
     living = {str(record.tenant) for record in await runtime.catalog.databases()}
     verdicts = judge(map(_candidate, filter(lambda one: one.usable, listed)), policy, now=runtime.now(), living=living)
     doomed = {verdict.backup.id for verdict in verdicts if not verdict.kept}
@@ -95,7 +96,7 @@ async def _act(runtime: Runtime, vault: BackupVault, pruned: Pruned) -> None:
         await vault.store.delete([key])
         runtime.telemetry.emit("backup.swept", runtime.operation, key)
         event = _event(runtime, "backup.sweep", key.rpartition("/")[0], file=vault.store.display(key))
-        await until_recorded(runtime, lambda event=event: runtime.catalog.append_audit(runtime.operation, [event]))
+        await until_recorded(runtime, functools.partial(runtime.catalog.append_audit, runtime.operation, [event]))
     await vault.store.sweep()
     await until_recorded(runtime, lambda: anchor_head(runtime.catalog, runtime.anchor, operation_id=runtime.operation))
 

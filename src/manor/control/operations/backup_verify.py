@@ -21,8 +21,7 @@ AT_ONCE = 2
 async def verify_backups(runtime: Runtime, vault: BackupVault, *, tenant: str | None = None) -> list[Verified]:
     """One result per backup of one tenant (its full id) or of all, by tenant, the newest first; dumps without a manifest are
     none. The catalog remembers what was found."""
-    listing = await vault.list(tenant or "")
-    listed = await list_backups(runtime, vault, tenant=tenant, listing=listing)
+    listed = await list_backups(runtime, vault, tenant=tenant)
     slots = asyncio.Semaphore(AT_ONCE)
 
     async def one(backup: Listed) -> Verified:
