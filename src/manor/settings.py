@@ -60,11 +60,22 @@ class BackupSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ErasureSettings:
+    """What is erased with a tenant, and when."""
+
+    storage: tuple[str, ...] = ()
+    """Locations with ``{tenant_id}`` and the like."""
+    grace_days: int = 0
+    require_final_export: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The block ``settings`` of an environment; times in seconds."""
 
     embedded: EmbeddedSettings = field(default_factory=EmbeddedSettings)
     backup: BackupSettings = field(default_factory=BackupSettings)
+    erasure: ErasureSettings = field(default_factory=ErasureSettings)
     lock_wait_seconds: int = 30
     connect_timeout_seconds: int = 10
     job_engine: str = "inline"
@@ -228,6 +239,11 @@ def _settings(read: EnvironFile) -> Settings:
     return Settings(
         embedded=EmbeddedSettings(**block.model_dump()),
         backup=BackupSettings(**read.settings.backup.model_dump()),
+        erasure=ErasureSettings(
+            storage=tuple(read.settings.erasure.storage),
+            grace_days=read.settings.erasure.grace_days,
+            require_final_export=read.settings.erasure.require_final_export,
+        ),
         lock_wait_seconds=read.settings.lock_wait_seconds,
         connect_timeout_seconds=read.settings.connect_timeout_seconds,
         job_engine=read.settings.job_engine,

@@ -30,9 +30,11 @@ if TYPE_CHECKING:
     from manor.control.engines.postgres.driver import PostgresServer
     from manor.control.jobs.pgqueuer_engine import PgQueuerEngine
     from manor.control.rollout.backups.vault import BackupVault
+    from manor.control.rollout.erasure.places import Surroundings
     from manor.control.runtime import Runtime, StopSignal
     from manor.control.templates.model import Template
     from manor.errors import Finding
+    from manor.storage.store import Store
 
 STATE_FOLDER = ".manor"
 ANCHOR_FILE = "audit.anchor"
@@ -124,6 +126,18 @@ def open_vault(workplace: Workplace, location: str | None = None, *, encrypt: bo
     else:
         store = open_store(settings.location or f"{STATE_FOLDER}/backups", base=workplace.project.folder)
     return BackupVault(store, encrypt=settings.encrypt if encrypt is None else encrypt)
+
+
+def erasure_surroundings(workplace: Workplace) -> Surroundings:
+    """Where the backups and objects of tenants are. Nothing is contacted."""
+    from manor.control.rollout.erasure.places import Surroundings
+    from manor.storage.opening import open_store
+
+    def open_it(location: str) -> Store:
+        return open_store(location, base=workplace.project.folder)
+
+    objects = workplace.environment.settings.erasure.storage
+    return Surroundings(vault=open_vault(workplace), open_store=open_it, objects=objects)
 
 
 def open_key_ring(project: Project) -> KeyRing:

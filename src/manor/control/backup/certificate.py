@@ -91,6 +91,7 @@ class Erased:
 def certificate(
     *,
     tenant: str,
+    database: Mapping[str, str],
     installation: str,
     operation: str,
     actor: str,
@@ -108,6 +109,7 @@ def certificate(
         "format": FORMAT,
         "kind": KIND,
         "tenant": tenant,
+        "database": dict(database),
         "installation": installation,
         "manor_version": manor_version,
         "operation": operation,

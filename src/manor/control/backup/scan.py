@@ -67,19 +67,17 @@ class Finder:
 
     def __init__(self, terms: Sequence[Term]) -> None:
         self.terms = tuple(terms)
-        self._patterns = [_pattern(term) for term in terms]
-        self._longest = max((len(term.text.encode()) for term in terms), default=0)
 
     def count(self, chunks: Iterable[bytes]) -> dict[int, int]:
         """By position of the term, how often it is in one stream; terms that are not in it are left out."""
-        counter = _Counter(self._patterns, self._longest)
+        counter = _Counter(self.terms)
         for chunk in chunks:
             counter.feed(chunk)
         return counter.finish()
 
     async def count_stream(self, chunks: AsyncIterator[bytes]) -> dict[int, int]:
         """The same of an asynchronous stream."""
-        counter = _Counter(self._patterns, self._longest)
+        counter = _Counter(self.terms)
         async for chunk in chunks:
             counter.feed(chunk)
         return counter.finish()
@@ -95,9 +93,10 @@ class Finder:
 class _Counter:
     """Counts over the edges of chunks: the end of each is looked at again with the next."""
 
-    def __init__(self, patterns: Sequence[re.Pattern[bytes]], longest: int) -> None:
-        self._patterns = patterns
-        self._keep = longest  # one more byte than a cut term has: it says whether a name goes on
+    def __init__(self, terms: Sequence[Term]) -> None:
+        self._terms = [(term.text.encode(), term.is_name) for term in terms]
+        # One byte more than a cut term has: it says whether a name goes on.
+        self._keep = max((len(text) for text, _ in self._terms), default=0)
         self._rest = b""
         self._found: dict[int, int] = {}
 
@@ -113,14 +112,22 @@ class _Counter:
 
     def _count(self, data: bytes, edge: int) -> None:
         """Occurrences that begin before ``edge``; those behind it are counted with the next chunk."""
-        for number, pattern in enumerate(self._patterns):
-            count = sum(match.start() < edge for match in pattern.finditer(data))
+        for number, (text, is_name) in enumerate(self._terms):
+            count = sum(1 for at in _places(data, text, edge) if not (is_name and _goes_on(data, at + len(text))))
             if count:
                 self._found[number] = self._found.get(number, 0) + count
 
 
-def _pattern(term: Term) -> re.Pattern[bytes]:
-    return re.compile(re.escape(term.text.encode()) + (rb"(?![A-Za-z0-9_-])" if term.is_name else b""))
+def _places(data: bytes, text: bytes, edge: int) -> Iterator[int]:
+    at = data.find(text)
+    while 0 <= at < edge:
+        yield at
+        at = data.find(text, at + 1)
+
+
+def _goes_on(data: bytes, end: int) -> bool:
+    following = data[end : end + 1]
+    return following.isalnum() or following in (b"_", b"-")
 
 
 def useful(terms: Iterable[Term], others: Iterable[str]) -> tuple[list[Term], list[str]]:
@@ -182,7 +189,7 @@ def _count_file(path: Path, finder: Finder, kind: Where) -> dict[int, int]:
         if kind is Where.WAL and _SEGMENT.fullmatch(path.name):
             for number, count in finder.count(wal_records(path)).items():
                 counts[number] = max(count, counts.get(number, 0))
-    except (FileNotFoundError, PermissionError, IsADirectoryError, OSError):
+    except OSError:  # gone meanwhile, or a socket
         return {}
     return counts
 

@@ -136,12 +136,10 @@ class ErasureStore(LedgerStore):
         """Record that a step is done. Raises ``ConflictError`` where the tenant is not being erased."""
         values = {"tenant": tenant, "step": step, "facts": json.dumps(facts, default=str)}
         if not await self._link.run(query("erasure_step"), values):
-            raise ConflictError(
-                f"tenant {tenant} is not being erased", hint="`manor tenant certificate` tells more"
-            )
+            raise ConflictError(f"tenant {tenant} is not being erased", hint="`manor tenant certificate` tells more")
 
     async def erase_entries(self, tenant: str) -> dict[str, int]:
-        """Delete all that the catalog has of a tenant, secrets included, but journal, audit log and tombstone. Safe to repeat."""
+        """Delete all that the catalog has of a tenant, but journal, audit log and tombstone. Safe to repeat."""
         async with self._link.transaction() as connection:
             row = await (await connection.execute(query("erase_entries"), {"tenant": tenant})).fetchone()
             await connection.execute(query("erase_tenant"), {"tenant": tenant})
@@ -172,6 +170,10 @@ class ErasureStore(LedgerStore):
             if row is None:
                 raise ConflictError(f"tenant {tenant} is not being erased")
             await self._append(connection, operation_id, audit)
+
+    async def base_backups(self, server: str) -> list[tuple[str, str, dt.datetime]]:
+        """(id, location, when it ended) of a server's base backups, oldest first."""
+        return [(row[0], row[1], row[2]) for row in await self._link.rows(query("base_backups_of"), {"server": server})]
 
     async def catalog_hits(self, terms: Sequence[str]) -> dict[tuple[str, int], int]:
         """How many rows of which table hold which of ``terms`` (by position) as text; tables without any are left out."""

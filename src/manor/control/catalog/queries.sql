@@ -613,3 +613,6 @@ WHERE relkind = 'r' AND nspname NOT IN ('pg_catalog', 'information_schema') AND 
 
 -- rewrite_tenants --
 VACUUM (FULL) manor.tenants, manor.databases, manor.kept_databases, manor.suspensions, manor.erasures, manor.backups, manor.tenant_keys;
+
+-- base_backups_of --
+SELECT id, location, stopped_at FROM manor.bases WHERE server = %(server)s ORDER BY stopped_at, id;

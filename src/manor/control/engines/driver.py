@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from manor.control.templates.model import BoundDataset, Schema
@@ -156,6 +157,19 @@ class StrayFolder:
     bytes: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerFolders:
+    """Where a server's files are, on this machine and readable."""
+
+    data: Path
+    logs: Path | None
+    """Of its own log files; None where it writes none, or inside ``data``."""
+    archive: Path | None
+    """Of its archived WAL, where that is known."""
+    compressed_images: bool
+    """Whether page images in its WAL are compressed."""
+
+
 class ServerDriver(Protocol):
     """One database server, entered with an administrator's login (CREATEDB and CREATEROLE suffice)."""
 
@@ -205,6 +219,10 @@ class ServerDriver(Protocol):
 
     async def stray_folders(self) -> list[StrayFolder] | None:
         """What crashes of the server left on its disk; None where this login may not look there."""
+        ...
+
+    async def folders(self) -> ServerFolders | None:
+        """Where its files are; None where they are on another machine, or this login or account may not look."""
         ...
 
     async def end_sessions(self, operation: str) -> int:

@@ -25,6 +25,7 @@ from manor.control.engines.driver import (
     Publication,
     RoleFault,
     ServerFacts,
+    ServerFolders,
     StrayFolder,
 )
 from manor.control.engines.postgres import compile as ddl
@@ -33,6 +34,7 @@ from manor.control.engines.postgres.dumps import PostgresDumps
 from manor.control.engines.postgres.entries import PostgresEntries
 from manor.control.engines.postgres.fill import fill_database
 from manor.control.engines.postgres.fingerprint import explain_drift
+from manor.control.engines.postgres.folders import find_folders
 from manor.control.engines.postgres.golden_checks import refuse_rows_of_nobody, refuse_tables_elsewhere
 from manor.control.engines.postgres.isolation import placeholder
 from manor.control.engines.postgres.marker import read_marker, write_marker
@@ -147,6 +149,12 @@ class PostgresServer:
             return None
         async with self._sessions.maintenance() as connection:
             return await find_strays(connection)
+
+    async def folders(self) -> ServerFolders | None:
+        if not (await self.facts()).superuser:
+            return None
+        async with self._sessions.maintenance() as connection:
+            return await find_folders(connection)
 
     async def end_sessions(self, operation: str) -> int:
         # pg_terminate_backend with a timeout returns once the process is gone; it may be in the middle of copying files.
