@@ -28,6 +28,7 @@ from manor.control.engines.driver import (
     StrayFolder,
 )
 from manor.control.engines.postgres import compile as ddl
+from manor.control.engines.postgres.bases import PostgresBases
 from manor.control.engines.postgres.describe import describe
 from manor.control.engines.postgres.fill import fill_database
 from manor.control.engines.postgres.fingerprint import explain_drift
@@ -87,6 +88,7 @@ class PostgresServer:
         self._version = 0
         self.releases = PostgresReleases(self._sessions)
         self.swaps = PostgresSwaps(self._sessions)
+        self.bases = PostgresBases(self._sessions)
 
     def limit(self, sessions: int) -> None:
         self._sessions.limit(max(2, sessions))
