@@ -15,7 +15,7 @@ from manor.control.catalog.records import TargetRecord
 from manor.control.engines.swaps import Census, SwapDriver, writes_between
 from manor.control.migrate.cohort import Cohort
 from manor.control.rollout.release.move import Done, detail_of, move
-from manor.control.rollout.release.swap import Swap, is_at
+from manor.control.rollout.release.swap import Swap, SwapTerms, is_at
 from manor.control.rollout.release.waves import Mover
 from manor.control.rollout.release.work import Work
 from manor.control.rollout.verify import recorded_isolation
@@ -44,7 +44,7 @@ async def switch_back(work: Work, target: TargetRecord, *, kept: Mapping[str, Ke
     Its cohort must lead to the kept database's history, by steps that need no text (``forget``). Raises ``RefusedError`` where
     nothing is kept or somebody wrote, with the tenant open and as it was; ``Undecided`` where it could not be opened.
     """
-    swap = Swap(work, target)
+    swap = Swap(SwapTerms.of(work, target))
     await swap.tidy()
     record = kept.get(target.tenant)
     there = await swap.swaps.marker(record.database) if record is not None else None
@@ -77,7 +77,7 @@ async def _refuse_writes(swap: Swap, kept: KeptRecord) -> None:
     if found:
         shown = "; ".join(found[:_SHOWN]) + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
         raise RefusedError(
-            f"{swap.target.tenant} may have been written to since: {shown}",
+            f"{swap.tenant} may have been written to since: {shown}",
             hint=DISCARD,
         )
 
@@ -86,14 +86,12 @@ async def writes_since(swap: Swap, kept: KeptRecord) -> tuple[str, ...]:
     """What says that the target was written to since ``kept`` was left, in words; empty only where that is proved."""
     try:
         before = await _before(swap.swaps, kept)
-        now = await swap.swaps.census(swap.target.database, since=before.transaction) if before is not None else None
+        now = await swap.swaps.census(swap.database, since=before.transaction) if before is not None else None
         if before is None or now is None:
             return ("it was not recorded what it held",)
         found = writes_between(before, now)
         record = swap.record
-        fingerprint, isolated = await swap.work.server(swap.target).fingerprint(
-            swap.target.database, recorded_isolation(record.config)
-        )
+        fingerprint, isolated = await swap.server.fingerprint(swap.database, recorded_isolation(record.config))
     except ManorError as error:
         if error.transient or error.code is Code.UNREACHABLE:
             raise
