@@ -35,6 +35,7 @@ from manor.control.engines.postgres.golden_checks import refuse_rows_of_nobody, 
 from manor.control.engines.postgres.isolation import placeholder
 from manor.control.engines.postgres.marker import read_marker, write_marker
 from manor.control.engines.postgres.releases import PostgresReleases
+from manor.control.engines.postgres.restores import PostgresRestores
 from manor.control.engines.postgres.role_faults import find_role_faults
 from manor.control.engines.postgres.roles import GROUP_ROLE, are_ours, let_in, make_roles, verifiers_of
 from manor.control.engines.postgres.session import APPLICATION_PREFIX, Sessions, tenant_url
@@ -87,6 +88,7 @@ class PostgresServer:
         self._version = 0
         self.releases = PostgresReleases(self._sessions)
         self.swaps = PostgresSwaps(self._sessions)
+        self.restores = PostgresRestores(self._sessions)
 
     def limit(self, sessions: int) -> None:
         self._sessions.limit(max(2, sessions))

@@ -92,7 +92,9 @@ class SwapTerms:
 class Swap:
     """What one run does to one tenant's databases."""
 
-    def __init__(self, terms: SwapTerms) -> None:
+    def __init__(self, terms: SwapTerms, *, incoming: str = "") -> None:
+        """``incoming``: a database that is ready to be switched to, which is dropped where that comes to nothing; empty: there
+        is to be a clone."""
         self.terms = terms
         self.runtime = terms.runtime
         self.record = terms.record
@@ -101,7 +103,7 @@ class Swap:
         self.server: ServerDriver = self.runtime.servers[terms.record.server]
         self.swaps = self.server.swaps
         self.by = f"{self.runtime.operation}:{self.runtime.new_token()}"
-        self.green = green_name(self.runtime.catalog.id, self.tenant, self.by)
+        self.green = incoming or green_name(self.runtime.catalog.id, self.tenant, self.by)
         self.kept = kept_name(self.runtime.catalog.id, self.tenant, self.by)
         self.closed_seconds = 0.0
         self.sessions = 0
@@ -139,8 +141,8 @@ class Swap:
         return kept
 
     async def mark(self, kept: KeptRecord, marks: Mapping[str, Any]) -> None:
-        """Record what proves that nobody has written since."""
-        catalog, marked = self.runtime.catalog, replace(kept, marks=marks)
+        """Record what proves that nobody has written since, beside the marks that are there."""
+        catalog, marked = self.runtime.catalog, replace(kept, marks={**kept.marks, **marks})
         await until_recorded(self.runtime, lambda: catalog.put_kept(marked))
         self.tell("target.marked")
 

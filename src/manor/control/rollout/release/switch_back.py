@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from manor.control.catalog.kept import KeptRecord
 from manor.control.catalog.records import TargetRecord
@@ -52,24 +53,35 @@ async def switch_back(work: Work, target: TargetRecord, *, kept: Mapping[str, Ke
         if await is_at(work, target, work.cohort(target).after):
             return Done(detail=detail_of(work, target, False))
         raise RefusedError(f"nothing is kept of {target.tenant} (any more)", hint="was its grace period over?")
+    if not discard_writes and not await is_at(work, target, work.cohort(target).before):
+        raise RefusedError(f"the history of {target.tenant} is not the one that is recorded", hint=DISCARD)
+    await exchange(swap, record, kind="blue", discard_writes=discard_writes)
+    return Done(detail=f"{detail_of(work, target, True)}, switched back, {swap.words}", facts=swap.facts)
+
+
+async def exchange(
+    swap: Swap, kept: KeptRecord, *, kind: str, discard_writes: bool, marks: Mapping[str, Any] | None = None
+) -> None:
+    """Put a kept database back into its place; the one that it replaces is kept in its turn, as a ``kind`` with ``marks``.
+
+    Raises ``RefusedError`` where somebody wrote since, with the tenant open and as it was; ``Undecided`` where it could not be
+    opened.
+    """
     if not discard_writes:
-        if not await is_at(work, target, work.cohort(target).before):
-            raise RefusedError(f"the history of {target.tenant} is not the one that is recorded", hint=DISCARD)
-        await _refuse_writes(swap, record)
-    replaced = await swap.keep("blue")
+        await _refuse_writes(swap, kept)
+    replaced = await swap.keep(kind, marks)
     try:
         closed = await swap.close()
         if not discard_writes:
-            await swap.swaps.seclude(target.database, by=swap.by)
-            await _refuse_writes(swap, record)
-        await swap.switch(record.database)
+            await swap.swaps.seclude(swap.database, by=swap.by)
+            await _refuse_writes(swap, kept)
+        await swap.switch(kept.database)
     except BaseException:  # cancellation too: a tenant is not left closed
         if not await swap.back_out():
             raise
     else:
         await swap.open_counted(replaced, closed.grants)
-    await swap.forget(record)
-    return Done(detail=f"{detail_of(work, target, True)}, switched back, {swap.words}", facts=swap.facts)
+    await swap.forget(kept)
 
 
 async def _refuse_writes(swap: Swap, kept: KeptRecord) -> None:
