@@ -1,8 +1,8 @@
 """Which base backup and which piece of the log reach a moment of the past, or exactly why none does. Pure.
 
 Assumes what PostgreSQL's recovery needs: a base that ended before the moment, every segment from the base's first one to the
-one after the moment, in one line of timelines, and a transaction that was committed later than the moment (``reach`` sees to that).
-A segment that was stored at some time holds only what was committed before, so the time at which the last one was stored bounds
+one after the moment, in one line of timelines, and a transaction that was committed later than the moment (``reach`` sees to
+that). A segment that was stored at some time holds only what was committed before, so the time at which the last one was stored bounds
 what can be reached.
 """
 

@@ -38,14 +38,15 @@ class ReleaseStore(JournalStore):
         targets: Sequence[TargetRecord],
         scripts: Sequence[Mapping[str, Any]] = (),
         parent: str = "",
+        claims: bool = True,
         audit: Sequence[AuditEvent] = (),
     ) -> int:
         """Record a release with all its targets and claim those that are ``pending``; all or nothing. Returns its token.
-        It takes over what ``parent``, whose work it does again, still holds.
+        It takes over what ``parent``, whose work it does again, still holds. ``claims`` false: it holds nobody.
 
         Raises ``ConflictError`` that names the tenants which another operation holds, and who that is.
         """
-        tenants = [t.tenant for t in targets if t.status == "pending"]
+        tenants = [t.tenant for t in targets if t.status == "pending" and claims]
         async with self._link.transaction() as connection:
             await connection.execute(query("begin_operation"), operation_values(record))
             values = {"id": record.id, "lock": lock, "plan": safe_json(plan), "parent": parent}

@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from manor.control.engines.driver import Marker
@@ -110,9 +109,13 @@ class BaseDriver(Protocol):
         """Drop a replication slot that nobody uses; no error where there is none."""
         ...
 
-    def stream(self, program: Path) -> AsyncIterator[bytes]:
-        """A base backup as one tar. ``program``: pg_basebackup. Raises ``EngineError`` with the end of what it said; the
-        program is gone when the iterator is closed."""
+    def stream(self) -> AsyncIterator[bytes]:
+        """A base backup as one tar. Raises ``EngineError`` with the end of what the program said; the program is gone when the
+        iterator is closed."""
+        ...
+
+    async def program(self, name: str) -> str:
+        """Path of the vendor's program of that name that suits the server. Raises ``UnsupportedError``."""
         ...
 
     def receiver_environment(self) -> Mapping[str, str]:

@@ -16,7 +16,9 @@ from manor.control.templates.model import BoundDataset, Schema
 
 if TYPE_CHECKING:
     from manor.control.engines.bases import BaseDriver
+    from manor.control.engines.dumps import DumpDriver
     from manor.control.engines.releases import ReleaseDriver
+    from manor.control.engines.restores import RestoreDriver
     from manor.control.engines.swaps import SwapDriver
 
 
@@ -174,6 +176,13 @@ class ServerDriver(Protocol):
     @property
     def bases(self) -> BaseDriver:
         """The same server as base backups see it."""
+    def restores(self) -> RestoreDriver:
+        """The same server as restores see it."""
+        ...
+
+    @property
+    def dumps(self) -> DumpDriver:
+        """The same server as backups see it."""
         ...
 
     @property

@@ -140,7 +140,7 @@ def _require_release(release: ReleaseRecord) -> None:
     if release.lock != release_lock(release.operation.id):
         raise RefusedError(
             f"operation {release.operation.id} is a {release.operation.verb}, not a release",
-            hint="Ctrl-C stops a deploy; running it again goes on",
+            hint=f"Ctrl-C stops a {release.operation.verb}; running it again goes on",
         )
 
 

@@ -7,7 +7,6 @@ import contextlib
 import datetime as dt
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -16,6 +15,7 @@ from manor.control.engines.bases import Archiver, LogFacts
 from manor.control.engines.driver import Marker
 from manor.control.engines.postgres.client import psql_environment
 from manor.control.engines.postgres.marker import read_marker
+from manor.control.engines.postgres.programs import Finder
 from manor.control.engines.postgres.session import Sessions
 from manor.errors import Code, EngineError
 
@@ -58,8 +58,9 @@ _SLOT_EXISTS = "SELECT 1 FROM pg_replication_slots WHERE slot_name = %s"
 class PostgresBases:
     """One server. Needs pg_control's functions, which every login may call."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, programs: Finder) -> None:
         self._sessions = sessions
+        self._find = programs
 
     async def facts(self) -> LogFacts:
         async with self._sessions.maintenance() as connection:
@@ -126,8 +127,12 @@ class PostgresBases:
         ours = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
         return {**ours, **psql_environment(self._sessions.admin_url), "LC_ALL": "C"}
 
-    async def stream(self, program: Path) -> AsyncIterator[bytes]:
-        command = [str(program), "-D", "-", "-F", "tar", "-X", "none", "-c", "fast", "--no-manifest", "--no-password"]
+    async def program(self, name: str) -> str:
+        async with self._sessions.maintenance() as connection:
+            return self._find(name, connection.info.server_version // 10000)
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        command = [await self.program("pg_basebackup"), "-D", "-", "-F", "tar", "-X", "none", "-c", "fast", "--no-manifest", "--no-password"]
         process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.DEVNULL,

@@ -61,7 +61,7 @@ class WalArchive:
 
     async def fetch(self, names: Sequence[str], folder: Path) -> None:
         """Copy files to ``folder``, several at once. Raises ``EngineError`` (``corrupt``) for one that is not there."""
-        folder.mkdir(mode=0o700, exist_ok=True)
+        await asyncio.to_thread(folder.mkdir, mode=0o700, exist_ok=True)
         slots = asyncio.Semaphore(4)
 
         async def one(name: str) -> None:

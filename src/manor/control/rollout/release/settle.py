@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator
 
 from manor.control.catalog.locks import HeldLock
 from manor.control.catalog.records import ReleaseRecord
+from manor.control.rollout.errands import is_errand, settle_errand
 from manor.control.rollout.release.doubts import end_doubts
 from manor.control.rollout.release.settling import Settled, Settling
 from manor.control.rollout.release.swap_recovery import recover_forgotten
@@ -39,7 +40,8 @@ async def settle_all(runtime: Runtime) -> list[Settled]:
     for operation in await until_recorded(runtime, runtime.catalog.running_releases):
         if operation == runtime.operation:
             continue
-        async with _alone(runtime, operation) as held:
+        lock = (await until_recorded(runtime, functools.partial(runtime.catalog.release, operation))).lock
+        async with _alone(runtime, lock) as held:
             if held is None:
                 continue
             release = await _take_over(runtime, operation)
@@ -51,10 +53,10 @@ async def settle_all(runtime: Runtime) -> list[Settled]:
 
 
 @contextlib.asynccontextmanager
-async def _alone(runtime: Runtime, operation: str) -> AsyncIterator[HeldLock | None]:
-    """The lock of a dead release, or None where its runner lives."""
+async def _alone(runtime: Runtime, name: str) -> AsyncIterator[HeldLock | None]:
+    """The lock of a dead operation, or None where its runner lives."""
     async with contextlib.AsyncExitStack() as stack:
-        lock = runtime.catalog.lock(release_lock(operation), wait_seconds=0, holder=runtime.operation)
+        lock = runtime.catalog.lock(name, wait_seconds=0, holder=runtime.operation)
         try:
             held = await stack.enter_async_context(lock)
         except ConflictError:
@@ -77,6 +79,8 @@ async def _take_over(runtime: Runtime, operation: str) -> ReleaseRecord | None:
 async def _settle(runtime: Runtime, release: ReleaseRecord) -> Settled:
     operation = release.operation.id
     await runtime.catalog.end_sessions(operation)
+    if is_errand(release):
+        return Settled(operation=operation, state=State.INTERRUPTED, counts=await settle_errand(runtime, release))
     targets = await runtime.catalog.operation_targets(operation)
     records = {str(r.tenant): r for r in await runtime.catalog.databases()}
     settling = Settling(runtime, release, records)
