@@ -2,8 +2,8 @@
 
 Assumes what PostgreSQL's recovery needs: a base that ended before the moment, every segment from the base's first one to the
 one after the moment, in one line of timelines, and a transaction that was committed later than the moment (``reach`` sees to
-that). A segment that was stored at some time holds only what was committed before, so the time at which the last one was stored bounds
-what can be reached.
+that). A segment that was stored at some time holds only what was committed before, so the time at which the last one was
+stored bounds what can be reached.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ class Archive:
     segments: Mapping[str, dt.datetime]
     """When each whole segment was stored, by name."""
     timelines: Timelines = field(default_factory=Timelines)
+    live_lsn: int | None = None
+    """Where the server is now, if it goes on filling the archive: what is missing at the end is not archived *yet*."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +154,7 @@ def plan_recovery(
 ) -> Recovery | Unreachable:
     """Choose the newest base from which ``target`` can be reached. ``system``: the cluster's identifier, empty: any."""
     ours = sorted((base for base in bases if system in ("", base.system)), key=lambda base: base.stop_lsn)
-    runs = [_run(base, archive) for base in ours]
+    runs = [_run(base, archive, now) for base in ours]
     if not ours:
         return _without_bases(bases, target)
     if target.time is not None and target.time > now:
@@ -169,12 +171,12 @@ def plan_recovery(
         reason = f"it lies before the end of the first base backup, {ours[0].id}"
         return Unreachable(target=target, reason=reason, later=first)
     for run in reversed(before):
-        if run.segments and _reaches(run, target, lsn):
+        if _reaches(run, target, lsn):
             return Recovery(base=run.base, target=target, timeline=run.timeline, segments=run.segments, lsn=lsn)
     return _beyond(before[-1], runs, target)
 
 
-def _run(base: Base, archive: Archive) -> _Run:
+def _run(base: Base, archive: Archive, now: dt.datetime) -> _Run:
     timeline = archive.timelines.newest_from(base.timeline, base.stop_lsn)
     size = base.segment_bytes
     first = number_at(base.start_lsn, size)
@@ -183,16 +185,19 @@ def _run(base: Base, archive: Archive) -> _Run:
     last = max(there, default=first - 1)
     names = archive.timelines.names(timeline, range(first, max(last, first) + 2), size)
     whole = next(index for index, name in enumerate(names) if name not in archive.segments)
+    broken, end = first + whole <= last, (first + whole) * size
     # A base is of use only once the log goes beyond its end.
-    reached = (first + whole) * size > base.stop_lsn
+    until = archive.segments[names[whole - 1]] if end > base.stop_lsn else None
+    if archive.live_lsn is not None and not broken and archive.live_lsn > base.stop_lsn:
+        end, until = max(end, archive.live_lsn + 1), now
     return _Run(
         base=base,
         timeline=timeline,
-        segments=tuple(names[:whole]) if reached else (),
+        segments=tuple(names[: max(whole, 1)]),
         missing=names[whole],
-        broken=first + whole <= last,
-        until=archive.segments[names[whole - 1]] if reached else None,
-        end_lsn=(first + whole) * size if reached else base.start_lsn,
+        broken=broken,
+        until=until,
+        end_lsn=end if until else base.start_lsn,
     )
 
 

@@ -176,6 +176,9 @@ class ServerDriver(Protocol):
     @property
     def bases(self) -> BaseDriver:
         """The same server as base backups see it."""
+        ...
+
+    @property
     def restores(self) -> RestoreDriver:
         """The same server as restores see it."""
         ...

@@ -132,7 +132,19 @@ class PostgresBases:
             return self._find(name, connection.info.server_version // 10000)
 
     async def stream(self) -> AsyncIterator[bytes]:
-        command = [await self.program("pg_basebackup"), "-D", "-", "-F", "tar", "-X", "none", "-c", "fast", "--no-manifest", "--no-password"]
+        command = [
+            await self.program("pg_basebackup"),
+            "-D",
+            "-",
+            "-F",
+            "tar",
+            "-X",
+            "none",
+            "-c",
+            "fast",
+            "--no-manifest",
+            "--no-password",
+        ]
         process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.DEVNULL,
