@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from manor.control.engines.embedded.server import EmbeddedServer
     from manor.control.engines.postgres.driver import PostgresServer
     from manor.control.jobs.pgqueuer_engine import PgQueuerEngine
+    from manor.control.rollout.bases.place import BasePlace
     from manor.control.runtime import Runtime, StopSignal
     from manor.control.templates.model import Template
     from manor.errors import Finding
@@ -71,10 +72,38 @@ class Workplace:
 
 def embedded_server(project: Project, environment: Environment) -> EmbeddedServer:
     """The embedded PostgreSQL of the project, not started."""
+    from manor.control.engines.embedded.archiving import is_on
     from manor.control.engines.embedded.server import EmbeddedServer, EmbeddedSettings
 
     chosen = dataclasses.asdict(environment.settings.embedded)
+    if chosen["archive"] is None:
+        chosen["archive"] = is_on(project.folder / STATE_FOLDER)
     return EmbeddedServer(project.folder, EmbeddedSettings(**chosen))
+
+
+def base_place(workplace: Workplace) -> BasePlace:
+    """Where base backups, archives of WAL and side instances of this environment are. Nothing is made yet."""
+    from manor.control.engines.embedded.archiving import EmbeddedSwitch
+    from manor.control.engines.side.servers import PostgresSides
+    from manor.control.rollout.bases.archive import WalArchive
+    from manor.control.rollout.bases.place import BasePlace
+    from manor.storage.opening import open_store
+
+    project, environment = workplace.project, workplace.environment
+    store = open_store(workplace.state / "backups")
+    archives, sides, switches = {}, {}, {}
+    for deployment in environment.deployments:
+        name = deployment.name
+        sides[name] = PostgresSides(project=project.folder, environment=os.environ, embedded=deployment.embedded)
+        archives[name] = WalArchive(store=store, prefix=f"wal/{name}")
+        if deployment.embedded:
+            archives[name] = WalArchive(store=open_store(embedded_server(project, environment).archive_folder))
+            switches[name] = EmbeddedSwitch(
+                state=workplace.state,
+                forced=environment.settings.embedded.archive,
+                server=lambda: embedded_server(project, environment),
+            )
+    return BasePlace(store=store, archives=archives, sides=sides, switches=switches)
 
 
 def template_examiner() -> Callable[[Template], list[Finding]]:

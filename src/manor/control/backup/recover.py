@@ -176,6 +176,12 @@ def plan_recovery(
     return _beyond(before[-1], runs, target)
 
 
+def gap_after(base: Base, archive: Archive, now: dt.datetime) -> str:
+    """The first segment that a base backup's log lacks although later ones are there; empty where there is no gap."""
+    run = _run(base, archive, now)
+    return run.missing if run.broken else ""
+
+
 def _run(base: Base, archive: Archive, now: dt.datetime) -> _Run:
     timeline = archive.timelines.newest_from(base.timeline, base.stop_lsn)
     size = base.segment_bytes

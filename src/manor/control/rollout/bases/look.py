@@ -1,4 +1,5 @@
-"""Looks at what there is to recover a server from, and chooses. Touches nothing, unless it is told to make the target reachable."""
+"""Looks at what there is to recover a server from, and chooses. Touches nothing, unless it is told to make the target
+reachable."""
 
 from __future__ import annotations
 

@@ -61,8 +61,8 @@ async def _give_archive(place: BasePlace, server: str, recovery: Recovery, side:
 async def _recovered(
     place: BasePlace, manifest: BaseManifest, recovery: Recovery, tenant: str, side: Side
 ) -> tuple[ServerDriver, TenantThen, tuple[str, ...]]:
-    """Recover with the files that the tenant needs as far as the manifest tells; where its database was another one then, or was
-    copied from one that was left out, once more with those."""
+    """Recover with the files that the tenant needs as far as the manifest tells; where its database was another one then, or
+    was copied from one that was left out, once more with those."""
     also: tuple[int, ...] = ()
     while True:
         pieces = manifest.pieces_for(tenant, also)

@@ -88,8 +88,8 @@ async def switch_on(place: BasePlace, server: str) -> None:
         return
     if switch.forced is False:
         raise RefusedError(
-            f"server {server}: environ.yaml says settings.embedded.archive: false, and a base backup is of no use without its log",
-            hint="remove the line, or set it to true",
+            f"server {server}: environ.yaml says settings.embedded.archive: false",
+            hint="a base backup is of no use without the log after it: remove the line, or set it to true",
         )
     await asyncio.to_thread(switch.turn, on=True)
 
