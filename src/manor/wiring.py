@@ -29,10 +29,12 @@ if TYPE_CHECKING:
     from manor.control.engines.embedded.server import EmbeddedServer
     from manor.control.engines.postgres.driver import PostgresServer
     from manor.control.jobs.pgqueuer_engine import PgQueuerEngine
+    from manor.control.rollout.backups.vault import BackupVault
     from manor.control.rollout.bases.place import BasePlace
     from manor.control.runtime import Runtime, StopSignal
     from manor.control.templates.model import Template
     from manor.errors import Finding
+    from manor.storage.store import Store
 
 STATE_FOLDER = ".manor"
 ANCHOR_FILE = "audit.anchor"
@@ -81,8 +83,9 @@ def embedded_server(project: Project, environment: Environment) -> EmbeddedServe
     return EmbeddedServer(project.folder, EmbeddedSettings(**chosen))
 
 
-def base_place(workplace: Workplace) -> BasePlace:
-    """Where base backups, archives of WAL and side instances of this environment are. Nothing is made yet."""
+def base_place(workplace: Workplace, location: str | None = None) -> BasePlace:
+    """Where base backups, archives of WAL and side instances of this environment are: beside the backups, see ``open_vault``.
+    Nothing is made yet; the embedded server must have been."""
     from manor.control.engines.embedded.archiving import EmbeddedSwitch
     from manor.control.engines.side.servers import PostgresSides
     from manor.control.rollout.bases.archive import WalArchive
@@ -90,7 +93,7 @@ def base_place(workplace: Workplace) -> BasePlace:
     from manor.storage.opening import open_store
 
     project, environment = workplace.project, workplace.environment
-    store = open_store(workplace.state / "backups")
+    store = _backup_store(workplace, location)
     archives, sides, switches = {}, {}, {}
     for deployment in environment.deployments:
         name = deployment.name
@@ -138,6 +141,24 @@ def program_finder(url: str) -> Callable[[str, int], str]:
     from manor.control.engines.postgres.programs import machine_program
 
     return bundled_program if _is_local(url) else machine_program
+
+
+def open_vault(workplace: Workplace, location: str | None = None, *, encrypt: bool | None = None) -> BackupVault:
+    """The backups at ``location`` (a relative folder counts from the current one), else where ``environ.yaml`` says (from the
+    project), else in ``.manor/backups``. Nothing is contacted. Raises ``InputError`` for a location that cannot be used."""
+    from manor.control.rollout.backups.vault import BackupVault
+
+    settings = workplace.environment.settings.backup
+    return BackupVault(_backup_store(workplace, location), encrypt=settings.encrypt if encrypt is None else encrypt)
+
+
+def _backup_store(workplace: Workplace, location: str | None) -> Store:
+    from manor.storage.opening import open_store
+
+    if location is not None:
+        return open_store(location)
+    configured = workplace.environment.settings.backup.location
+    return open_store(configured or f"{STATE_FOLDER}/backups", base=workplace.project.folder)
 
 
 def open_key_ring(project: Project) -> KeyRing:
