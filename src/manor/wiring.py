@@ -97,7 +97,12 @@ def base_place(workplace: Workplace, location: str | None = None) -> BasePlace:
     archives, sides, switches = {}, {}, {}
     for deployment in environment.deployments:
         name = deployment.name
-        sides[name] = PostgresSides(project=project.folder, environment=os.environ, embedded=deployment.embedded)
+        sides[name] = PostgresSides(
+            project=project.folder,
+            environment=os.environ,
+            embedded=deployment.embedded,
+            programs=program_finder(deployment.url or ""),
+        )
         archives[name] = WalArchive(store=store, prefix=f"wal/{name}")
         if deployment.embedded:
             archives[name] = WalArchive(store=open_store(embedded_server(project, environment).archive_folder))

@@ -13,7 +13,7 @@ from manor.cli.failures import Exit
 from manor.cli.options import open_workplace, with_global_options
 from manor.cli.progress import run_stoppable
 from manor.cli.render import print_document, print_table, say
-from manor.errors import EXIT_SOME_FAILED, ConflictError, counted
+from manor.errors import EXIT_REFUSED, EXIT_SOME_FAILED, ConflictError, counted
 
 if TYPE_CHECKING:
     from manor.control.backup.base_manifest import BaseManifest
@@ -251,6 +251,8 @@ def extract(tenant: str, output: Path | None, dry_run: bool, location: str | Non
     if output is not None and output.exists():
         raise ConflictError(f"{output} is there already", hint="name a new file")
 
+    folder = output.absolute().parent if output is not None else Path()
+
     async def work(_: Workplace, runtime: Runtime, place: BasePlace) -> dict[str, Any]:
         from manor.control.operations.restore_to import explain, extract_to
         from manor.control.operations.tenants import find_tenant
@@ -259,7 +261,7 @@ def extract(tenant: str, output: Path | None, dry_run: bool, location: str | Non
         record = await find_tenant(runtime, tenant)
         if output is None:
             return await explain(runtime, place, record, target)
-        store = open_store(output.absolute().parent)
+        store = open_store(folder)
         found = await extract_to(runtime, place, record, target, store, output.name, deadline_seconds=archive_timeout)
         return {**found, "file": str(output)}
 
@@ -269,7 +271,7 @@ def extract(tenant: str, output: Path | None, dry_run: bool, location: str | Non
             if value not in (None, "", []):
                 click.echo(f"{name.replace('_', ' '):<15} {value}")
     if document.get("reachable") is False:
-        raise Exit(EXIT_SOME_FAILED)
+        raise Exit(EXIT_REFUSED)
 
 
 def register(group: click.Group) -> None:

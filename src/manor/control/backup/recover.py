@@ -250,4 +250,4 @@ def _unknown_mark(target: Target, named: Mapping[str, Mark]) -> Unreachable:
 
 
 def _shown(at: dt.datetime) -> str:
-    return at.isoformat(sep="T", timespec="milliseconds" if at.microsecond else "seconds")
+    return at.isoformat()

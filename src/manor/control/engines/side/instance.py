@@ -19,6 +19,7 @@ from manor.control.engines.embedded.account import Account, process_environment
 from manor.control.engines.embedded.failures import is_full, process_failed, translated
 from manor.control.engines.embedded.probe import Answer, knock
 from manor.control.engines.postgres.driver import PostgresServer
+from manor.control.engines.postgres.programs import Finder
 from manor.control.engines.side import log as side_log
 from manor.control.engines.side.pulled import read_in_thread
 from manor.control.engines.side.rooms import Room, end_server
@@ -47,10 +48,12 @@ class PostgresSide:
         account: Account,
         environment: Mapping[str, str],
         *,
+        programs: Finder,
         deadline_seconds: float,
     ) -> None:
         self._room, self._shape, self._program, self._account = room, shape, program, account
         self._environment = environment
+        self._programs = programs
         self._deadline_seconds = deadline_seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._server: PostgresServer | None = None
@@ -99,7 +102,7 @@ class PostgresSide:
                 await asyncio.to_thread(give_away, self._room.archive, self._account)
         self._process = self._start()
         await self._wait(self._process, replay)
-        self._server = PostgresServer(NAME, self.url, operation=self._room.cluster_name, sessions=4)
+        self._server = PostgresServer(NAME, self.url, operation=self._room.cluster_name, sessions=4, programs=self._programs)
         return self._server
 
     def _start(self) -> subprocess.Popen[bytes]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from manor.control.engines.bases import ServerShape
 from manor.control.engines.embedded.account import can_enter, choose_account
 from manor.control.engines.embedded.layout import Layout, make_state_directory, prepare_folder, state_directory
+from manor.control.engines.postgres.programs import Finder
 from manor.control.engines.side.instance import PostgresSide
 from manor.control.engines.side.programs import find_postgres
 from manor.control.engines.side.rooms import FOLDER, hold_room, sweep
@@ -23,6 +24,8 @@ class PostgresSides:
     project: Path
     environment: Mapping[str, str]
     embedded: bool
+    programs: Finder
+    """Finds what dumps them."""
     deadline_seconds: float = 3600
 
     @contextlib.asynccontextmanager
@@ -38,7 +41,9 @@ class PostgresSides:
         self.sweep()
         with hold_room(home, account) as room:
             room.data.mkdir(mode=0o700)
-            side = PostgresSide(room, shape, program, account, self.environment, deadline_seconds=self.deadline_seconds)
+            side = PostgresSide(
+                room, shape, program, account, self.environment, programs=self.programs, deadline_seconds=self.deadline_seconds
+            )
             try:
                 yield side
             finally:
