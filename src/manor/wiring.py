@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from manor.control.engines.postgres.driver import PostgresServer
     from manor.control.jobs.pgqueuer_engine import PgQueuerEngine
     from manor.control.rollout.backups.vault import BackupVault
+    from manor.control.rollout.bases.place import BasePlace
     from manor.control.rollout.erasure.places import Surroundings
     from manor.control.runtime import Runtime, StopSignal
     from manor.control.templates.model import Template
@@ -74,10 +75,44 @@ class Workplace:
 
 def embedded_server(project: Project, environment: Environment) -> EmbeddedServer:
     """The embedded PostgreSQL of the project, not started."""
+    from manor.control.engines.embedded.archiving import is_on
     from manor.control.engines.embedded.server import EmbeddedServer, EmbeddedSettings
 
     chosen = dataclasses.asdict(environment.settings.embedded)
+    if chosen["archive"] is None:
+        chosen["archive"] = is_on(project.folder / STATE_FOLDER)
     return EmbeddedServer(project.folder, EmbeddedSettings(**chosen))
+
+
+def base_place(workplace: Workplace, location: str | None = None) -> BasePlace:
+    """Where base backups, archives of WAL and side instances of this environment are: beside the backups, see ``open_vault``.
+    Nothing is made yet; the embedded server must have been."""
+    from manor.control.engines.embedded.archiving import EmbeddedSwitch
+    from manor.control.engines.side.servers import PostgresSides
+    from manor.control.rollout.bases.archive import WalArchive
+    from manor.control.rollout.bases.place import BasePlace
+    from manor.storage.opening import open_store
+
+    project, environment = workplace.project, workplace.environment
+    store = _backup_store(workplace, location)
+    archives, sides, switches = {}, {}, {}
+    for deployment in environment.deployments:
+        name = deployment.name
+        sides[name] = PostgresSides(
+            project=project.folder,
+            environment=os.environ,
+            embedded=deployment.embedded,
+            programs=program_finder(deployment.url or ""),
+        )
+        archives[name] = WalArchive(store=store, prefix=f"wal/{name}")
+        if deployment.embedded:
+            archives[name] = WalArchive(store=open_store(embedded_server(project, environment).archive_folder))
+            switches[name] = EmbeddedSwitch(
+                state=workplace.state,
+                forced=environment.settings.embedded.archive,
+                server=lambda: embedded_server(project, environment),
+            )
+    return BasePlace(store=store, archives=archives, sides=sides, switches=switches)
 
 
 def template_examiner() -> Callable[[Template], list[Finding]]:
@@ -118,14 +153,18 @@ def open_vault(workplace: Workplace, location: str | None = None, *, encrypt: bo
     """The backups at ``location`` (a relative folder counts from the current one), else where ``environ.yaml`` says (from the
     project), else in ``.manor/backups``. Nothing is contacted. Raises ``InputError`` for a location that cannot be used."""
     from manor.control.rollout.backups.vault import BackupVault
-    from manor.storage.opening import open_store
 
     settings = workplace.environment.settings.backup
+    return BackupVault(_backup_store(workplace, location), encrypt=settings.encrypt if encrypt is None else encrypt)
+
+
+def _backup_store(workplace: Workplace, location: str | None) -> Store:
+    from manor.storage.opening import open_store
+
     if location is not None:
-        store = open_store(location)
-    else:
-        store = open_store(settings.location or f"{STATE_FOLDER}/backups", base=workplace.project.folder)
-    return BackupVault(store, encrypt=settings.encrypt if encrypt is None else encrypt)
+        return open_store(location)
+    configured = workplace.environment.settings.backup.location
+    return open_store(configured or f"{STATE_FOLDER}/backups", base=workplace.project.folder)
 
 
 def erasure_surroundings(workplace: Workplace) -> Surroundings:

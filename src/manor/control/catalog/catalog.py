@@ -10,6 +10,7 @@ from typing import Self
 
 from manor.control.catalog import schema
 from manor.control.catalog.backups import BackupStore
+from manor.control.catalog.bases import BaseStore
 from manor.control.catalog.erasures import ErasureStore
 from manor.control.catalog.fleet import FleetStore
 from manor.control.catalog.kept import KeptStore
@@ -23,7 +24,7 @@ from manor.control.catalog.vault import VaultStore
 from manor.errors import CatalogError, Code, UnreachableError
 
 
-class Catalog(BackupStore, ErasureStore, FleetStore, KeptStore, ReleaseStore, StockStore, VaultStore):
+class Catalog(BackupStore, BaseStore, ErasureStore, FleetStore, KeptStore, ReleaseStore, StockStore, VaultStore):
     """The control-plane database of one environment.
 
     One connection is kept and reopened when it is gone; calls of several tasks take turns on it. A connection that is lost

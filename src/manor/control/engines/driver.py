@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Protocol
 from manor.control.templates.model import BoundDataset, Schema
 
 if TYPE_CHECKING:
+    from manor.control.engines.bases import BaseDriver
     from manor.control.engines.dumps import DumpDriver
     from manor.control.engines.entries import EntryDriver
     from manor.control.engines.releases import ReleaseDriver
+    from manor.control.engines.restores import RestoreDriver
     from manor.control.engines.swaps import SwapDriver
 
 
@@ -189,6 +191,16 @@ class ServerDriver(Protocol):
     @property
     def entries(self) -> EntryDriver:
         """The same server's doors."""
+        ...
+
+    @property
+    def bases(self) -> BaseDriver:
+        """The same server as base backups see it."""
+        ...
+
+    @property
+    def restores(self) -> RestoreDriver:
+        """The same server as restores see it."""
         ...
 
     @property

@@ -15,7 +15,7 @@ from manor.control.migrate.cohort import Segment
 from manor.control.rollout.release.apart import Undecided
 from manor.control.rollout.release.gate import HealthGate
 from manor.control.rollout.release.move import Done, detail_of, move, run_segments
-from manor.control.rollout.release.swap import Swap, is_at
+from manor.control.rollout.release.swap import Swap, SwapTerms, is_at
 from manor.control.rollout.release.waves import Mover
 from manor.control.rollout.release.work import Work
 from manor.control.rollout.retry import retrying
@@ -33,7 +33,7 @@ async def replace_database(work: Work, target: TargetRecord, *, gate: Gate | Non
 
     Raises ``ManorError`` with the tenant open and as it was; ``Undecided`` where it could not be opened.
     """
-    swap = Swap(work, target)
+    swap = Swap(SwapTerms.of(work, target))
     await swap.tidy()
     if await is_at(work, target, work.cohort(target).after):
         return Done(detail=detail_of(work, target, False))
