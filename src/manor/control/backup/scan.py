@@ -151,8 +151,8 @@ def scan_data_folder(folder: Path, finder: Finder, *, shown_as: str) -> list[Hit
         relative = path.relative_to(folder)
         kind = _kind(relative)
         counts = _count_file(path, finder, kind)
-        place = f"{shown_as}: {_place(relative, kind)}"
         for number, count in counts.items():
+            place = f"{shown_as}: {_place(relative, kind, finder.terms[number])}"
             into = found.setdefault((kind, place), {})
             into[number] = into.get(number, 0) + count
     return [hit for (kind, place), counts in sorted(found.items()) for hit in finder.hits(kind, place, counts)]
@@ -179,8 +179,11 @@ def _kind(relative: Path) -> Where:
     return Where.LOG if relative.parts[0] == "log" or relative.suffix == ".log" else Where.DATA
 
 
-def _place(relative: Path, kind: Where) -> str:
-    return "pg_wal" if kind is Where.WAL else str(relative)
+def _place(relative: Path, kind: Where, term: Term) -> str:
+    """WAL is one place, and names are told by database: nobody needs to know in which of its files they are."""
+    if kind is Where.WAL:
+        return "pg_wal"
+    return str(relative.parent if term.is_name else relative)
 
 
 def _count_file(path: Path, finder: Finder, kind: Where) -> dict[int, int]:

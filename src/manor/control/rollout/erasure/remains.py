@@ -12,8 +12,18 @@ from manor.control.catalog.records import DatabaseRecord
 from manor.control.runtime import Runtime
 
 _RECYCLED = "until the server has recycled its segments: after the next checkpoints, a matter of max_wal_size"
-_ARCHIVED = "until no base backup needs it any more and `manor backup prune` removes it"
+_ARCHIVED = "until no base backup needs its segments any more and they are removed"
 _NAMES = "names only: of the database, of its role, and the tenant id"
+
+
+_CATALOG = (
+    "a backup of the catalog: the connection URL and the keys of backups, encrypted, until `manor backup prune` removes it"
+)
+
+
+def base_place(base: str) -> str:
+    """How a base backup is called."""
+    return f"base backup {base}"
 
 
 async def remaining(
@@ -22,14 +32,19 @@ async def remaining(
     """All places, with the day on which retention removes them where that is known. ``keep_days``: for how long base backups
     are kept by days; 0: other rules decide."""
     server = f"server {record.server}"
-    found = [
-        Remaining(kind=Where.WAL, where=f"{server}: pg_wal", holds=CONTENT, why=_RECYCLED),
-        Remaining(kind=Where.WAL_ARCHIVE, where=f"{server}: WAL archive", holds=CONTENT, why=_ARCHIVED),
-    ]
-    for base, location, stopped_at in await runtime.catalog.base_backups(record.server):
+    found = [Remaining(kind=Where.WAL, where=f"{server}: pg_wal", holds=CONTENT, why=_RECYCLED)]
+    bases = await runtime.catalog.base_backups(record.server)
+    folders = await runtime.servers[record.server].folders()
+    if bases or folders is None or folders.archive is not None:
+        found.append(Remaining(kind=Where.WAL_ARCHIVE, where=f"{server}: WAL archive", holds=CONTENT, why=_ARCHIVED))
+    for base, location, stopped_at in bases:
         until = stopped_at + dt.timedelta(days=keep_days) if keep_days else None
-        why = "" if until else "until `manor backup prune` removes it"
-        found.append(Remaining(kind=Where.BASE_BACKUP, where=f"{location}: base {base}", holds=CONTENT, until=until, why=why))
+        why = f"in {location}" if until else f"in {location}, until it is removed there"
+        found.append(Remaining(kind=Where.BASE_BACKUP, where=base_place(base), holds=CONTENT, until=until, why=why))
+    for backup in await runtime.catalog.backups():
+        if backup.kind == "catalog":
+            where = f"{backup.location}: {backup.key}"
+            found.append(Remaining(kind=Where.DUMP, where=where, holds=CONTENT, why=_CATALOG))
     if export:
         found.append(Remaining(kind=Where.DUMP, where=str(export["file"]), holds=CONTENT, why="the customer's own copy"))
     found.append(Remaining(kind=Where.CATALOG, where="manor.", holds=IDENTIFIERS, why=f"journal and audit log stay: {_NAMES}"))

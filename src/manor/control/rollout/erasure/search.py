@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
+from manor.control.backup.base_manifest import MANIFEST, BaseManifest
 from manor.control.backup.certificate import ScanResult
 from manor.control.backup.scan import Finder, Hit, Term, Where, scan_data_folder, scan_files, useful
 from manor.control.catalog.records import DatabaseRecord
 from manor.control.engines.driver import ServerDriver
 from manor.control.engines.dumps import DumpForm
 from manor.control.rollout.backups.vault import Backup
+from manor.control.rollout.bases.members import read_member
+from manor.control.rollout.bases.place import BASES
 from manor.control.rollout.erasure.places import FINAL_EXPORT, Surroundings, split
+from manor.control.rollout.erasure.remains import base_place
 from manor.control.runtime import Runtime
 from manor.errors import ManorError
 from manor.storage.store import Store
@@ -54,6 +58,7 @@ class Search:
         hits += await self._catalog()
         hits += await self._dumps(tenant, unsearched)
         hits += await self._storage(tenant)
+        hits += await self._bases(tenant, unsearched)
         searched += ["catalog", f"backups in {self.around.vault.location}", *(f"objects in {one}" for one in self.objects)]
         return ScanResult(
             at=self.runtime.now(),
@@ -75,8 +80,7 @@ class Search:
             hits += await self._files(folders.logs, Where.LOG, f"{shown}: logs")
             places.append(f"{shown}: logs")
         if folders.archive is not None:
-            archived = await self._files(folders.archive, Where.WAL_ARCHIVE, f"{shown}: WAL archive")
-            hits += [replace(hit, kind=Where.WAL_ARCHIVE) for hit in archived]
+            hits += await self._files(folders.archive, Where.WAL_ARCHIVE, f"{shown}: WAL archive")
             places.append(f"{shown}: WAL archive")
         if folders.compressed_images:
             missing.append(f"{shown}: page images in its WAL are compressed (wal_compression), and not opened")
@@ -127,6 +131,28 @@ class Search:
         for location in self.objects:
             place = split(location, self.around.open_store)
             hits += await self._objects(place.store, place.prefix)
+        return hits
+
+    async def _bases(self, tenant: str, unsearched: list[str]) -> list[Hit]:
+        """The pieces of base backups that could hold it: the tenant's own databases, and what all have in common."""
+        hits: list[Hit] = []
+        store = self.around.vault.store
+        for server in self.runtime.servers:
+            keys = [f.key async for f in store.list(f"{BASES}/{server}") if f.key.endswith(f"/{MANIFEST}")]
+            for key in keys:
+                try:
+                    hits += await self._base(store, key, tenant)
+                except ManorError as error:
+                    unsearched.append(f"{store.display(key)}: {error.message}")
+        return hits
+
+    async def _base(self, store: Store, key: str, tenant: str) -> list[Hit]:
+        content = await store.read(key)
+        manifest = BaseManifest.from_json(content.decode("utf-8", "replace"), place=store.display(key))
+        hits: list[Hit] = []
+        for piece in manifest.pieces_for(tenant):
+            counts = await self.finder.count_stream(read_member(store, manifest.members[piece]))
+            hits += self.finder.hits(Where.BASE_BACKUP, f"{base_place(manifest.id)}, piece {piece}", counts)
         return hits
 
     async def _objects(self, store: Store, prefix: str) -> list[Hit]:
