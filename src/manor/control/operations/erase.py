@@ -242,6 +242,7 @@ async def _erase(runtime: Runtime, record: DatabaseRecord, *, request: EraseRequ
     async with runtime.catalog.lock(FLEET_LOCK, wait_seconds=request.lock_wait_seconds, holder=runtime.operation):
         # Under the lock of deploys: one that runs has ended, and the next one sees the tombstone.
         await runtime.catalog.confirm_key()
+        await _close(runtime, record, request.reason)
         found = await _begin(runtime, record, request)
     location = None if request.no_export else request.export_to or found.subject.get("export_to")
     erasure = Erasure(
@@ -264,6 +265,18 @@ async def _erase(runtime: Runtime, record: DatabaseRecord, *, request: EraseRequ
         told.problems.append(_found_elsewhere(record, elsewhere))
     facts = {"key": document[SIGNATURE]["fingerprint"], "search": document["scan"]["result"]}
     return Done(detail=f"erased; {document['scan']['result']}", facts=facts)
+
+
+async def _close(runtime: Runtime, record: DatabaseRecord, reason: str) -> None:
+    """Nobody is in it any more when its erasure begins: until then it is a suspended tenant like any other."""
+    tenant = str(record.tenant)
+    if tenant in await runtime.catalog.tenant_holds(tenant):
+        raise RefusedError(f"tenant {tenant} is under legal hold", hint="`manor tenant unhold` lifts it")
+    if await runtime.catalog.erasure(tenant) is None:
+        await until_recorded(runtime, lambda: runtime.catalog.suspend(suspension_of(runtime, record, reason)))
+        runtime.telemetry.emit("tenant.suspended", runtime.operation, tenant)
+    await shut_out(runtime, record)
+    runtime.telemetry.emit("tenant.shut_out", runtime.operation, tenant)
 
 
 async def _begin(runtime: Runtime, record: DatabaseRecord, request: EraseRequest) -> ErasureRecord:

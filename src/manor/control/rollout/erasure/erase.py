@@ -5,8 +5,9 @@ The order keeps everybody out first and the proof last. What a death leaves behi
 =============  ==================================================  ==========================================
 died after     left behind                                         next run
 =============  ==================================================  ==========================================
-``begun``      a tombstone; the role may log in for an instant     shuts it out (any deploy leaves it alone)
-``closed``     databases that only Manor may enter                 exports, where that was asked for
+before it      a suspended tenant: `resume` opens it again         begins
+``begun``      a tombstone, which any deploy leaves alone; its     exports, where that was asked for
+               databases are closed to all but Manor
 ``exported``   the same, and the customer's copy                   seals
 ``sealed``     databases that nobody may enter, for ever           drops
 ``databases``  a role that may not log in                          drops it

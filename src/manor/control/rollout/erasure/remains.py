@@ -16,9 +16,7 @@ _ARCHIVED = "until no base backup needs its segments any more and they are remov
 _NAMES = "names only: of the database, of its role, and the tenant id"
 
 
-_CATALOG = (
-    "a backup of the catalog: the connection URL and the keys of backups, encrypted, until `manor backup prune` removes it"
-)
+_CATALOG = "a backup of the catalog: the connection URL and the keys of backups, encrypted, until it is pruned"
 
 
 def base_place(base: str) -> str:
