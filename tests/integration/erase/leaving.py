@@ -146,3 +146,25 @@ def request_of(workplace: Any, **said: Any) -> Any:
         confirm=True,
         **said,
     )
+
+
+def build_embedded(folder: Path, *, tenants: int) -> Fleet:
+    """The same on a server that Manor runs itself, below the project, so that its WAL can be archived and base backups taken."""
+    from fleet_fixtures import REGISTRY, ROWS, SCHEMA
+
+    from manor.control.engines.embedded.server import EmbeddedServer
+
+    environment = folder / "customer_a"
+    template = environment / "small"
+    template.mkdir(parents=True)
+    (folder / "project.yaml").write_text('project_name: "leaving"\n', encoding="utf-8")
+    settings = SETTINGS.format(objects=folder / "objects", encrypt="true")
+    (environment / "environ.yaml").write_text(f"description: test\n{settings}", encoding="utf-8")
+    registry = REGISTRY.format(tenants=tenants, parallel=4, timeout=60, retries=2)
+    (environment / "tenant_registry.yaml").write_text(registry, encoding="utf-8")
+    (template / "_mapping.yaml").write_text('instances: ["main"]\n', encoding="utf-8")
+    (template / "schema.sql").write_text(SCHEMA, encoding="utf-8")
+    (template / "main@items.dat").write_text(ROWS, encoding="utf-8")
+    fleet = Fleet(folder=folder, url=EmbeddedServer(folder).ensure_running(), tenants=tenants)
+    fleet("multi-tenant", "deploy", "--registry", fleet.registry)
+    return fleet
