@@ -18,6 +18,8 @@ BOUNDARIES = (
     "erase.begun",
     "erase.closed",
     "backup.stored",
+    "backup.sealed",
+    "backup.recorded",
     "erase.exported",
     "erase.database_sealed",
     "erase.sealed",
