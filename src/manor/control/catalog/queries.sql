@@ -638,3 +638,11 @@ VACUUM (FULL) manor.tenants, manor.databases, manor.kept_databases, manor.suspen
 
 -- base_backups_of --
 SELECT id, location, stopped_at FROM manor.bases WHERE server = %(server)s ORDER BY stopped_at, id;
+
+-- subjects_to_reencrypt --
+SELECT tenant, subject FROM manor.erasures WHERE subject <> '' FOR UPDATE;
+
+-- replace_subjects --
+UPDATE manor.erasures SET subject = batch.subject
+FROM jsonb_to_recordset(%(batch)s::jsonb) AS batch (tenant text, subject text)
+WHERE erasures.tenant = batch.tenant;

@@ -326,7 +326,8 @@ async def delete_due(runtime: Runtime, request: EraseRequest) -> Report:
         await runtime.catalog.database_by_tenant(t, with_url=False)
         for t in await runtime.catalog.due_for_erasure(runtime.now())
     ]
-    stopped = [record_of(one.subject) for one in await runtime.catalog.erasures() if not one.is_done]
+    begun = [await runtime.catalog.erasure(one.tenant) for one in await runtime.catalog.erasures() if not one.is_done]
+    stopped = [record_of(one.subject) for one in begun if one is not None and not one.is_done]
     records = {str(record.tenant): record for record in [*due, *stopped]}
     request = replace(request, confirm=True, after=dt.timedelta())
     if not records:
