@@ -170,7 +170,7 @@ def test_a_release_that_failed_is_resumed_without_who_was_erased_since(fleet: Fl
 
 
 def test_undoing_a_release_leaves_out_who_was_erased_since(fleet: Fleet, tenant: Leaving) -> None:
-    fleet.write("0003", "ALTER TABLE items ADD COLUMN last text;", "ALTER TABLE items DROP COLUMN last;")
+    fleet.write("0005", "ALTER TABLE items ADD COLUMN last text;", "ALTER TABLE items DROP COLUMN last;")
     released = fleet.migrate("--strategy", "rolling")
     erase(tenant)
     undone = fleet.json("operation", "undo", released["operation"]["id"])
