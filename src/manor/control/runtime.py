@@ -21,6 +21,11 @@ def new_password() -> str:
     return secrets.token_urlsafe(24)
 
 
+def operation_token(operation: str) -> str:
+    """The random end of an operation's id, in the names of what it builds."""
+    return operation.rpartition("-")[2]
+
+
 async def _unasked() -> None:
     """Nobody else can be at work."""
 

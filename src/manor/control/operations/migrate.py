@@ -30,8 +30,7 @@ from manor.control.operations.release_draft import (
     select,
     strategy_for,
 )
-from manor.control.operations.release_report import report_of
-from manor.control.operations.release_run import Ended, ReleaseRun
+from manor.control.operations.release_report import Ended, report_of
 from manor.control.operations.release_sources import ReleaseSources
 from manor.control.operations.verify_heads import VerifiedHeads, refuse_astray, verify_heads
 from manor.control.rollout.alone import release_still_alone
@@ -135,6 +134,8 @@ async def _carry_out(
     if draft.pending:
         for server in runtime.servers.values():
             server.limit(draft.course.conduct.parallel)
+        from manor.control.operations.release_run import ReleaseRun  # all that acts: mostly there is nothing to do
+
         token = await begin(runtime, draft, request, started_at)
         run = ReleaseRun(
             runtime=runtime,

@@ -10,8 +10,7 @@ from pathlib import Path
 from manor.control.catalog.records import TargetRecord
 from manor.control.migrate.cohort import Terms, is_atomic
 from manor.control.operations.migrate import MigrateRequest, draft_release, refuse_impossible
-from manor.control.operations.release_report import report_of
-from manor.control.operations.release_run import Ended
+from manor.control.operations.release_report import Ended, report_of
 from manor.control.operations.release_sources import ReleaseSources
 from manor.control.rollout.release.blockers import BlockerWatch
 from manor.control.rollout.release.goldens import GoldenWork, release_goldens

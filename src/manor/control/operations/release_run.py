@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from manor.control.audit import anchor_head
+from manor.control.catalog.locks import FLEET_LOCK
 from manor.control.catalog.records import AuditEvent, DatabaseRecord, TargetRecord
 from manor.control.engines.driver import IsolatedColumn
 from manor.control.migrate.cohort import Cohort, Scripts, Terms
-from manor.control.operations.deploy import FLEET_LOCK
+from manor.control.operations.release_report import Ended
 from manor.control.rollout.hooks import HookRunner
 from manor.control.rollout.release.atomic import vote_and_commit
 from manor.control.rollout.release.blockers import BlockerWatch
@@ -46,20 +47,6 @@ _CATCH_UPS = 5
 """Rounds of looking for tenants that were made while the release ran; each round is shorter than the last."""
 _DEPLOY_SECONDS = 60.0
 """How long a deploy under way is waited for at the end of a release."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """How a release ended."""
-
-    state: str
-    targets: tuple[TargetRecord, ...]
-    """As the journal has them."""
-    problems: tuple[Failure, ...] = ()
-    notices: tuple[str, ...] = ()
-    window_seconds: float | None = None
-    """Atomic: how long the fleet was of two versions."""
-    prepare_seconds: float | None = None
 
 
 @dataclass(slots=True, kw_only=True)

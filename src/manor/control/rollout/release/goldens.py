@@ -15,11 +15,10 @@ from manor.control.engines.driver import IsolatedColumn, Marker, ServerDriver
 from manor.control.engines.releases import Change
 from manor.control.migrate.cohort import Cohort, Scripts, Terms, segments
 from manor.control.rollout.goldens import golden_name
-from manor.control.rollout.provision import operation_token
 from manor.control.rollout.release.apart import run_apart
 from manor.control.rollout.release.work import gid_of
 from manor.control.rollout.retry import ATTEMPTS, retrying
-from manor.control.runtime import Runtime
+from manor.control.runtime import Runtime, operation_token
 from manor.errors import Code, EngineError, NotFoundError, RefusedError
 
 

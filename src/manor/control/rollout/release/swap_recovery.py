@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from manor.control.catalog.kept import KeptRecord
 from manor.control.catalog.records import AuditEvent
 from manor.control.engines.driver import FoundDatabase, ServerDriver
-from manor.control.rollout.provision import operation_token
 from manor.control.rollout.release.swap import GREEN, KEPT, reopen
 from manor.control.rollout.retry import ATTEMPTS, retrying, until_recorded
-from manor.control.runtime import Runtime
+from manor.control.runtime import Runtime, operation_token
 from manor.errors import ManorError
 
 IsDead = Callable[[str], bool]
