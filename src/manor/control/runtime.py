@@ -13,6 +13,7 @@ from manor.control.audit import AnchorFile
 from manor.control.catalog.catalog import Catalog
 from manor.control.engines.driver import ServerDriver
 from manor.control.jobs.engine import JobEngine
+from manor.errors import ManorError
 from manor.telemetry import Telemetry
 
 
@@ -82,6 +83,8 @@ class Runtime:
     telemetry: Telemetry
     stop: StopSignal = field(default_factory=StopSignal)
     outage: Outage = field(default_factory=Outage)
+    away: Mapping[str, ManorError] = field(default_factory=dict)
+    """Those of the servers that did not answer when the command began, and what came instead."""
     jobs: JobEngine | None = None
     """Where waves of releases are carried out; None: in this process."""
     still_alone: Callable[[], Awaitable[None]] = _unasked

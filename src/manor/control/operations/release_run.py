@@ -24,7 +24,7 @@ from manor.control.rollout.release.blue_green import blue_green
 from manor.control.rollout.release.capacity import look_for_room
 from manor.control.rollout.release.course import Course
 from manor.control.rollout.release.gate import HealthGate
-from manor.control.rollout.release.goldens import GoldenWork, release_goldens
+from manor.control.rollout.release.goldens import GoldenWork, release_goldens, without_golden
 from manor.control.rollout.release.heads import Head, heads_after, late_tenants
 from manor.control.rollout.release.move import move, put
 from manor.control.rollout.release.opening import Opening, go_in_windows
@@ -79,7 +79,7 @@ class ReleaseRun:
         except ManorError as error:
             return await self._end(State.FAILED, problems=(Failure.of(error),), detail="the rehearsal failed")
         pending = [target for target in targets if target.status == Status.PENDING]
-        watch = BlockerWatch(self.runtime.servers, self.runtime.operation)
+        watch = BlockerWatch.about(self.runtime, pending)
         work = Work(
             runtime=self.runtime,
             token=self.token,
@@ -112,6 +112,7 @@ class ReleaseRun:
         )
         cohorts = await release_goldens(work, self.course.cohorts)
         course = replace(self.course, cohorts=tuple(cohorts))
+        self.notices += without_golden(cohorts)
         plan = course.to_json()
         keep = functools.partial(self.runtime.catalog.add_targets, self.runtime.operation, [], plan, token=self.token)
         await until_recorded(self.runtime, keep)

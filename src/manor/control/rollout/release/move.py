@@ -45,6 +45,7 @@ async def move(work: Work, target: TargetRecord, *, begun: Begun = Begun.LOOK, a
     began = time.monotonic()
     runs: list[HookRun] = []
     try:
+        work.require_golden(target)
         runs += await run_hooks(work, target, PRE)
         done = await (act or partial(in_place, begun=begun))(work, target)
         seconds = time.monotonic() - began

@@ -43,6 +43,8 @@ async def recover_forgotten(runtime: Runtime) -> int:
     could not open a tenant."""
     done = 0
     for server in runtime.servers.values():
+        if server.name in runtime.away:
+            continue
         try:
             done += await _recover_unclaimed(runtime, server)
         except ManorError as error:
@@ -134,7 +136,7 @@ async def drop_expired(runtime: Runtime) -> int:
     """Drop kept databases whose time is over; returns how many. Those on servers that do not answer wait for the next time."""
     dropped = 0
     for kept in await until_recorded(runtime, lambda: runtime.catalog.expired_kept(runtime.now())):
-        if kept.server not in runtime.servers:
+        if kept.server not in runtime.servers or kept.server in runtime.away:
             continue
         try:
             await drop_kept(runtime, kept)
