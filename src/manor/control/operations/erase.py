@@ -17,8 +17,8 @@ from typing import Any
 from manor.control.backup.scan import Hit
 from manor.control.catalog.certificates import SIGNATURE
 from manor.control.catalog.erasures import record_of, subject_of
+from manor.control.catalog.locks import FLEET_LOCK
 from manor.control.catalog.records import AuditEvent, DatabaseRecord, ErasureRecord, SuspensionRecord
-from manor.control.operations.deploy import FLEET_LOCK
 from manor.control.operations.suspend import suspension_of
 from manor.control.rollout.backups.vault import BackupVault
 from manor.control.rollout.erasure.certify import certify, searched, unsearched

@@ -150,7 +150,7 @@ class _Election:
             self.prepared.add(target.tenant)
             self._seconds[target.tenant] = time.monotonic() - began
             self.work.runtime.telemetry.emit("target.prepared", self.work.operation, target.tenant)
-        except (ManorError, TimeoutError) as error:
+        except Exception as error:  # a fault of ours too: it is a no of this one tenant
             if isinstance(error, HookFailed):
                 self._runs[target.tenant] = list(error.runs)
             # Everybody is asked, though one no is enough: whoever would have said no is named in the same run.
@@ -196,6 +196,7 @@ class _Election:
 
         await self._each(self.targets, commit)
         window = time.monotonic() - first
+        await self._let_go()
         results = await self._close([self._committed(target, unclear.get(target.tenant)) for target in self.targets])
         return Verdict(committed=True, results=results, window_seconds=window)
 
@@ -256,8 +257,13 @@ class _Election:
         # Whose vote failed may still have been prepared, the answer lost: these too.
         tried = [t for t in self.targets if t.tenant in self.prepared or t.tenant in self.refused]
         await self._each(tried, roll_back)
+        await self._let_go()
         results = await self._close([self._rolled_back(target, reason) for target in self.targets])
         return Verdict(committed=False, results=results, reason=reason, stop=self._stop)
+
+    async def _let_go(self) -> None:
+        for ballot in self.ballots.values():
+            await ballot.let_go()
 
     def _reason(self) -> str:
         if self.refused:
