@@ -123,8 +123,8 @@ class Unreachable:
     @property
     def nearest(self) -> str:
         """The nearest moments that can be reached, in words; empty where there are none."""
-        words = [f"the last moment before it is {_shown(self.earlier)}"] if self.earlier else []
-        words += [f"the first one after it is {_shown(self.later)}"] if self.later else []
+        words = [f"what was committed before {_shown(self.earlier)} can"] if self.earlier else []
+        words += [f"so can moments from {_shown(self.later)} on"] if self.later else []
         return ", ".join(words)
 
 
