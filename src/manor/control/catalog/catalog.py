@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Self
 
 from manor.control.catalog import schema
+from manor.control.catalog.backups import BackupStore
 from manor.control.catalog.fleet import FleetStore
 from manor.control.catalog.kept import KeptStore
 from manor.control.catalog.link import Link, catalog_conninfo
@@ -21,7 +22,7 @@ from manor.control.catalog.vault import VaultStore
 from manor.errors import CatalogError, Code, UnreachableError
 
 
-class Catalog(FleetStore, KeptStore, ReleaseStore, StockStore, VaultStore):
+class Catalog(BackupStore, FleetStore, KeptStore, ReleaseStore, StockStore, VaultStore):
     """The control-plane database of one environment.
 
     One connection is kept and reopened when it is gone; calls of several tasks take turns on it. A connection that is lost
