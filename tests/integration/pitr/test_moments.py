@@ -203,3 +203,17 @@ def test_transactions_in_doubt_at_the_moment_are_rolled_back_and_told(site: Site
     found = site.ledger_at("001", Target(time=row[0]), lambda moment, _: told.append(moment.then.rolled_back))
     assert found == site.written[site.database("001")]
     assert told == [("doubtful one",)]
+
+
+def test_temporary_and_unlogged_tables_of_the_moment_are_no_missing_files(site: Site) -> None:
+    with site.connect(site.database("001")) as connection:
+        connection.execute("CREATE TEMPORARY TABLE passing AS SELECT 1 AS n")
+        connection.execute("CREATE UNLOGGED TABLE quick AS SELECT 1 AS n")
+        moment = site.write("001")
+        pieces: list[int] = []
+        then = list(site.written[site.database("001")])
+        assert site.ledger_at("001", Target(time=moment), lambda found, _: pieces.append(len(found.then.laid_out))) == then
+        connection.execute("DROP TABLE quick")
+    everything: list[int] = []
+    site.ledger_at("004", Target(time=site.write("001")), lambda found, _: everything.append(len(found.then.laid_out)))
+    assert pieces < everything
