@@ -272,8 +272,11 @@ async def look_runtime(workplace: Workplace) -> AsyncIterator[Runtime | None]:
 @contextlib.asynccontextmanager
 async def inspect_servers(workplace: Workplace) -> AsyncIterator[tuple[list[PostgresServer], Catalog | ManorError | None]]:
     """Servers and catalog for ``doctor``: no catalog is made, and what does not answer or refuses us is left for it to tell."""
+    import asyncio
+
     from manor.control.catalog.catalog import Catalog
 
+    await asyncio.to_thread(sweep_sides, workplace.project)
     operation = new_operation_id(dt.datetime.now(dt.UTC))
     urls = {d.name: await _reach(workplace, d) for d in workplace.environment.deployments}
     async with contextlib.AsyncExitStack() as stack:
