@@ -5,7 +5,6 @@ Each tenant's ledger is written by the test, so that after a restore every row i
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -103,7 +102,7 @@ class Fleet(fixtures.Fleet):
     def drive(self, *words: object, at: str = "", do: str = "die") -> subprocess.Popen[str]:
         """Start a command in a process that dies, stops or waits at the first event of a kind."""
         command = [sys.executable, str(DRIVER), at, do, "--project", str(self.folder), "--format", "json", *map(str, words)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def build(folder: Path, url: str, *, tenants: int = 3) -> Fleet:

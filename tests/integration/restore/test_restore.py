@@ -33,7 +33,7 @@ def test_a_backup_is_named_by_its_id(fleet: Any, outcome: Outcome) -> None:
     fleet("tenant", "backup", "--tenant-id", fleet.tenant(1))
     (found,) = fleet.json("backup", "list")
     fleet.write_entries(1, "after")
-    assert outcome(fleet.restore(1, "--backup-file", found["id"]))["status"] == "success"
+    assert outcome(fleet.restore(1, "--backup-file", found["backup"]))["status"] == "success"
     assert fleet.entries(1) == []
 
 
@@ -117,3 +117,23 @@ def test_the_log_of_a_restore_says_who_what_and_from_where(fleet: Any) -> None:
     assert line[0]["from"] == str(backup)
     assert line[0]["closed_seconds"] > 0
     fleet("audit", "verify")
+
+
+@pytest.mark.parametrize("form", [[], ["--plain"]], ids=["dump", "sql"])
+def test_a_backup_of_a_server_with_other_roles_is_loaded(fleet: Any, outcome: Outcome, form: list[str]) -> None:
+    """Its owner and a role that had rights are not there any more: all belongs to Manor's login, with the rights of goldens."""
+    before, name = fleet.back_up(1), fleet.databases[0]
+    fleet.ask("CREATE ROLE their_admin; CREATE ROLE reporting")
+    for table in ("items", "parts", "ledger"):
+        fleet.ask(f"ALTER TABLE {table} OWNER TO their_admin", name)
+    fleet.ask("ALTER FUNCTION count_changes() OWNER TO their_admin; GRANT SELECT ON ledger TO reporting", name)
+    fleet.ask("ALTER DEFAULT PRIVILEGES FOR ROLE their_admin IN SCHEMA public GRANT SELECT ON TABLES TO manor_tenant", name)
+    fleet.write_entries(1, "theirs")
+    backup = fleet.back_up(1, *form)
+    fleet.restore(1, "--backup-file", before, "--grace", 0)
+    fleet("tenant", "restore", "--tenant-id", fleet.tenant(1), "--undo", code=3)  # what was replaced is dropped
+    fleet.ask("DROP ROLE their_admin, reporting")
+    assert outcome(fleet.restore(1, "--backup-file", backup))["status"] == "success"
+    assert fleet.entries(1) == ["theirs"]
+    assert fleet.ask("SELECT rolname FROM pg_roles WHERE rolname IN ('their_admin', 'reporting')") == []
+    fleet.check()

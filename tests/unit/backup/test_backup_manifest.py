@@ -74,12 +74,15 @@ def test_no_flipped_bit_of_a_manifest_goes_unnoticed(data: st.DataObject) -> Non
     content = bytearray(MANIFEST.to_json())
     place = data.draw(st.integers(0, len(content) - 1))
     content[place] ^= 1 << data.draw(st.integers(0, 7))
+    assert read(bytes(content)) in (MANIFEST, Code.CORRUPT, Code.UNSUPPORTED)
+
+
+def read(content: bytes) -> Manifest | Code:
+    """The manifest, or why it is refused."""
     try:
-        found = Manifest.from_json(bytes(content))
+        return Manifest.from_json(content)
     except ManorError as error:
-        assert error.code in (Code.CORRUPT, Code.UNSUPPORTED)
-    else:
-        assert found == MANIFEST
+        return error.code
 
 
 @given(st.integers(0, len(MANIFEST.to_json()) - 3))

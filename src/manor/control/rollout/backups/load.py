@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from manor.control.catalog.records import DatabaseRecord
 from manor.control.engines.driver import IsolatedColumn, Marker, ServerDriver
-from manor.control.engines.dumps import DumpForm, Photograph, differences
+from manor.control.engines.dumps import DumpForm, MissingRole, Photograph, differences
 from manor.control.rollout.backups.known_schemas import KnownSchemas, known_schemas
 from manor.control.rollout.release.swap import green_name
 from manor.control.rollout.retry import ATTEMPTS, retrying
@@ -22,6 +22,8 @@ from manor.control.runtime import Runtime
 from manor.errors import Code, EngineError, ManorError, RefusedError
 
 _SHOWN = 5
+_MISSING_ROLES = 10
+"""So many roles are replaced before a dump is given up: each costs another try."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,12 +90,19 @@ async def load_beside(runtime: Runtime, record: DatabaseRecord, source: Source, 
 
 
 async def _load(server: ServerDriver, database: str, source: Source) -> None:
-    try:
-        await server.dumps.load(database, source.chunks(), form=source.form, roles=source.roles)
-    except ManorError as error:
-        if source.require_intact is not None and error.code in (Code.BAD_INPUT, Code.NOT_FOUND):
-            await source.require_intact()
-        raise
+    """A role that the dump names and the server does not have is replaced by our own login: goldens grant the rights."""
+    roles = dict(source.roles)
+    for _ in range(_MISSING_ROLES):
+        try:
+            await server.dumps.load(database, source.chunks(), form=source.form, roles=roles)
+            return
+        except MissingRole as error:
+            roles[error.role] = ""
+        except ManorError as error:
+            if source.require_intact is not None and error.code in (Code.BAD_INPUT, Code.NOT_FOUND):
+                await source.require_intact()
+            raise
+    raise EngineError(f"{source.described} names more than {_MISSING_ROLES} roles that server {server.name} does not have")
 
 
 @contextlib.asynccontextmanager
