@@ -115,6 +115,13 @@ def base_place(workplace: Workplace, location: str | None = None) -> BasePlace:
     return BasePlace(store=store, archives=archives, sides=sides, switches=switches)
 
 
+def sweep_sides(project: Project) -> None:
+    """End and remove the side instances of killed commands."""
+    from manor.control.engines.side.homes import sweep_homes
+
+    sweep_homes(project.folder, os.environ)
+
+
 def template_examiner() -> Callable[[Template], list[Finding]]:
     """Finds what the engine could not make of a template, without a server."""
     from manor.control.engines.postgres.examine import examine_template
@@ -204,11 +211,14 @@ async def open_runtime(
     Raises ``UnreachableError`` or ``EngineError`` (denied, also where the login lacks a right) naming the deployment,
     ``CatalogError`` for a catalog of a newer Manor.
     """
+    import asyncio
+
     from manor.control.catalog.catalog import Catalog
 
     operation = operation or new_operation_id(dt.datetime.now(dt.UTC))
     urls = {d.name: await _reach(workplace, d) for d in workplace.environment.deployments}
     secret_box = open_secrets(workplace.project)
+    await asyncio.to_thread(sweep_sides, workplace.project)
     async with contextlib.AsyncExitStack() as stack:
         servers, away = await _open_servers(workplace, urls, operation, stack, some_away=some_away)
         catalog = await Catalog.open(_catalog_url(workplace, urls), secret_box, application=operation)
@@ -276,8 +286,11 @@ async def look_runtime(workplace: Workplace) -> AsyncIterator[Runtime | None]:
 @contextlib.asynccontextmanager
 async def inspect_servers(workplace: Workplace) -> AsyncIterator[tuple[list[PostgresServer], Catalog | ManorError | None]]:
     """Servers and catalog for ``doctor``: no catalog is made, and what does not answer or refuses us is left for it to tell."""
+    import asyncio
+
     from manor.control.catalog.catalog import Catalog
 
+    await asyncio.to_thread(sweep_sides, workplace.project)
     operation = new_operation_id(dt.datetime.now(dt.UTC))
     urls = {d.name: await _reach(workplace, d) for d in workplace.environment.deployments}
     async with contextlib.AsyncExitStack() as stack:

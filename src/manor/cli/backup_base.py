@@ -40,7 +40,7 @@ wait_option = click.option(
 
 
 def _run(location: str | None, work: Callable[[Workplace, Runtime, BasePlace], Awaitable[T]]) -> T:
-    """Do something with base backups; what killed commands left is swept first."""
+    """Do something with base backups."""
 
     async def opened() -> T:
         from manor.wiring import base_place, open_runtime
@@ -48,8 +48,6 @@ def _run(location: str | None, work: Callable[[Workplace, Runtime, BasePlace], A
         workplace = open_workplace()
         async with open_runtime(workplace, some_away=True) as runtime:
             place = base_place(workplace, location)
-            for sides in place.sides.values():
-                await asyncio.to_thread(sides.sweep)
             return await work(workplace, runtime, place)
 
     return asyncio.run(opened())

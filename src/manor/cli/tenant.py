@@ -35,6 +35,7 @@ from manor.cli.render import print_document, print_table, say
 from manor.cli.report_file import check_report_file
 from manor.cli.tenant_backup import backup
 from manor.cli.tenant_erase import certificate, delete, hold, resume, suspend, unhold
+from manor.cli.tenant_restore import restore
 from manor.errors import EXIT_SOME_FAILED, NotFoundError, counted
 
 if TYPE_CHECKING:
@@ -282,5 +283,5 @@ def create(
     say(f"`manor tenant url {made}` prints its URL")
 
 
-for command in (backup, suspend, resume, hold, unhold, delete, certificate):
+for command in (backup, restore, suspend, resume, hold, unhold, delete, certificate):
     tenant.add_command(command)

@@ -103,8 +103,6 @@ async def _make_keys(runtime: Runtime, records: Sequence[DatabaseRecord], wait_s
     without = [str(record.tenant) for record in records if str(record.tenant) not in have]
     if not without:
         return
-    from manor.control.operations.deploy import FLEET_LOCK  # it imports all that a deploy needs
-
     async with runtime.catalog.lock(FLEET_LOCK, wait_seconds=wait_seconds, holder=runtime.operation):
         await runtime.catalog.confirm_key()
         for tenant in without:

@@ -12,11 +12,17 @@ from manor.control.backup.recover import Recovery, Target, read_time
 from manor.control.catalog.records import AuditEvent, DatabaseRecord
 from manor.control.engines.dumps import DumpForm, Photograph
 from manor.control.engines.wal import read_lsn
-from manor.control.rollout.bases.look import choose
+from manor.control.operations.restore import VERB, Manner, begin, find_ready, restore_source
+from manor.control.rollout.backups.load import Source
+from manor.control.rollout.bases.look import Chosen, choose
 from manor.control.rollout.bases.place import BasePlace
 from manor.control.rollout.bases.side_source import TenantAtMoment, tenant_at
+from manor.control.rollout.release.move import target_of
+from manor.control.rollout.report import Report
 from manor.control.rollout.verify import recorded_isolation
 from manor.control.runtime import Runtime
+from manor.control.steps import Outcome, Status
+from manor.errors import counted
 from manor.storage.store import Store
 
 
@@ -122,3 +128,54 @@ async def at_moment(
                 base=manifest.id,
                 log_range=recovery.log_range,
             )
+
+
+async def restore_to(runtime: Runtime, place: BasePlace, tenant: str, target: Target, manner: Manner) -> Report:
+    """Take a tenant back to a moment of the past: load beside its database, verify, and switch. Neighbours are not touched.
+
+    Raises before the tenant is touched what ``begin`` raises, and ``RefusedError`` where the moment cannot be reached; what
+    fails later is the tenant's outcome.
+    """
+    record = await begin(runtime, tenant)
+    await _require_reachable(runtime, place, record, target)
+
+    def opening(runtime: Runtime, record: DatabaseRecord) -> contextlib.AbstractAsyncContextManager[Source]:
+        return source_at(runtime, place, record, target)
+
+    return await restore_source(runtime, record, opening, manner, {"to": str(target)})
+
+
+async def dry_run_to(runtime: Runtime, place: BasePlace, tenant: str, target: Target) -> Report:
+    """Look only. Raises as ``restore_to`` does before it begins."""
+    record = await find_ready(runtime, tenant)
+    chosen = await _require_reachable(runtime, place, record, target)
+    assert isinstance(chosen.outcome, Recovery)  # noqa: S101 - the others were raised
+    facts = {"to": str(target), "base": chosen.outcome.base.id, "log": chosen.outcome.log_range}
+    detail = f"would recover base backup {facts['base']} with the log from {facts['log']}, to {target}, and switch to it"
+    outcome = Outcome(target=target_of(record), status=Status.PENDING, detail=detail, facts=facts)
+    return Report(operation=runtime.operation, verb=VERB, dry_run=True, source=record.source, outcomes=(outcome,))
+
+
+async def _require_reachable(runtime: Runtime, place: BasePlace, record: DatabaseRecord, target: Target) -> Chosen:
+    chosen = await choose(runtime, place, record.server, target, act=False)
+    if not isinstance(chosen.outcome, Recovery):
+        raise chosen.outcome.error(record.server)
+    return chosen
+
+
+@contextlib.asynccontextmanager
+async def source_at(
+    runtime: Runtime, place: BasePlace, record: DatabaseRecord, target: Target, *, deadline_seconds: float = 120.0
+) -> AsyncIterator[Source]:
+    """The tenant at a moment as what it is loaded from. Raises as ``at_moment``."""
+    async with at_moment(runtime, place, record, target, deadline_seconds=deadline_seconds) as moment:
+        doubts = len(moment.then.rolled_back)
+        told = f", without {counted(doubts, 'transaction')} that {'was' if doubts == 1 else 'were'} in doubt" if doubts else ""
+        yield Source(
+            described=moment.described + told,
+            form=DumpForm.CUSTOM,
+            chunks=moment.dump,
+            expected=moment.photograph,
+            tenant=moment.tenant,
+            database=moment.then.database,
+        )

@@ -32,7 +32,7 @@ _TAIL_LINES = 8
 _FACTS = """
 SELECT (SELECT system_identifier::text FROM pg_control_system()),
        current_setting('server_version_num')::int / 10000,
-       (SELECT timeline_id FROM pg_control_checkpoint()),
+       ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int,
        (SELECT setting::bigint FROM pg_settings WHERE name = 'wal_segment_size'),
        pg_current_wal_lsn() - '0/0', clock_timestamp(),
        current_setting('full_page_writes')::bool, current_setting('wal_level'),

@@ -80,7 +80,7 @@ def failure(text: str, *, target: str, segment: str, segments: Sequence[str]) ->
         return EngineError(
             f"{target} lies beyond the end of the archived log ({segments[-1] if segments else 'which is empty'}){last}",
             code=Code.NOT_FOUND,
-            hint=f"choose a moment up to {end.last_commit}" if end.last_commit else "",
+            hint=f"choose a moment before {end.last_commit}" if end.last_commit else "",
         )
     tail = "\n".join(text.strip().splitlines()[-_TAIL_LINES:]) or "(it said nothing)"
     return EngineError(f"the side instance stopped before it reached {target}; it said:\n{tail}")

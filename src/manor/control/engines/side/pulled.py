@@ -20,6 +20,7 @@ class _Pulled(io.RawIOBase):
         self._chunks = chunks
         self._loop = loop
         self._rest = b""
+        self.stopped = False
 
     def readable(self) -> bool:
         return True
@@ -27,6 +28,8 @@ class _Pulled(io.RawIOBase):
     def readinto(self, buffer: object) -> int:
         view = memoryview(cast(bytearray, buffer))
         while not self._rest:
+            if self.stopped:
+                raise InterruptedError("nobody waits for this any more")
             piece = asyncio.run_coroutine_threadsafe(self._next(), self._loop).result()
             if piece is None:
                 return 0
@@ -43,8 +46,15 @@ class _Pulled(io.RawIOBase):
 async def read_in_thread(chunks: AsyncIterator[bytes], work: Callable[[IO[bytes]], Result]) -> Result:
     """``work`` with the chunks as a binary file, in a thread; what is left of the chunks is read to its end afterwards, so that
     whoever sums them up sees them all."""
-    stream = io.BufferedReader(_Pulled(chunks, asyncio.get_running_loop()), _BUFFER_BYTES)
-    result = await asyncio.to_thread(work, cast(IO[bytes], stream))
+    pulled = _Pulled(chunks, asyncio.get_running_loop())
+    stream = io.BufferedReader(pulled, _BUFFER_BYTES)
+    task = asyncio.ensure_future(asyncio.to_thread(work, cast(IO[bytes], stream)))
+    try:
+        result = await asyncio.shield(task)
+    except asyncio.CancelledError:
+        pulled.stopped = True
+        await asyncio.gather(task, return_exceptions=True)  # it writes files, which are about to be removed
+        raise
     async for _ in chunks:
         pass
     return result

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from manor.control.engines.bases import ServerShape
-from manor.control.engines.embedded.account import can_enter, choose_account
-from manor.control.engines.embedded.layout import Layout, make_state_directory, prepare_folder, state_directory
+from manor.control.engines.embedded.account import choose_account
+from manor.control.engines.embedded.layout import Layout
 from manor.control.engines.postgres.programs import Finder
+from manor.control.engines.side.homes import prepare_home, sweep_homes
 from manor.control.engines.side.instance import PostgresSide
 from manor.control.engines.side.programs import find_postgres
-from manor.control.engines.side.rooms import FOLDER, hold_room, sweep
+from manor.control.engines.side.rooms import hold_room
 from manor.control.engines.sides import Side
 
 
@@ -33,11 +34,7 @@ class PostgresSides:
         layout = Layout.of(self.project)
         account = choose_account(self.environment, layout.owner_of_data())
         program = find_postgres(shape.major, account, self.environment, embedded=self.embedded)
-        prepare_folder(layout)
-        home = next((home for home in self._homes(layout) if can_enter(account, home.parent, self.environment)), None)
-        home = home or self._state_home(layout)
-        home.mkdir(mode=0o711, exist_ok=True)
-        home.chmod(0o711)
+        home = prepare_home(layout, account, self.environment)
         self.sweep()
         with hold_room(home, account) as room:
             room.data.mkdir(mode=0o700)
@@ -50,17 +47,4 @@ class PostgresSides:
                 await side.end()
 
     def sweep(self) -> Sequence[Path]:
-        layout = Layout.of(self.project)
-        return [folder for home in {*self._homes(layout), self._state_path(layout)} for folder in sweep(home)]
-
-    def _homes(self, layout: Layout) -> list[Path]:
-        """Beside the embedded server's data: there is room for data, and the account can get there. Else in ``.manor``."""
-        return [layout.home / FOLDER, layout.folder / FOLDER] if layout.exists else [layout.folder / FOLDER]
-
-    def _state_path(self, layout: Layout) -> Path:
-        return state_directory(self.environment) / f"{FOLDER}-{layout.digest}"
-
-    def _state_home(self, layout: Layout) -> Path:
-        path = self._state_path(layout)
-        make_state_directory(path.parent)
-        return path
+        return sweep_homes(self.project, self.environment)

@@ -16,8 +16,8 @@ _IN_DOUBT = "SELECT gid FROM pg_prepared_xacts WHERE database = %s ORDER BY prep
 # A database that was copied from one whose files were left out knows of tables that have no files.
 _MISSING = """
 SELECT count(*) FROM pg_class
-WHERE relkind IN ('r', 'i', 'S', 't', 'm') AND NOT relisshared AND pg_relation_filenode(oid) IS NOT NULL
-    AND (pg_stat_file(pg_relation_filepath(oid), true)).size IS NULL
+WHERE relkind IN ('r', 'i', 'S', 't', 'm') AND relpersistence <> 't' AND NOT relisshared
+    AND pg_relation_filenode(oid) IS NOT NULL AND (pg_stat_file(pg_relation_filepath(oid), true)).size IS NULL
 """
 
 

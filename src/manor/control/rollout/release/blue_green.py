@@ -65,7 +65,7 @@ async def _build(work: Work, target: TargetRecord, swap: Swap, closed: Closed, g
     swap.tell("target.cloned")
     await swap.swaps.admit(swap.green)
     try:
-        await run_segments(work, green, _unpublished(work.segments(target)))
+        await run_segments(work, green, unpublished(work.segments(target)))
     except Undecided as error:  # the clone is dropped: there is nothing to decide
         raise EngineError(error.message, hint="nothing was changed; the tenant is open", code=error.code) from error
     if gate is not None:
@@ -73,7 +73,7 @@ async def _build(work: Work, target: TargetRecord, swap: Swap, closed: Closed, g
         await _check(work, green, gate)
 
 
-def _unpublished(segments: list[Segment]) -> list[Segment]:
+def unpublished(segments: list[Segment]) -> list[Segment]:
     """The same steps, after which the database says that it is being built."""
     found = []
     for segment in segments:
