@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from manor.control.catalog.locks import FLEET_LOCK
 from manor.control.catalog.records import DatabaseRecord
 from manor.control.engines.dumps import DumpForm
 from manor.control.operations.release_sources import ReleaseSources
