@@ -19,7 +19,6 @@ BOUNDARIES = (
     "erase.closed",
     "backup.stored",
     "backup.sealed",
-    "backup.recorded",
     "erase.exported",
     "erase.database_sealed",
     "erase.sealed",
