@@ -107,13 +107,12 @@ def test_the_next_restore_needs_no_other_command_first(fleet: Any, backup: Path)
     settled(fleet)
 
 
-@pytest.mark.parametrize("form", ["--plain", "--no-encrypt"], ids=["sql", "dump"])
-def test_a_restore_that_dies_with_half_a_dump_loads_none_of_it(fleet: Any, form: str) -> None:
+def test_a_restore_that_dies_with_half_a_dump_loads_none_of_it(fleet: Any) -> None:
     """The program that loads does not take the end of its input for the end of the dump, and no role is another one then."""
-    backup = fleet.back_up(1, form)
+    backup = fleet.back_up(1, "--plain")
     roles = fleet.ask("SELECT oid, rolname FROM pg_roles ORDER BY 1")
     killed(fleet, "half", "--backup-file", backup, "--as", fleet.tenant(2))
-    wait_until(lambda: not fleet.ask("SELECT 1 FROM pg_stat_activity WHERE datname ~ '^manor_green' AND state = 'active'"))
+    wait_until(lambda: not fleet.ask("SELECT 1 FROM pg_stat_activity WHERE datname ~ '^manor_green'"))
     for (name,) in fleet.ask("SELECT datname FROM pg_database WHERE datname ~ '^manor_green'"):
         assert fleet.ask("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace", name) == []
     assert fleet.ask("SELECT oid, rolname FROM pg_roles ORDER BY 1") == roles
