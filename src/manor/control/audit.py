@@ -41,6 +41,9 @@ class AuditVerdict:
     entries: int
     problems: tuple[str, ...]
     anchored_through: int
+    breaks: tuple[str, ...] = ()
+    """Entries that are lost and of which the log itself says so: the catalog was rebuilt, or restored from a backup. They are
+    no contradiction, but nobody can say any more what they held."""
 
 
 class AnchorFile:
@@ -180,7 +183,32 @@ async def verify(catalog: Catalog, anchors: AnchorFile | None) -> AuditVerdict:
     if anchors and check.sequence and not check.anchors and not check.problems:
         check.report(f"no anchor in {anchors.path} vouches for catalog {catalog.id}: the next operation here writes one")
     problems = check.problems
-    return AuditVerdict(ok=not problems, entries=check.entries, problems=problems, anchored_through=check.anchored_through)
+    return AuditVerdict(
+        ok=not problems,
+        entries=check.entries,
+        problems=problems,
+        anchored_through=check.anchored_through,
+        breaks=tuple(check.breaks),
+    )
+
+
+async def declare_break(catalog: Catalog, anchors: AnchorFile, event: AuditEvent, *, operation_id: str = "") -> Anchor:
+    """Let the log of a catalog that came back (rebuilt, or from a backup) go on from the last anchor, with an entry that says
+    what is lost in between; that entry is anchored at once.
+
+    Safe to repeat after a death: where the log's newest entry is such a one already and no anchor vouches for it, it is only
+    anchored. Raises ``CatalogError`` where the log that came back contradicts the anchors.
+    """
+    last = anchors.last(catalog.id)
+    entries, head = await catalog.audit_page(after=max(0, (await catalog.audit_head()).sequence - 1), limit=1)
+    unanchored = last is None or (head is not None and head.sequence > last.sequence)
+    if not (entries and entries[-1].action == event.action and unanchored):
+        head = await catalog.append_break(operation_id, event, last)
+    if head is None:
+        raise CatalogError("the head of the audit log is missing", hint="somebody changed the catalog by hand")
+    anchor = Anchor(catalog=catalog.id, sequence=head.sequence, mac=head.mac, at=head.at, operation=operation_id)
+    anchors.append(anchor)
+    return anchor
 
 
 async def anchor_head(catalog: Catalog, anchors: AnchorFile, *, operation_id: str = "") -> Anchor:
