@@ -194,18 +194,14 @@ async def verify(catalog: Catalog, anchors: AnchorFile | None) -> AuditVerdict:
 
 async def declare_break(catalog: Catalog, anchors: AnchorFile, event: AuditEvent, *, operation_id: str = "") -> Anchor:
     """Let the log of a catalog that came back (rebuilt, or from a backup) go on from the last anchor, with an entry that says
-    what is lost in between; that entry is anchored at once.
+    what is lost in between; that entry is anchored at once."""
+    await catalog.append_break(operation_id, event, anchors.last(catalog.id))
+    return await anchor_break(catalog, anchors, operation_id=operation_id)
 
-    Safe to repeat after a death: where the log's newest entry is such a one already and no anchor vouches for it, it is only
-    anchored. Raises ``CatalogError`` where the log that came back contradicts the anchors.
-    """
-    last = anchors.last(catalog.id)
-    entries, head = await catalog.audit_page(after=max(0, (await catalog.audit_head()).sequence - 1), limit=1)
-    unanchored = last is None or (head is not None and head.sequence > last.sequence)
-    if not (entries and entries[-1].action == event.action and unanchored):
-        head = await catalog.append_break(operation_id, event, last)
-    if head is None:
-        raise CatalogError("the head of the audit log is missing", hint="somebody changed the catalog by hand")
+
+async def anchor_break(catalog: Catalog, anchors: AnchorFile, *, operation_id: str = "") -> Anchor:
+    """Anchor the head of a log whose newest entry is such a one: ``anchor_head`` would miss what is lost before it."""
+    head = await catalog.audit_head()
     anchor = Anchor(catalog=catalog.id, sequence=head.sequence, mac=head.mac, at=head.at, operation=operation_id)
     anchors.append(anchor)
     return anchor

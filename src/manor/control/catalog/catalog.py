@@ -14,6 +14,7 @@ from manor.control.catalog.kept import KeptStore
 from manor.control.catalog.link import Link, catalog_conninfo
 from manor.control.catalog.locks import HeldLock, hold
 from manor.control.catalog.queries import load_migrations, query
+from manor.control.catalog.rebirth import RebirthStore
 from manor.control.catalog.releases import ReleaseStore
 from manor.control.catalog.secrets import SecretBox
 from manor.control.catalog.stock import StockStore
@@ -21,7 +22,7 @@ from manor.control.catalog.vault import VaultStore
 from manor.errors import CatalogError, Code, UnreachableError
 
 
-class Catalog(FleetStore, KeptStore, ReleaseStore, StockStore, VaultStore):
+class Catalog(FleetStore, KeptStore, RebirthStore, ReleaseStore, StockStore, VaultStore):
     """The control-plane database of one environment.
 
     One connection is kept and reopened when it is gone; calls of several tasks take turns on it. A connection that is lost
@@ -58,6 +59,12 @@ class Catalog(FleetStore, KeptStore, ReleaseStore, StockStore, VaultStore):
         except BaseException:  # cancellation too: whoever gets no catalog cannot close it
             await link.close()
             raise
+
+    @staticmethod
+    async def set_aside(admin_url: str, name: str, *, application: str) -> None:
+        """Rename the catalog's database, so that a new one can be made. Raises ``CatalogError``: somebody is in it, or not
+        allowed."""
+        await schema.rename_database(admin_url, name, application=application)
 
     @classmethod
     async def _identified(cls, link: Link, secrets: SecretBox, *, claim: bool) -> Self:

@@ -231,7 +231,7 @@ class ChainCheck:
         if found.sequence > self._sequence:
             self._check_anchors(found.sequence, found.mac)
             self._previous = found.mac
-        self.breaks.append(f"{self._lost_until(found.sequence)}: entry {entry.sequence} says that the catalog was {_how(entry)}")
+        self.breaks.append(f"{self._lost_until(found.sequence)}: entry {entry.sequence} says that {_how(entry)}")
         return True
 
     def _lost_until(self, sequence: int) -> str:
@@ -271,7 +271,7 @@ class ChainCheck:
 
 
 def _how(entry: SealedEntry) -> str:
-    return f"{_BREAKS[entry.action]} at {entry.at:%Y-%m-%d %H:%M:%S} UTC by {entry.actor}"
+    return f"the catalog was {_BREAKS[entry.action]} at {entry.at:%Y-%m-%d %H:%M:%S} UTC by {entry.actor}"
 
 
 def _span(what: str, first: int, last: int) -> str:

@@ -477,3 +477,13 @@ SELECT server, database, tenant, kind, operation, version, golden, fingerprint, 
 FROM manor.kept_databases AS kept
 WHERE drop_after <= %(now)s AND NOT EXISTS (SELECT FROM manor.claims AS claims WHERE claims.tenant = kept.tenant)
 ORDER BY drop_after, tenant;
+
+-- content --
+SELECT (SELECT count(*) FROM manor.tenants), (SELECT count(*) FROM manor.audit_log),
+    (SELECT state FROM manor.operations WHERE verb = %(verb)s ORDER BY started_at DESC, id DESC LIMIT 1);
+
+-- take_identity --
+UPDATE manor.catalog SET id = %(id)s WHERE NOT EXISTS (SELECT FROM manor.audit_log) AND NOT EXISTS (SELECT FROM manor.tenants);
+
+-- raise_tokens --
+SELECT setval('manor.tokens', greatest(%(highest)s, (SELECT last_value FROM manor.tokens), 1));

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from psycopg import errors
+from psycopg import errors, sql
 
 from manor.control.catalog.link import CATALOG_DATABASE, Connection, catalog_conninfo, connect, translated
 from manor.control.catalog.queries import Migration, query
@@ -35,6 +35,15 @@ async def create_database(admin_url: str, *, application: str) -> None:
                     hint=f"ALTER ROLE … CREATEDB, or create {CATALOG_DATABASE} yourself with this login as its owner",
                     code=Code.DENIED,
                 ) from error
+
+
+async def rename_database(admin_url: str, name: str, *, application: str) -> None:
+    """Give the catalog's database another name. Raises ``CatalogError``."""
+    statement = sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(CATALOG_DATABASE), sql.Identifier(name))
+    with translated():
+        admin = await connect(catalog_conninfo(admin_url, database=None), application=application)
+        async with admin:
+            await admin.execute(statement)
 
 
 async def applied(connection: Connection) -> list[tuple[int, str]]:
