@@ -1,13 +1,16 @@
 """``python -m benchmarks [--only NAME] [--rounds N] [--quick] [--output FILE]``, run from the repository's root.
 
-A full run writes benchmarks/RESULTS.md; a partial or quick one prints its results, and writes them only where it is told to.
-The exit code is 1 where a target was missed, so that a script can tell.
+Runs of the usual number of rounds go into benchmarks/results.json and RESULTS.md, where each benchmark's newest one stays; a
+quick one, or one of other rounds, prints its results, and writes them only where it is told to. The exit code is 1 where a
+target was missed, so that a script can tell.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import importlib
+import os
 import signal
 import sys
 import time
@@ -15,9 +18,9 @@ from pathlib import Path
 from types import FrameType
 
 from benchmarks.ground import open_ground
-from benchmarks.machine import machine_facts, server_facts
-from benchmarks.measure import Result, Settings
-from benchmarks.results import render
+from benchmarks.machine import commit, machine_facts, server_facts
+from benchmarks.measure import Settings, Verdict
+from benchmarks.results import Measured, Record, render
 
 BENCHMARKS = (
     "startup",
@@ -35,6 +38,7 @@ BENCHMARKS = (
     "release_memory",
     "job_engines",
 )
+RECORD = Path(__file__).with_name("results.json")
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
@@ -43,20 +47,24 @@ def main() -> int:
     arguments = _parse()
     signal.signal(signal.SIGTERM, _stop)  # so that servers and folders are removed
     settings = Settings(rounds=arguments.rounds, quick=arguments.quick)
-    partial = bool(arguments.only or arguments.quick or arguments.rounds)
-    began = time.monotonic()
+    partial = bool(arguments.quick or arguments.rounds)
     facts = machine_facts()
     with open_ground(Settings(quick=True)) as ground:
         facts += server_facts(ground.url)
-    results = [_run(name, settings) for name in arguments.only or BENCHMARKS]
-    text = render(results, facts, seconds=time.monotonic() - began, partial=partial)
-    output = arguments.output or (None if partial else RESULTS)
+    runs = [_run(name, settings) for name in arguments.only or BENCHMARKS]
+    record = (Record(facts=(), runs=()) if partial else Record.read(RECORD)).with_runs(facts, runs, BENCHMARKS)
+    if not partial:
+        record.write(RECORD)
+    _show(render(record, partial=partial), arguments.output or (None if partial else RESULTS))
+    return _judge([verdict for run in runs for verdict in run.result.verdicts])
+
+
+def _show(text: str, output: Path | None) -> None:
     if output is None:
         print(text)
     else:
         output.write_text(text, encoding="utf-8")
         print(f"written: {output.name}")
-    return _judge(results)
 
 
 def _parse() -> argparse.Namespace:
@@ -72,16 +80,16 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _run(name: str, settings: Settings) -> Result:
+def _run(name: str, settings: Settings) -> Measured:
     print(f"{name} …", flush=True)
-    began = time.monotonic()
-    result: Result = importlib.import_module(f"benchmarks.{name}").run(settings)
+    began, load = time.monotonic(), os.getloadavg()[0]
+    result = importlib.import_module(f"benchmarks.{name}").run(settings)
     print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)
-    return result
+    when = f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M} UTC at commit {commit()}, load before it {load:.1f}"
+    return Measured(name=name, result=result, when=when)
 
 
-def _judge(results: list[Result]) -> int:
-    verdicts = [verdict for result in results for verdict in result.verdicts]
+def _judge(verdicts: list[Verdict]) -> int:
     for verdict in verdicts:
         mark = "✓" if verdict.reached else "✗"
         print(f"{mark} {verdict.what}: {verdict.measured} (target {verdict.target})")

@@ -37,7 +37,7 @@ def machine_facts() -> list[tuple[str, str]]:
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     return [
         ("date", f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M} UTC"),
-        ("Manor", f"{__version__}, commit {_commit()}"),
+        ("Manor", f"{__version__}, commit {commit()}"),
         ("processor", f"{_processor()}, {os.cpu_count()} cores"),
         ("memory", f"{memory.total / 2**30:.0f} GiB, {memory.available / 2**30:.0f} GiB free at the start"),
         (
@@ -60,7 +60,8 @@ def server_facts(url: str) -> list[tuple[str, str]]:
     return [("PostgreSQL", f"{version[0] if version else '?'} (embedded): {values}")]
 
 
-def _commit() -> str:
+def commit() -> str:
+    """The short name of the commit that is measured."""
     try:
         commit = _git("rev-parse", "--short", "HEAD")
         changed = _git("status", "--porcelain", "--", "src", "benchmarks")

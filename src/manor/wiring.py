@@ -102,6 +102,16 @@ def psql_command(workplace: Workplace, server: str, url: str) -> tuple[str, dict
     return program, psql_environment(url)
 
 
+def program_finder(url: str) -> Callable[[str, int], str]:
+    """Finds PostgreSQL's programs for the server of ``url``: the bundled ones for a local socket, as they cannot encrypt, else
+    the machine's own. Of several versions the oldest that is not older than the server: what a newer one restores, an older
+    server may not understand."""
+    from manor.control.engines.embedded.binaries import bundled_program
+    from manor.control.engines.postgres.programs import machine_program
+
+    return bundled_program if _is_local(url) else machine_program
+
+
 def open_key_ring(project: Project) -> KeyRing:
     """The keys of the catalog (``MANOR_KEY``, ``MANOR_KEY_FILE``, or the project's own key file, which a new catalog makes)."""
     from manor.control.catalog.secrets import KeyRing
@@ -319,6 +329,7 @@ def _server(workplace: Workplace, name: str, url: str, operation: str, stack: co
         operation=operation,
         sessions=workplace.sessions,
         connect_timeout=workplace.environment.settings.connect_timeout_seconds,
+        programs=program_finder(url),
     )
     stack.push_async_callback(server.close)
     return server

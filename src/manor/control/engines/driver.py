@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Protocol
 from manor.control.templates.model import BoundDataset, Schema
 
 if TYPE_CHECKING:
+    from manor.control.engines.dumps import DumpDriver
     from manor.control.engines.releases import ReleaseDriver
+    from manor.control.engines.restores import RestoreDriver
     from manor.control.engines.swaps import SwapDriver
 
 
@@ -168,6 +170,16 @@ class ServerDriver(Protocol):
     @property
     def swaps(self) -> SwapDriver:
         """The same server as swaps see it."""
+        ...
+
+    @property
+    def restores(self) -> RestoreDriver:
+        """The same server as restores see it."""
+        ...
+
+    @property
+    def dumps(self) -> DumpDriver:
+        """The same server as backups see it."""
         ...
 
     @property

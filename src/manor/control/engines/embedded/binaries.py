@@ -69,6 +69,15 @@ def find_binaries(major: int = LATEST) -> Binaries:
     return Binaries(major=major, tree=tree)
 
 
+def bundled_program(name: str, major: int) -> str:
+    """The path of a bundled program for a server of this major version. Raises ``UnsupportedError`` where all are older, and as
+    ``find_binaries``."""
+    fitting = [version for version in sorted(_TREES) if version >= major]
+    if not fitting:
+        raise UnsupportedError(f"the bundled {name} {LATEST} is older than the server, which is PostgreSQL {major}")
+    return str(find_binaries(fitting[0]).program(name))
+
+
 def place_binaries(binaries: Binaries, account: Account, state: Path, environment: Mapping[str, str]) -> Binaries:
     """Programs that ``account`` can run: these, or a copy below ``state`` that is made once.
 

@@ -29,14 +29,18 @@ from manor.control.engines.driver import (
 )
 from manor.control.engines.postgres import compile as ddl
 from manor.control.engines.postgres.describe import describe
+from manor.control.engines.postgres.dumps import PostgresDumps
 from manor.control.engines.postgres.fill import fill_database
 from manor.control.engines.postgres.fingerprint import explain_drift
 from manor.control.engines.postgres.golden_checks import refuse_rows_of_nobody, refuse_tables_elsewhere
 from manor.control.engines.postgres.isolation import placeholder
 from manor.control.engines.postgres.marker import read_marker, write_marker
+from manor.control.engines.postgres.programs import Finder, machine_program
 from manor.control.engines.postgres.releases import PostgresReleases
+from manor.control.engines.postgres.restores import PostgresRestores
 from manor.control.engines.postgres.role_faults import find_role_faults
 from manor.control.engines.postgres.roles import GROUP_ROLE, are_ours, let_in, make_roles, verifiers_of
+from manor.control.engines.postgres.server_facts import server_facts
 from manor.control.engines.postgres.session import APPLICATION_PREFIX, Sessions, tenant_url
 from manor.control.engines.postgres.strays import find_strays
 from manor.control.engines.postgres.swaps import PostgresSwaps
@@ -45,20 +49,6 @@ from manor.errors import Code, EngineError, ManorError, UnsupportedError
 from manor.settings import redact_url
 
 OLDEST = 140000
-
-# An ordinary login does not see what kind of session another role's is (NULL), but it does see the database.
-_FACTS = """
-SELECT current_setting('server_version'), current_setting('server_version_num')::int, current_user,
-       r.rolsuper, r.rolcreatedb OR r.rolsuper, r.rolcreaterole OR r.rolsuper,
-       coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false),
-       current_setting('max_connections')::int - CASE WHEN r.rolsuper THEN 0 ELSE
-           current_setting('superuser_reserved_connections')::int
-           + coalesce(current_setting('reserved_connections', true), '0')::int END,
-       (SELECT count(*) FROM pg_stat_activity WHERE coalesce(backend_type, 'client backend') = 'client backend' AND datid > 0),
-       current_setting('max_prepared_transactions')::int, pg_backend_pid(),
-       CASE WHEN r.rolsuper THEN current_setting('data_directory') END
-FROM pg_roles r WHERE r.rolname = current_user
-"""
 
 _DATABASES = """
 SELECT d.datname, r.rolname, shobj_description(d.oid, 'pg_database'), d.datconnlimit
@@ -88,7 +78,16 @@ class PostgresServer:
 
     engine = "postgres"
 
-    def __init__(self, name: str, admin_url: str, *, operation: str, sessions: int = 20, connect_timeout: int = 30) -> None:
+    def __init__(
+        self,
+        name: str,
+        admin_url: str,
+        *,
+        operation: str,
+        sessions: int = 20,
+        connect_timeout: int = 30,
+        programs: Finder = machine_program,
+    ) -> None:
         self.name = name
         self._sessions = Sessions(
             name, admin_url, application=operation, budget=max(2, sessions), connect_timeout=connect_timeout
@@ -96,33 +95,21 @@ class PostgresServer:
         self._version = 0
         self.releases = PostgresReleases(self._sessions)
         self.swaps = PostgresSwaps(self._sessions)
+        self.restores = PostgresRestores(self._sessions)
+        self.dumps = PostgresDumps(self._sessions, programs)
 
     def limit(self, sessions: int) -> None:
         self._sessions.limit(max(2, sessions))
 
     async def facts(self) -> ServerFacts:
         async with self._sessions.maintenance() as connection:
-            row = await _one(connection, _FACTS)
-            pid_of_handshake = connection.info.backend_pid
-        self._version = row[1]
+            found = await server_facts(connection)
+        self._version = found.version_number
         if self._version < OLDEST:
-            raise UnsupportedError(f"server {self.name}: PostgreSQL {row[0]} is too old", hint="14 is the oldest that works")
-        return ServerFacts(
-            engine=self.engine,
-            version=row[0],
-            version_number=row[1],
-            user=row[2],
-            superuser=row[3],
-            can_create_databases=row[4],
-            can_create_roles=row[5],
-            encrypted=row[6],
-            max_connections=row[7],
-            used_connections=row[8],
-            max_prepared_transactions=row[9],
-            data_directory=row[11],
-            # A pooler answers the handshake itself, so the process id it told us is not the server's.
-            pooler="a connection pooler" if pid_of_handshake != row[10] else None,
-        )
+            raise UnsupportedError(
+                f"server {self.name}: PostgreSQL {found.version} is too old", hint="14 is the oldest that works"
+            )
+        return found
 
     async def databases(self) -> Mapping[str, FoundDatabase]:
         async with self._sessions.maintenance() as connection:

@@ -50,6 +50,13 @@ _RIGHTS = (
     f"REVOKE ALL ON public.schema_migrations, public.manor_fence, public.manor_statements FROM {GROUP_ROLE}; "
     f"GRANT SELECT ON public.schema_migrations TO {GROUP_ROLE}"
 )
+OWN_RIGHTS = f"""
+DO $$ BEGIN
+    IF to_regclass('public.manor_fence') IS NOT NULL THEN {_RIGHTS}; END IF;
+END $$
+"""
+"""After rights on all tables were granted: Manor's own are not among them. The three tables come together."""
+
 _GRANTS_ALL = re.compile(r"\bON\s+ALL\s+TABLES\b", re.IGNORECASE)
 """In a migration that means its own tables, and would give away ours."""
 

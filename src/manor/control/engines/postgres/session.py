@@ -141,6 +141,7 @@ class Sessions:
         self._connect_timeout = connect_timeout
         self._budget = budget
         self._slots = asyncio.Semaphore(budget)
+        self._turn = asyncio.Lock()
         self._in_use = 0
         self._idle: list[psycopg.AsyncConnection[Any]] = []
 
@@ -197,14 +198,24 @@ class Sessions:
     @contextlib.asynccontextmanager
     async def inside(self, database: str, **login: str) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
         """A connection to one database, closed at the end; ``login`` (user, password) for another role."""
-        async with self._slot():
-            await self._make_room()
-            connection = await self._connect(dbname=database, **login)
-            try:
-                with translated(f"server {self.name}, database {database}"):
-                    yield connection
-            finally:
-                await connection.close()
+        async with self._slot(), self._entered(database, login) as connection:
+            yield connection
+
+    @contextlib.asynccontextmanager
+    async def inside_with_place(self, database: str) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        """The same, and a place in the budget for a connection that another program opens meanwhile."""
+        async with self._slot(2), self._entered(database, {}) as connection:
+            yield connection
+
+    @contextlib.asynccontextmanager
+    async def _entered(self, database: str, login: dict[str, str]) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        await self._make_room()
+        connection = await self._connect(dbname=database, **login)
+        try:
+            with translated(f"server {self.name}, database {database}"):
+                yield connection
+        finally:
+            await connection.close()
 
     def _take_idle(self) -> psycopg.AsyncConnection[Any] | None:
         while self._idle:
@@ -214,13 +225,24 @@ class Sessions:
         return None
 
     @contextlib.asynccontextmanager
-    async def _slot(self) -> AsyncIterator[None]:
-        async with self._slots:
-            self._in_use += 1
+    async def place(self) -> AsyncIterator[None]:
+        """A place in the budget for a connection that another program opens."""
+        async with self._slot():
+            await self._make_room()
+            yield
+
+    @contextlib.asynccontextmanager
+    async def _slot(self, number: int = 1) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as stack:
+            # Only one at a time holds a place while it waits for another: no deadlock in the budget.
+            async with self._turn if number > 1 else contextlib.nullcontext():
+                for _ in range(number):
+                    await stack.enter_async_context(self._slots)
+            self._in_use += number
             try:
                 yield
             finally:
-                self._in_use -= 1
+                self._in_use -= number
 
     async def _make_room(self) -> None:
         # Idle maintenance connections count against the budget too: they give way to work inside tenants.

@@ -1,0 +1,1 @@
+"""What is done with backups: taken, loaded beside a tenant's database, put into its place."""
