@@ -47,10 +47,24 @@ class EmbeddedSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BackupSettings:
+    """Where backups go, and for how long they are kept; 0: that rule keeps none."""
+
+    location: str | None = None
+    """None: ``.manor/backups`` of the project."""
+    encrypt: bool = False
+    parallel: int = 4
+    keep_last: int = 7
+    keep_days: int = 0
+    keep_weekly: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The block ``settings`` of an environment; times in seconds."""
 
     embedded: EmbeddedSettings = field(default_factory=EmbeddedSettings)
+    backup: BackupSettings = field(default_factory=BackupSettings)
     lock_wait_seconds: int = 30
     connect_timeout_seconds: int = 10
     job_engine: str = "inline"
@@ -213,6 +227,7 @@ def _settings(read: EnvironFile) -> Settings:
     block: EmbeddedBlock = read.settings.embedded
     return Settings(
         embedded=EmbeddedSettings(**block.model_dump()),
+        backup=BackupSettings(**read.settings.backup.model_dump()),
         lock_wait_seconds=read.settings.lock_wait_seconds,
         connect_timeout_seconds=read.settings.connect_timeout_seconds,
         job_engine=read.settings.job_engine,

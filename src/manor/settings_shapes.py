@@ -165,11 +165,30 @@ class EmbeddedBlock(StrictModel):
     """How much WAL may gather between two checkpoints."""
 
 
+class BackupBlock(StrictModel):
+    """How tenants are backed up, and for how long backups are kept. What one rule keeps is kept."""
+
+    location: Name | None = None
+    """Folder (relative to the project) or URL (`s3://`, `gs://`, `az://`) of the backups; without it `.manor/backups`."""
+    encrypt: bool = False
+    """Whether backups are encrypted, each with its tenant's own key (age); the keys are in the catalog."""
+    parallel: Annotated[int, Field(ge=1, le=256)] = 4
+    """Tenants backed up at the same time on each server; each takes two connections."""
+    keep_last: Annotated[int, Field(ge=0, le=100_000)] = 7
+    """The newest backups of each tenant that `manor backup prune` keeps; the newest one is always kept."""
+    keep_days: Annotated[int, Field(ge=0, le=100_000)] = 0
+    """Days for which every backup is kept; 0: this rule keeps none."""
+    keep_weekly: Annotated[int, Field(ge=0, le=100_000)] = 0
+    """Weeks of which the newest backup is kept; 0: this rule keeps none."""
+
+
 class SettingsBlock(StrictModel):
     """Settings of an environment."""
 
     embedded: EmbeddedBlock = Field(default_factory=EmbeddedBlock)
     """Settings of the PostgreSQL that Manor brings along."""
+    backup: BackupBlock = Field(default_factory=BackupBlock)
+    """How tenants are backed up."""
     lock_wait_seconds: Annotated[int, Field(ge=0, le=86_400)] = 30
     """Seconds that a command waits for another one that works on the same fleet."""
     connect_timeout_seconds: Annotated[int, Field(ge=1, le=600)] = 10

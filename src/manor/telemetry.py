@@ -21,8 +21,10 @@ class Event:
     ``pool.cloned|restricted|filled|dropped``; or ``catalog.away`` (it is waited for). Of releases: ``release.rehearsed|voted|
     decided|settled``, ``golden.copied|migrated``, ``wave.ended``, ``wave.unclaimed`` (no worker takes it), ``gate.looked``,
     ``window.awaited``, and of their targets ``prepared``, ``refused``, ``committed``, ``rolled_back`` and ``moved``; of workers
-    ``batch.begun|ended`` and ``worker.ready|troubled``; of a rebuild ``catalog.begun``, ``golden.recorded``,
-    ``stock.recorded`` and of its targets ``unlocked``. Each is told after the fact, so that a test can kill at every boundary.
+    ``batch.begun|ended`` and ``worker.ready|troubled``. Of errands ``target.begun``; of backups ``backup.photographed|stored``
+    (its dump) ``|sealed`` (its manifest) ``|recorded|verified|removed|forgotten|swept``; of a rebuilt catalog ``catalog.begun``,
+    ``golden.recorded``, ``stock.recorded`` and of its targets ``unlocked``; ``schedule.begun|ended``; of drills ``drill.proved``.
+    Each is told after the fact, so that a test can kill at every boundary.
     """
 
     kind: str

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from manor.control.engines.postgres.driver import PostgresServer
     from manor.control.jobs.pgqueuer_engine import PgQueuerEngine
     from manor.control.operations.catalog_rebuild import Recovery
+    from manor.control.rollout.backups.vault import BackupVault
     from manor.control.runtime import Runtime, StopSignal
     from manor.control.templates.model import Template
     from manor.errors import Finding
@@ -110,6 +111,20 @@ def program_finder(url: str) -> Callable[[str, int], str]:
     from manor.control.engines.postgres.programs import machine_program
 
     return bundled_program if _is_local(url) else machine_program
+
+
+def open_vault(workplace: Workplace, location: str | None = None, *, encrypt: bool | None = None) -> BackupVault:
+    """The backups at ``location`` (a relative folder counts from the current one), else where ``environ.yaml`` says (from the
+    project), else in ``.manor/backups``. Nothing is contacted. Raises ``InputError`` for a location that cannot be used."""
+    from manor.control.rollout.backups.vault import BackupVault
+    from manor.storage.opening import open_store
+
+    settings = workplace.environment.settings.backup
+    if location is not None:
+        store = open_store(location)
+    else:
+        store = open_store(settings.location or f"{STATE_FOLDER}/backups", base=workplace.project.folder)
+    return BackupVault(store, encrypt=settings.encrypt if encrypt is None else encrypt)
 
 
 def open_key_ring(project: Project) -> KeyRing:

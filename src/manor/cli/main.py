@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _COMMANDS = {
     "audit": ("manor.cli.audit:audit", "Read and verify the audit log."),
+    "backup": ("manor.cli.backup:backup", "List, verify, hold and prune backups."),
     "batch": ("manor.cli.batch:batch", "Do one thing for many tenants."),
     "catalog": ("manor.cli.catalog:catalog", "Keep the control-plane database."),
     "doctor": ("manor.cli.doctor:doctor", "Check what a deploy needs: rights, connections, disk."),

@@ -33,6 +33,7 @@ from manor.cli.releases import (
 )
 from manor.cli.render import print_document, print_table, say
 from manor.cli.report_file import check_report_file
+from manor.cli.tenant_backup import backup
 from manor.errors import EXIT_SOME_FAILED, NotFoundError, counted
 
 if TYPE_CHECKING:
@@ -271,3 +272,6 @@ def create(
         result = run_stoppable(work)
     finish(result, report)
     say(f"`manor tenant url {made}` prints its URL")
+
+
+tenant.add_command(backup)

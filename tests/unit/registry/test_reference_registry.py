@@ -63,7 +63,6 @@ def test_a_fixed_database_is_its_own_tenant(data: Path) -> None:
 def test_what_nothing_acts_on_yet_is_named_once(data: Path) -> None:
     loaded = load_registry(data / "reference_registry.yaml")
     assert resolve(loaded, None, ("embedded",), source="x").not_acted_on == (
-        "database_groups.*.backup_enabled",
         "database_groups.*.monitoring_enabled",
         "environment_config.database_defaults.collation",
         "environment_config.database_defaults.connection_pool_size",

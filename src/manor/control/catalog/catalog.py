@@ -9,6 +9,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import Self
 
 from manor.control.catalog import schema
+from manor.control.catalog.backups import BackupStore
+from manor.control.catalog.drills import DrillStore
 from manor.control.catalog.fleet import FleetStore
 from manor.control.catalog.kept import KeptStore
 from manor.control.catalog.link import Link, catalog_conninfo
@@ -16,13 +18,16 @@ from manor.control.catalog.locks import HeldLock, hold
 from manor.control.catalog.queries import load_migrations, query
 from manor.control.catalog.rebirth import RebirthStore
 from manor.control.catalog.releases import ReleaseStore
+from manor.control.catalog.schedules import ScheduleStore
 from manor.control.catalog.secrets import SecretBox
 from manor.control.catalog.stock import StockStore
 from manor.control.catalog.vault import VaultStore
 from manor.errors import CatalogError, Code, UnreachableError
 
 
-class Catalog(FleetStore, KeptStore, RebirthStore, ReleaseStore, StockStore, VaultStore):
+class Catalog(
+    BackupStore, DrillStore, FleetStore, KeptStore, RebirthStore, ReleaseStore, ScheduleStore, StockStore, VaultStore
+):
     """The control-plane database of one environment.
 
     One connection is kept and reopened when it is gone; calls of several tasks take turns on it. A connection that is lost

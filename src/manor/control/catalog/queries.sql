@@ -529,3 +529,56 @@ RETURNING name;
 -- finish_schedule --
 UPDATE manor.schedules SET finished_at = clock_timestamp(), outcome = %(outcome)s
 WHERE name = %(name)s AND operation = %(operation)s;
+
+-- Backups: their index, holds, and the keys of tenants.
+
+-- put_backup --
+INSERT INTO manor.backups (id, location, key, tenant, kind, form, database, server, bytes, rows, version, fingerprint, digest,
+    encrypted, operation, made_by, made_at)
+VALUES (%(id)s, %(location)s, %(key)s, %(tenant)s, %(kind)s, %(form)s, %(database)s, %(server)s, %(bytes)s, %(rows)s, %(version)s,
+    %(fingerprint)s, %(digest)s, %(encrypted)s, %(operation)s, %(made_by)s, %(made_at)s)
+ON CONFLICT (id) DO UPDATE SET location = excluded.location, key = excluded.key, digest = excluded.digest;
+
+-- backups --
+SELECT id, location, key, tenant, kind, form, database, server, bytes, rows, version, fingerprint, digest, encrypted, operation,
+    made_by, made_at, verified_at, problem, hold_reason, held_by, held_at
+FROM manor.backups
+WHERE (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
+    AND (%(location)s::text IS NULL OR location = %(location)s)
+    AND (%(id)s::text IS NULL OR id = %(id)s)
+ORDER BY tenant, made_at DESC, id;
+
+-- forget_backups --
+DELETE FROM manor.backups WHERE id = ANY (%(ids)s) AND hold_reason = '' RETURNING id;
+
+-- hold_backup --
+UPDATE manor.backups SET hold_reason = %(reason)s, held_by = %(by)s, held_at = CASE WHEN %(reason)s = '' THEN NULL ELSE now() END
+WHERE id = %(id)s RETURNING tenant;
+
+-- record_verified --
+UPDATE manor.backups SET verified_at = now(), problem = %(problem)s WHERE id = %(id)s;
+
+-- add_tenant_key --
+INSERT INTO manor.tenant_keys (tenant, recipient, secret)
+SELECT %(tenant)s, %(recipient)s, %(secret)s
+WHERE NOT EXISTS (SELECT FROM manor.tenant_keys WHERE tenant = %(tenant)s);
+
+-- lock_tenant_key --
+SELECT pg_advisory_xact_lock(hashtext('manor tenant key'), hashtext(%(tenant)s));
+
+-- tenant_keys --
+SELECT recipient, secret FROM manor.tenant_keys WHERE tenant = %(tenant)s ORDER BY created_at DESC, recipient;
+
+-- tenants_with_keys --
+SELECT DISTINCT tenant FROM manor.tenant_keys;
+
+-- destroy_tenant_keys --
+DELETE FROM manor.tenant_keys WHERE tenant = %(tenant)s RETURNING recipient;
+
+-- keys_to_reencrypt --
+SELECT tenant, recipient, secret FROM manor.tenant_keys ORDER BY tenant, recipient FOR UPDATE;
+
+-- replace_tenant_keys --
+UPDATE manor.tenant_keys SET secret = batch.secret
+FROM jsonb_to_recordset(%(batch)s::jsonb) AS batch (tenant text, recipient text, secret text)
+WHERE tenant_keys.tenant = batch.tenant AND tenant_keys.recipient = batch.recipient;

@@ -190,19 +190,24 @@ class SecretBox:
         """Ciphertext of ``text`` that only ``owner`` (a tenant id) can be given back. Empty stays empty."""
         return self._open_fernets()[0].encrypt(f"{owner}\n{text}".encode()).decode() if text else ""
 
-    def decrypt(self, owner: str, token: str) -> str:
-        """Raises ``CatalogError`` for a wrong key, and for a ciphertext that was made for another owner."""
+    def decrypt(self, owner: str, token: str, *, what: str = "URL") -> str:
+        """Raises ``CatalogError`` for a wrong key, and for a ciphertext that was made for another owner. ``what``: how errors
+        call it."""
         if not token:
             return ""
         try:
             plain = MultiFernet(self._open_fernets()).decrypt(token.encode()).decode()
         except (InvalidToken, UnicodeError):
-            hint = f"{_HINT}; where that key is lost, give a new password: {_new_password(owner)}"
-            raise CatalogError(f"the stored URL of {owner} cannot be decrypted", hint=hint, code=Code.DENIED) from None
+            lost = f"; where that key is lost, give a new password: {_new_password(owner)}" if what == "URL" else ""
+            raise CatalogError(
+                f"the stored {what} of {owner} cannot be decrypted", hint=f"{_HINT}{lost}", code=Code.DENIED
+            ) from None
         found, _, text = plain.partition("\n")
         if found != owner:
-            hint = f"the catalog was changed by hand; give a new password: {_new_password(owner)}"
-            raise CatalogError(f"the stored URL of {owner} is the one of {found}", hint=hint)
+            heal = f"; give a new password: {_new_password(owner)}" if what == "URL" else ""
+            raise CatalogError(
+                f"the stored {what} of {owner} is the one of {found}", hint=f"the catalog was changed by hand{heal}"
+            )
         return text
 
     def is_current(self, token: str) -> bool:

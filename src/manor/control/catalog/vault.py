@@ -61,7 +61,8 @@ class VaultStore(LedgerStore):
             )
 
     async def reencrypt(self, secrets: SecretBox) -> int:
-        """Encrypt every URL with the primary key of ``secrets``, which must still hold the old keys; returns how many changed.
+        """Encrypt every URL, and every key of tenants' backups, with the primary key of ``secrets``, which must still hold the
+        old keys; returns how many changed.
 
         Commits in batches. Killed in the middle, everything stays readable with that ring, and calling again does the rest.
         """
@@ -82,5 +83,19 @@ class VaultStore(LedgerStore):
             if len(rows) < _REENCRYPT_BATCH:
                 break
             after = rows[-1][0]
+        changed += await self._reencrypt_keys(secrets)
         await self._link.run(query("replace_key"), {"key_id": secrets.key_id})
         return changed
+
+    async def _reencrypt_keys(self, secrets: SecretBox) -> int:
+        """The keys of tenants' backups: a few bytes per tenant, in one transaction."""
+        async with self._link.transaction() as connection:
+            rows = await (await connection.execute(query("keys_to_reencrypt"))).fetchall()
+            old = [
+                {"tenant": tenant, "recipient": recipient, "secret": secrets.encrypt(tenant, secrets.decrypt(tenant, token))}
+                for tenant, recipient, token in rows
+                if not secrets.is_current(token)
+            ]
+            if old:
+                await connection.execute(query("replace_tenant_keys"), {"batch": batch_json(old)})
+        return len(old)

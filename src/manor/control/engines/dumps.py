@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -95,7 +95,7 @@ class DumpDriver(Protocol):
         """
         ...
 
-    def dump(self, database: str, *, form: DumpForm, snapshot: str = "") -> AsyncIterator[bytes]:
+    def dump(self, database: str, *, form: DumpForm, snapshot: str = "") -> AsyncGenerator[bytes, None]:
         """The database, streamed. Without ``snapshot``: of this moment, with a connection of the budget. Raises ``EngineError``
         with the end of what the program said, ``UnsupportedError`` where no program is new enough."""
         ...
@@ -118,6 +118,7 @@ class DumpDriver(Protocol):
         """What the database holds now. Raises as ``photographing``; takes one connection."""
         ...
 
-    async def check(self, chunks: AsyncIterator[bytes]) -> int:
-        """Read the table of contents of a custom dump; returns its number of entries. Raises ``EngineError`` (``corrupt``)."""
+    async def check(self, chunks: AsyncIterator[bytes], *, server_version: str) -> int:
+        """Read the table of contents of a custom dump, made from a server of this version; returns its number of entries. Not
+        all chunks need be taken; the server is not asked. Raises ``EngineError`` (``corrupt``, or ``unsupported``)."""
         ...

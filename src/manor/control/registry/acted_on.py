@@ -23,7 +23,7 @@ WAITING = (
 )
 """Accepted, validated, not acted on yet."""
 
-WAITING_OF_GROUPS = ("backup_enabled", "monitoring_enabled")
+WAITING_OF_GROUPS = ("monitoring_enabled",)
 """The same for keys of groups and of their databases."""
 
 UTF8_CHARSETS = frozenset({"utf8", "utf-8", "utf8mb3", "utf8mb4"})

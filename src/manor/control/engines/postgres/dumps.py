@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -18,7 +18,7 @@ from manor.control.engines.postgres.marker import write_marker
 from manor.control.engines.postgres.programs import Finder, Run, fed, streamed, translated
 from manor.control.engines.postgres.roles_in_dumps import renamed, roles_there
 from manor.control.engines.postgres.session import APPLICATION_PREFIX, Sessions
-from manor.errors import Code, EngineError, ManorError
+from manor.errors import Code, EngineError
 
 LOCK_TIMEOUT_SECONDS = 10.0
 """How long a table may be held by others before its backup fails."""
@@ -49,7 +49,7 @@ class PostgresDumps:
             found, _ = await photographs.take(connection, isolation, lock_timeout_seconds=self._lock_timeout_seconds)
             return found
 
-    async def dump(self, database: str, *, form: DumpForm, snapshot: str = "") -> AsyncIterator[bytes]:
+    async def dump(self, database: str, *, form: DumpForm, snapshot: str = "") -> AsyncGenerator[bytes, None]:
         arguments = [f"--format={form}", "--no-password", f"--lock-wait-timeout={round(self._lock_timeout_seconds * 1000)}"]
         if snapshot:
             arguments.append(f"--snapshot={snapshot}")
@@ -92,14 +92,13 @@ class PostgresDumps:
             arguments = ["--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1", "--single-transaction", "--file=-"]
             await fed(await self._run("psql", database, arguments), text)
 
-    async def check(self, chunks: AsyncIterator[bytes]) -> int:
-        run = Run(
-            program=self._find("pg_restore", await self._server_major()), arguments=["--list"], environment={}, where="the dump"
-        )
+    async def check(self, chunks: AsyncIterator[bytes], *, server_version: str) -> int:
+        program = self._find("pg_restore", int(server_version.partition(".")[0]))
         try:
-            listed = await fed(run, chunks)
-        except ManorError as error:
-            raise EngineError(error.message, hint=error.hint, code=Code.CORRUPT) from error
+            listed = await fed(Run(program=program, arguments=["--list"], environment={}, where="the dump"), chunks)
+        except EngineError as error:
+            code = Code.UNSUPPORTED if "unsupported version" in error.message else Code.CORRUPT
+            raise EngineError(error.message, hint=error.hint, code=code) from error
         return sum(not line.startswith(b";") for line in listed.splitlines() if line)
 
     async def _as_text(self, database: str, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
