@@ -24,12 +24,14 @@ from manor.settings import Deployment, Environment, Project
 from manor.telemetry import Telemetry
 
 if TYPE_CHECKING:
+    from manor.control.backup.schedule import Schedule
     from manor.control.catalog.catalog import Catalog
     from manor.control.catalog.secrets import KeyRing, SecretBox
     from manor.control.engines.embedded.server import EmbeddedServer
     from manor.control.engines.postgres.driver import PostgresServer
     from manor.control.jobs.pgqueuer_engine import PgQueuerEngine
     from manor.control.operations.catalog_rebuild import Recovery
+    from manor.control.operations.schedules import Job
     from manor.control.rollout.backups.vault import BackupVault
     from manor.control.runtime import Runtime, StopSignal
     from manor.control.templates.model import Template
@@ -125,6 +127,17 @@ def open_vault(workplace: Workplace, location: str | None = None, *, encrypt: bo
     else:
         store = open_store(settings.location or f"{STATE_FOLDER}/backups", base=workplace.project.folder)
     return BackupVault(store, encrypt=settings.encrypt if encrypt is None else encrypt)
+
+
+def scheduled(workplace: Workplace) -> tuple[list[Schedule], Mapping[str, Job]]:
+    """The schedules of the environment, and what each of them does. Nothing is contacted."""
+    from manor.control.operations.scheduled_jobs import jobs_of, schedules_of
+
+    settings = workplace.environment.settings
+    wait_seconds = float(settings.lock_wait_seconds)
+    vault = open_vault(workplace)
+    jobs = jobs_of(workplace.project.folder, vault, settings.backup, lock_wait_seconds=wait_seconds)
+    return schedules_of(settings.backup), jobs
 
 
 def open_key_ring(project: Project) -> KeyRing:

@@ -1,7 +1,7 @@
 """What ``manor worker`` does by the clock, and what ``manor backup schedule`` tells of it.
 
-Several workers may run: each run is begun under the schedule's lock by the one that moves the catalog's entry, and a worker that
-dies leaves the lock free and the run unfinished, so that another one begins it once more.
+Several workers may run: each run is begun under the schedule's lock by the one that moves the catalog's entry, and a worker
+that dies leaves the lock free and the run unfinished, so that another one begins it once more.
 """
 
 from __future__ import annotations
@@ -60,15 +60,15 @@ class Clock:
     telemetry: Telemetry
     running: dict[str, asyncio.Task[None]] = field(default_factory=dict)
 
-    async def keep(self, runtime: Runtime, stop: StopSignal) -> None:
-        """Begin what is due until ``stop``, and wait for what was begun. Trouble is told of, and tried again."""
+    async def keep(self, runtime: Runtime, should_stop: Callable[[], bool]) -> None:
+        """Begin what is due until ``should_stop``, and wait for what was begun. Trouble is told of, and tried again."""
         try:
-            while not stop.requested:
+            while not should_stop():
                 try:
                     await self.look(runtime)
                 except ManorError as error:
                     self._trouble(runtime.operation, str(error))
-                await _until(stop, LOOK_SECONDS)
+                await _until(should_stop, LOOK_SECONDS)
         finally:
             await self.end()
 
@@ -109,9 +109,7 @@ class Clock:
             outcome = await self.jobs[name](runtime)
         except ManorError as error:
             outcome = f"failed: {error}"
-        finish = functools.partial(
-            runtime.catalog.finish_schedule, name, operation=runtime.operation, outcome=outcome
-        )
+        finish = functools.partial(runtime.catalog.finish_schedule, name, operation=runtime.operation, outcome=outcome)
         await until_recorded(runtime, finish)
         self.telemetry.emit("schedule.ended", runtime.operation, name, outcome=outcome)
 
@@ -124,20 +122,18 @@ async def serve_schedules(clock: Clock, stop: StopSignal) -> None:
     async with clock.open_runtime("") as runtime:
         names = ", ".join(schedule.name for schedule in clock.schedules)
         clock.telemetry.emit("worker.ready", runtime.operation, f"schedules: {names}")
-        await clock.keep(runtime, stop)
+        await clock.keep(runtime, lambda: stop.requested)
 
 
 def _last(record: ScheduleRecord | None) -> LastRun:
     if record is None:
         raise ValueError("a schedule that was not seen has no last run")
-    return LastRun(
-        since=record.since, due=record.due, finished=record.finished_at is not None, attempts=record.attempts
-    )
+    return LastRun(since=record.since, due=record.due, finished=record.finished_at is not None, attempts=record.attempts)
 
 
-async def _until(stop: StopSignal, seconds: float) -> None:
+async def _until(should_stop: Callable[[], bool], seconds: float) -> None:
     """So many seconds, or until somebody asked for the end."""
     for _ in range(round(seconds / _STOP_SECONDS)):
-        if stop.requested:
+        if should_stop():
             return
         await asyncio.sleep(_STOP_SECONDS)
