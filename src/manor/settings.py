@@ -79,6 +79,7 @@ class Settings:
     backup: BackupSettings = field(default_factory=BackupSettings)
     lock_wait_seconds: int = 30
     connect_timeout_seconds: int = 10
+    restore_grace_seconds: int = 86_400
     job_engine: str = "inline"
     """``inline`` or ``pgqueuer``."""
 
@@ -242,6 +243,7 @@ def _settings(read: EnvironFile) -> Settings:
         backup=_backup_settings(read.settings.backup),
         lock_wait_seconds=read.settings.lock_wait_seconds,
         connect_timeout_seconds=read.settings.connect_timeout_seconds,
+        restore_grace_seconds=read.settings.restore_grace_seconds,
         job_engine=read.settings.job_engine,
     )
 

@@ -237,6 +237,8 @@ class SettingsBlock(StrictModel):
     """Seconds that a command waits for another one that works on the same fleet."""
     connect_timeout_seconds: Annotated[int, Field(ge=1, le=600)] = 10
     """Seconds that connecting to a server may take."""
+    restore_grace_seconds: Annotated[int, Field(ge=0, le=31_536_000)] = 86_400
+    """Seconds for which `manor tenant restore` keeps the database that it replaced, so that `--undo` can put it back."""
     job_engine: Literal["inline", "pgqueuer"] = "inline"
     """Who carries releases out: the command itself (`inline`), or workers (`pgqueuer`; start them with `manor worker`)."""
 

@@ -7,7 +7,7 @@ drops it. A failure drops it at once.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
@@ -44,6 +44,8 @@ class Source:
     """What its isolated columns hold; None: the values of the tenant that it is loaded for."""
     roles: Mapping[str, str] = field(default_factory=dict)
     """By the role that it names, the one that gets what belonged to it."""
+    require_intact: Callable[[], Awaitable[None]] | None = None
+    """Raises where it is not what was written; asked where it could not be loaded, to tell the cause from what it led to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,13 +78,22 @@ async def load_beside(runtime: Runtime, record: DatabaseRecord, source: Source, 
     async with dropped_on_failure(server, name):
         await retrying(server.prepare, attempts=ATTEMPTS)
         await server.dumps.create_empty(name, like=record.database, marker=marker)
-        await server.dumps.load(name, source.chunks(), form=source.form, roles=source.roles)
+        await _load(server, name, source)
         runtime.telemetry.emit("target.loaded", runtime.operation, tenant, purpose=purpose, database=name)
         loaded = await _proved(server, name, record, source, await known_schemas(runtime, record))
         await server.restrict({name: replace(marker, digest=loaded.golden)})
         await server.restores.furnish(name, like=record.database)
         runtime.telemetry.emit("target.verified", runtime.operation, tenant, purpose=purpose, database=name)
     return loaded
+
+
+async def _load(server: ServerDriver, database: str, source: Source) -> None:
+    try:
+        await server.dumps.load(database, source.chunks(), form=source.form, roles=source.roles)
+    except ManorError as error:
+        if source.require_intact is not None and error.code in (Code.BAD_INPUT, Code.NOT_FOUND):
+            await source.require_intact()
+        raise
 
 
 @contextlib.asynccontextmanager
