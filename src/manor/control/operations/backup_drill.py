@@ -15,7 +15,8 @@ from manor.control.backup.drill import Waiting, never_drilled, sample
 from manor.control.catalog.drills import Drilled, DrillRecord
 from manor.control.catalog.records import DatabaseRecord
 from manor.control.operations.release_draft import Selection, select
-from manor.control.rollout.backups.load import Source, load_beside
+from manor.control.rollout.backups.backup_file import BackupFile
+from manor.control.rollout.backups.load import load_beside
 from manor.control.rollout.backups.vault import Backup, BackupVault, id_of
 from manor.control.rollout.errands import Done, Order, run_errands
 from manor.control.rollout.release.settle import settle_all
@@ -47,11 +48,12 @@ async def drill(runtime: Runtime, vault: BackupVault, request: DrillRequest) -> 
     records = [r for r in select(await runtime.catalog.databases(), request.selection) if r.state == "ready"]
     records = _chosen(records, await runtime.catalog.drilled(), request.sample)
     newest = _newest_first((await vault.list()).manifests.values())
+    digests = {known.id: known.digest for known in await runtime.catalog.backups(location=vault.location)}
     arguments = {"location": vault.location, "sample": request.sample}
     order = Order(verb="drill", action="backup.drill", arguments=arguments, parallel=request.parallel, claims=False)
 
     async def act(runtime: Runtime, record: DatabaseRecord) -> Done:
-        return await _drill(runtime, vault, record, newest.get(str(record.tenant), ()))
+        return await _drill(runtime, vault, record, newest.get(str(record.tenant), ()), digests)
 
     report = await run_errands(runtime, order, records, act)
     waiting = await show_drills(runtime)
@@ -105,12 +107,15 @@ def _newest_first(manifests: Iterable[Found]) -> Mapping[str, Sequence[str]]:
     return by_tenant
 
 
-async def _drill(runtime: Runtime, vault: BackupVault, record: DatabaseRecord, keys: Sequence[str]) -> Done:
+async def _drill(
+    runtime: Runtime, vault: BackupVault, record: DatabaseRecord, keys: Sequence[str], digests: Mapping[str, str]
+) -> Done:
     """One tenant; what became of it is in the catalog, whatever it is."""
     began = time.monotonic()
     told = DrillRecord(operation=runtime.operation, tenant=str(record.tenant), backup=id_of(keys[0]) if keys else "", ok=False)
     try:
         backup = await _newest(vault, record, keys)
+        _require_recorded(vault, backup, digests)
         told = replace(told, backup=backup.manifest.id, backup_made_at=backup.manifest.made_at)
         told = await _prove(runtime, vault, record, backup, told)
     except (ManorError, TimeoutError) as error:
@@ -133,11 +138,23 @@ async def _newest(vault: BackupVault, record: DatabaseRecord, keys: Sequence[str
     )
 
 
+def _require_recorded(vault: BackupVault, backup: Backup, digests: Mapping[str, str]) -> None:
+    if digests.get(backup.manifest.id, backup.manifest.digest) != backup.manifest.digest:
+        where = vault.store.display(backup.key)
+        raise ManorError(
+            f"{where} is not the manifest that was recorded when the backup was made",
+            hint="somebody has written another one in its place: take another backup",
+            code=Code.CORRUPT,
+        )
+
+
 async def _prove(
     runtime: Runtime, vault: BackupVault, record: DatabaseRecord, backup: Backup, told: DrillRecord
 ) -> DrillRecord:
     """Restore into scratch, which is dropped whatever comes. Raises ``ManorError`` where it is not what was written down."""
-    loaded = await load_beside(runtime, record, source_of(runtime, vault, backup, record), purpose="drill")
+    file = BackupFile(vault=vault, key=backup.dump_key, form=backup.manifest.form, backup=backup)
+    source = file.source(runtime, tenant=told.tenant, role=record.role)
+    loaded = await load_beside(runtime, record, source, purpose="drill", scratch=True)
     server = runtime.servers[record.server]
     try:
         if not loaded.photograph.isolated:
@@ -147,22 +164,6 @@ async def _prove(
     finally:
         await retrying(functools.partial(server.drop_database, loaded.database), attempts=ATTEMPTS)
         runtime.telemetry.emit("drill.dropped", runtime.operation, told.tenant, database=loaded.database)
-
-
-def source_of(runtime: Runtime, vault: BackupVault, backup: Backup, record: DatabaseRecord) -> Source:
-    """A backup as what is loaded for the tenant of ``record``."""
-    manifest = backup.manifest
-    return Source(
-        described=f"backup {manifest.id}",
-        form=manifest.form,
-        chunks=functools.partial(vault.open, runtime, backup),
-        expected=manifest.photograph,
-        tenant=manifest.tenant,
-        database=manifest.database,
-        golden=manifest.golden,
-        isolation=manifest.isolation,
-        roles={manifest.role: record.role} if manifest.role and manifest.role != record.role else {},
-    )
 
 
 def _moment(backup: Backup) -> str:
