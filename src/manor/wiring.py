@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from manor.control.engines.embedded.server import EmbeddedServer
     from manor.control.engines.postgres.driver import PostgresServer
     from manor.control.jobs.pgqueuer_engine import PgQueuerEngine
-    from manor.control.operations.catalog_rebuild import Recovery
+    from manor.control.operations.recovery import Recovery
     from manor.control.operations.schedules import Job
     from manor.control.rollout.backups.vault import BackupVault
     from manor.control.runtime import Runtime, StopSignal
@@ -238,30 +238,35 @@ async def open_recovery(workplace: Workplace, *, stop: StopSignal | None = None)
     """Servers without a catalog, and the way to a new one: for ``catalog rebuild``. Raises like ``open_runtime``, and
     ``NotFoundError`` where there never was a server."""
     from manor.control.catalog.catalog import Catalog
-    from manor.control.operations.catalog_rebuild import Recovery, aside_name
+    from manor.control.catalog.place import CatalogPlace
+    from manor.control.operations.recovery import Recovery
 
     if _is_untouched(workplace):
-        raise NotFoundError("there is no server yet, so there is no catalog to rebuild", hint="manor multi-tenant deploy")
+        raise NotFoundError("there is no server yet, so there is no catalog to bring back", hint="manor multi-tenant deploy")
     operation = new_operation_id(dt.datetime.now(dt.UTC))
     urls = {d.name: await _reach(workplace, d) for d in workplace.environment.deployments}
-    url, secrets = _catalog_url(workplace, urls), open_secrets(workplace.project)
+    url = _catalog_url(workplace, urls)
+    place = CatalogPlace(admin_url=url, secrets=open_secrets(workplace.project), application=operation)
     async with contextlib.AsyncExitStack() as stack:
         servers = await _open_servers(workplace, urls, operation, stack, some_away=False)
-        found = await Catalog.peek(url, secrets, application=operation)
-
-        async def begin(catalog_id: str) -> Runtime:
-            used = found is not None and found.id != catalog_id and (await found.content()).entries
-            if found is not None:
-                await found.close()
-                if used:
-                    await Catalog.set_aside(url, aside_name(found.id), application=operation)
-            catalog = await stack.enter_async_context(await Catalog.open(url, secrets, application=operation))
-            await catalog.take_identity(catalog_id)
-            return _runtime(workplace, operation, servers, catalog, stop)
-
+        found = await Catalog.peek(url, place.secrets, application=operation)
         if found is not None:
             stack.push_async_callback(found.close)
-        yield Recovery(servers=servers, found=found, begin=begin)
+        yield Recovery(
+            servers=servers,
+            home=_server(workplace, "catalog", url, operation, stack),
+            place=place,
+            found=found,
+            runtime=lambda catalog: _runtime(workplace, operation, servers, catalog, stop),
+        )
+
+
+@contextlib.asynccontextmanager
+async def catalog_server(workplace: Workplace, application: str) -> AsyncIterator[PostgresServer]:
+    """The server that holds the catalog, for what is done to its database."""
+    async with contextlib.AsyncExitStack() as stack:
+        urls = {d.name: await _reach(workplace, d) for d in workplace.environment.deployments}
+        yield _server(workplace, "catalog", _catalog_url(workplace, urls), application, stack)
 
 
 @contextlib.asynccontextmanager

@@ -103,3 +103,60 @@ def rebuild(
     if not dry_run:
         say(f"catalog {result.extra['catalog']} is back; applications must fetch their URLs anew")
     finish(result, report)
+
+
+@catalog.command()
+@click.option("--output", metavar="DIR|URL", help="Where the backup goes.  [default: environ.yaml, else .manor/backups]")
+@with_global_options
+def backup(output: str | None) -> None:
+    """Back the catalog up. Its secrets stay encrypted with keys that are in no backup: keep a copy of .manor/keys elsewhere."""
+    from manor.control.operations.catalog_backup import back_up_catalog, backup_json
+    from manor.wiring import catalog_server, open_runtime, open_vault
+
+    workplace = open_workplace()
+    vault = open_vault(workplace, output)
+
+    async def work() -> dict[str, object]:
+        async with (
+            open_runtime(workplace, some_away=True) as runtime,
+            catalog_server(workplace, runtime.operation) as home,
+        ):
+            keep = workplace.environment.settings.backup.keep_last
+            return backup_json(vault, await back_up_catalog(runtime, home, vault, keep=keep))
+
+    made = asyncio.run(work())
+    if not print_document(made):
+        click.echo(f"catalog {made['catalog']}: {made['file']}, {made['bytes']} bytes")
+
+
+@catalog.command()
+@click.option("--backup-file", required=True, metavar="F", help="The dump, or its manifest: a path or a URL.")
+@with_global_options
+def restore(backup_file: str) -> None:
+    """Bring a backup of the catalog back where the catalog was lost. The audit log says what is lost between the two."""
+    from manor.control.operations.catalog_restore import RestoredCatalog, restore_catalog
+    from manor.wiring import open_recovery
+
+    workplace = open_workplace()
+
+    async def work() -> RestoredCatalog:
+        async with open_recovery(workplace) as recovery:
+            return await restore_catalog(recovery, backup_file, base=Path.cwd())
+
+    found = asyncio.run(work())
+    document = {
+        "catalog": found.catalog,
+        "backup": found.backup.manifest.id,
+        "made_at": found.backup.manifest.made_at.isoformat(),
+        "tenants": found.tenants,
+        "unrecorded": list(found.unrecorded),
+        "missing": list(found.missing),
+    }
+    if print_document(document):
+        return
+    click.echo(f"catalog {found.catalog} is back as of {found.backup.manifest.made_at:%Y-%m-%d %H:%M:%S} UTC")
+    for tenant in found.unrecorded:
+        say(f"note: {tenant} was made since: `manor multi-tenant deploy` records it")
+    for tenant in found.missing:
+        say(f"note: the database of {tenant} is not where the catalog believes")
+    say("`manor tenant migrate --all --verify` records the versions that the databases have now")

@@ -65,11 +65,22 @@ class Catalog(
             await link.close()
             raise
 
-    @staticmethod
-    async def set_aside(admin_url: str, name: str, *, application: str) -> None:
-        """Rename the catalog's database, so that a new one can be made. Raises ``CatalogError``: somebody is in it, or not
-        allowed."""
-        await schema.rename_database(admin_url, name, application=application)
+    @classmethod
+    async def enter(cls, admin_url: str, secrets: SecretBox, database: str, *, application: str) -> Self:
+        """A catalog that is in a database of another name, migrated where needed. Raises like ``open``."""
+        link = Link(catalog_conninfo(admin_url, database=database), application=application)
+        try:
+            async with link.use() as connection:
+                await schema.migrate(connection, load_migrations())
+            return await cls._identified(link, secrets, claim=False)
+        except BaseException:  # cancellation too: whoever gets no catalog cannot close it
+            await link.close()
+            raise
+
+    @property
+    def key_id(self) -> str:
+        """Id of the key that everything stored here can be decrypted with."""
+        return self._secrets.key_id
 
     @classmethod
     async def _identified(cls, link: Link, secrets: SecretBox, *, claim: bool) -> Self:

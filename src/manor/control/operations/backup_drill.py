@@ -17,7 +17,7 @@ from manor.control.catalog.records import DatabaseRecord
 from manor.control.operations.release_draft import Selection, select
 from manor.control.rollout.backups.backup_file import BackupFile
 from manor.control.rollout.backups.load import load_beside
-from manor.control.rollout.backups.vault import Backup, BackupVault, id_of
+from manor.control.rollout.backups.vault import Backup, BackupVault, id_of, newest_first, tenant_of
 from manor.control.rollout.errands import Done, Order, run_errands
 from manor.control.rollout.release.settle import settle_all
 from manor.control.rollout.report import Report
@@ -100,10 +100,10 @@ def _waiting(one: Drilled) -> Waiting:
 
 
 def _newest_first(manifests: Iterable[Found]) -> Mapping[str, Sequence[str]]:
-    """Keys of manifests by tenant; ids begin with their time."""
+    """Keys of manifests by tenant."""
     by_tenant: dict[str, list[str]] = {}
-    for found in sorted(manifests, key=lambda found: id_of(found.key), reverse=True):
-        by_tenant.setdefault(found.key.rpartition("/")[0], []).append(found.key)
+    for key in newest_first(manifests):
+        by_tenant.setdefault(tenant_of(key), []).append(key)
     return by_tenant
 
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from manor.control.catalog.catalog import Catalog
-from manor.control.engines.driver import ServerDriver
 from manor.control.operations.deploy import FLEET_LOCK
 from manor.control.operations.fleet import FleetSource
 from manor.control.operations.rebuild_look import (
@@ -23,29 +22,12 @@ from manor.control.operations.rebuild_look import (
     look_into,
     read_declared,
 )
+from manor.control.operations.recovery import Recovery, aside_name, make_room, refuse_in_use, replaced_by
 from manor.control.rollout.rebuild import GoldenLook, begin, end, restore_stock, restore_tenants
 from manor.control.rollout.rebuild_plan import Finding, Rebuilt, choose_catalog, plan_rebuild, tenants_of
 from manor.control.rollout.report import Report
 from manor.control.runtime import Runtime
 from manor.control.steps import Failure, Outcome, Status
-from manor.errors import RefusedError, counted
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recovery:
-    """What there is before a catalog is there."""
-
-    servers: Mapping[str, ServerDriver]
-    found: Catalog | None
-    """The catalog, where its database is there all the same: empty, or half rebuilt."""
-    begin: Callable[[str], Awaitable[Runtime]]
-    """Make the catalog of that id, or enter the one that is half rebuilt. An empty one of another id is renamed."""
-    now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)
-
-
-def aside_name(catalog_id: str) -> str:
-    """The name that the database of a catalog without tenants gets, where another one takes its place."""
-    return f"manor_catalog_{catalog_id}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +60,13 @@ async def rebuild(recovery: Recovery, sources: Sequence[FleetSource], request: R
     plan = await _plan(recovery, sources, request)
     if request.dry_run:
         return _report(plan, [_planned(finding) for finding in plan.rebuilt.findings], dry_run=True)
-    runtime = await recovery.begin(plan.catalog)
+    await make_room(recovery, plan.catalog)
+    async with await recovery.place.open() as catalog:
+        await catalog.take_identity(plan.catalog)
+        return await _carry_out(recovery.runtime(catalog), plan, request, began, started_at)
+
+
+async def _carry_out(runtime: Runtime, plan: _Plan, request: RebuildRequest, began: float, started_at: dt.datetime) -> Report:
     async with runtime.catalog.lock(FLEET_LOCK, wait_seconds=request.lock_wait_seconds, holder=runtime.operation):
         runtime.telemetry.emit("operation.planned", runtime.operation, targets=len(plan.rebuilt.findings))
         await begin(runtime, plan.rebuilt)
@@ -90,6 +78,7 @@ async def rebuild(recovery: Recovery, sources: Sequence[FleetSource], request: R
 
 
 async def _plan(recovery: Recovery, sources: Sequence[FleetSource], request: RebuildRequest) -> _Plan:
+    await refuse_in_use(recovery)
     present = await _half_rebuilt(recovery.found)
     looks = await look_at_servers(recovery.servers)
     catalog = choose_catalog(looks, request.catalog_id, present)
@@ -103,22 +92,13 @@ async def _plan(recovery: Recovery, sources: Sequence[FleetSource], request: Reb
         declared.migrations,
         await look_at_prepared(recovery.servers, catalog),
     )
-    found = recovery.found
-    replaced = found.id if found is not None and found.id != catalog and (await found.content()).entries else ""
+    replaced = await replaced_by(recovery, catalog)
     return _Plan(catalog=catalog, looks=looks, declared=declared, rebuilt=rebuilt, replaced=replaced)
 
 
 async def _half_rebuilt(found: Catalog | None) -> str:
-    """The id of a catalog whose rebuild is to be gone on with; empty where there is none. Raises ``RefusedError``."""
-    content = await found.content() if found is not None else None
-    if found is None or content is None or not content.tenants:
-        return found.id if found is not None and content is not None and content.rebuild else ""
-    if not content.may_be_rebuilt:
-        raise RefusedError(
-            f"the catalog {found.id} is there and has {counted(content.tenants, 'tenant')}: nothing is to be rebuilt",
-            hint="`manor catalog restore` brings a backup of it back; where it is to be given up, rename manor_catalog first",
-        )
-    return found.id
+    """The id of a catalog whose rebuild is to be gone on with; empty where there is none."""
+    return found.id if found is not None and (await found.content()).rebuild else ""
 
 
 def _goldens(plan: _Plan) -> list[GoldenLook]:

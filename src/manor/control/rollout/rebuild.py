@@ -73,18 +73,24 @@ async def restore_stock(runtime: Runtime, rebuilt: Rebuilt, goldens: Sequence[Go
     await catalog.raise_tokens(rebuilt.token)
     await catalog.put_scripts([script_json(migration) for migration in rebuilt.scripts])
     await catalog.put_lineages(rebuilt.lineages)
-    fingerprints = {}
-    for golden in goldens:
-        record = await _golden(runtime, golden)
-        await catalog.put_golden(record)
-        fingerprints[record.server, record.digest] = record.fingerprint
-        runtime.telemetry.emit("golden.recorded", runtime.operation, record.database, server=record.server)
+    fingerprints = await record_goldens(runtime, goldens)
     for warm in rebuilt.pool:
         await catalog.pool_add(warm.server, warm.digest, [warm.database])
     for kept in rebuilt.kept:
         await catalog.put_kept(_kept(kept, until=runtime.now() + dt.timedelta(days=KEPT_DAYS)))
     await catalog.put_new_heads(runtime.operation, rebuilt.heads)
     runtime.telemetry.emit("stock.recorded", runtime.operation, catalog.id)
+    return fingerprints
+
+
+async def record_goldens(runtime: Runtime, goldens: Sequence[GoldenLook]) -> dict[Golden, str]:
+    """Record goldens that are on the servers; returns the fingerprint of each."""
+    fingerprints = {}
+    for golden in goldens:
+        record = await _golden(runtime, golden)
+        await runtime.catalog.put_golden(record)
+        fingerprints[record.server, record.digest] = record.fingerprint
+        runtime.telemetry.emit("golden.recorded", runtime.operation, record.database, server=record.server)
     return fingerprints
 
 
