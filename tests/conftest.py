@@ -73,11 +73,31 @@ def _debian_postgresql() -> Path | None:
     return programs[-1].parent if programs else None
 
 
+def _s3_server() -> Path | None:
+    program = Path(__file__).parents[1] / ".venv" / "s3-server" / "bin" / "moto_server"
+    return program.parent if program.exists() else None
+
+
+def _age() -> Path | None:
+    program = shutil.which("age")
+    return Path(program).parent if program else None
+
+
 PARTS = {
     "debian-postgresql": Part(
         description="a PostgreSQL server of the distribution, for TLS and logins that are not superusers",
         remedy="run tests/setup_machine.sh as root, or apt-get install postgresql",
         find=_debian_postgresql,
+    ),
+    "s3-server": Part(
+        description="an S3 server, for storage over HTTP",
+        remedy="run tests/setup_machine.sh",
+        find=_s3_server,
+    ),
+    "age": Part(
+        description="the program age, which must open what Manor encrypts",
+        remedy="run tests/setup_machine.sh as root, or apt-get install age",
+        find=_age,
     ),
 }
 

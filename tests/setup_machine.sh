@@ -1,19 +1,46 @@
 #!/usr/bin/env bash
-# Adds what the tests use from the machine where that can be done quietly: Debian's PostgreSQL server, for TLS and logins that are
-# not superusers. Assumes nothing and never fails: what could not be had is named by the test run itself (tests/conftest.py).
+# Adds what the tests use where that can be done quietly: Debian's PostgreSQL server, for TLS and logins that are not superusers; the
+# program `age`, which must open what Manor encrypts; an S3 server. Assumes nothing and never fails: what could not be had is named by
+# the test run itself (tests/conftest.py).
 set -uo pipefail
+cd "$(dirname "$0")/.."
 
-if compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null; then exit 0; fi
-if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then exit 0; fi
+install_with_apt() {
+  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then return; fi
+  echo "set-up: $1 of this distribution, for the tests"
+  export DEBIAN_FRONTEND=noninteractive
+  install_it() { timeout 300 apt-get install -y -qq --no-install-recommends -o Dpkg::Options::=--force-confold "$1"; }
+  install_it "$2" >/dev/null 2>&1 || { timeout 120 apt-get update -qq && install_it "$2"; } >/dev/null 2>&1 ||
+    echo "set-up: could not be installed; the tests that need it will say so"
+}
 
-echo "set-up: PostgreSQL server of this distribution, for the tests"
-# Only the programs are wanted: without this the package makes and starts a server of its own.
-if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
-  mkdir -p /etc/postgresql-common
-  echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
-fi
-export DEBIAN_FRONTEND=noninteractive
-install_it() { timeout 300 apt-get install -y -qq --no-install-recommends -o Dpkg::Options::=--force-confold postgresql; }
-install_it >/dev/null 2>&1 || { timeout 120 apt-get update -qq && install_it; } >/dev/null 2>&1 ||
-  echo "set-up: could not be installed; the tests that need it will say so"
+add_postgresql() {
+  if compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null; then return; fi
+  # Only the programs are wanted: without this the package makes and starts a server of its own.
+  if [ "$(id -u)" = 0 ] && [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+    mkdir -p /etc/postgresql-common
+    echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
+  fi
+  install_with_apt "PostgreSQL server" postgresql
+}
+
+add_age() {
+  if command -v age >/dev/null; then return; fi
+  install_with_apt "the program age" age
+}
+
+# In an environment of its own: botocore, which it brings, holds python-dateutil below 3, and .venv has 4.
+add_s3_server() {
+  local stamp
+  stamp=.venv/s3-server/installed-$(cksum <requirements/s3-server.lock | tr -d ' ')
+  if [ -e "$stamp" ]; then return; fi
+  echo "set-up: S3 server of requirements/s3-server.lock, for the tests"
+  { .venv/bin/python -m venv --clear .venv/s3-server &&
+    .venv/s3-server/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements/s3-server.lock &&
+    touch "$stamp"; } >/dev/null 2>&1 || echo "set-up: could not be installed; the tests that need it will say so"
+}
+
+add_postgresql
+add_age
+add_s3_server
 exit 0

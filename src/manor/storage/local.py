@@ -7,7 +7,6 @@ lock on what they write, by which ``sweep`` tells a dead writer's leftovers.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import fcntl
 import os
@@ -16,12 +15,14 @@ import stat
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from manor.errors import ManorError
 from manor.storage import faults
 from manor.storage.driver import Found
+from manor.storage.threads import in_thread
 
 _INCOMING = ".incoming"
 _READ_BYTES = 1024 * 1024
@@ -91,13 +92,9 @@ class LocalDriver:
     async def _run(
         self, key: str, work: Callable[_Arguments, _Result], *arguments: _Arguments.args, **named: _Arguments.kwargs
     ) -> _Result:
-        """``work`` in a thread, its errors translated. Cancelled, it still waits: a file in use is not closed."""
-        task = asyncio.ensure_future(asyncio.to_thread(work, *arguments, **named))
+        """``work`` in a thread, its errors translated."""
         try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            await asyncio.wait([task])
-            raise
+            return await in_thread(partial(work, *arguments, **named))
         except OSError as error:
             raise _translated(error, self._place(key)) from error
 

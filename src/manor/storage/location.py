@@ -108,8 +108,16 @@ def _check_options(scheme: Scheme, options: Mapping[str, str]) -> None:
     if unknown:
         known = ", ".join(sorted(OPTIONS[scheme]))
         _refuse(f"a {scheme}:// location has no option {unknown[0]!r}", f"known: {known}; {_NO_SECRETS}")
-    if "@" in options.get("endpoint", ""):
+    endpoint = options.get("endpoint", "")
+    if "@" in endpoint:
         _refuse("the endpoint of a storage location has no login", _NO_SECRETS)
+    if endpoint.lower().startswith("http:") and not allows_http(options):
+        _refuse("the endpoint would be spoken to in clear", "use https, or add allow_http=true")
+
+
+def allows_http(options: Mapping[str, str]) -> bool:
+    """Whether the location says that requests may go without TLS."""
+    return options.get("allow_http", "").lower() in {"true", "1", "yes"}
 
 
 def _refuse(message: str, hint: str = "") -> Location:

@@ -98,7 +98,9 @@ def _recipient(text: str) -> Any:
     try:
         return pyrage.x25519.Recipient.from_str(text)
     except pyrage.RecipientError:
-        raise InputError(f"{text[:80]!r} is no age recipient", hint="it begins with age1") from None
+        # A secret key in the wrong place is not repeated.
+        shown = repr(text[:80]) if text.startswith("age1") else "what was given"
+        raise InputError(f"{shown} is no age recipient", hint="it begins with age1") from None
 
 
 def _identity(secret: str) -> Any:
