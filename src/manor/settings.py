@@ -64,6 +64,7 @@ class BackupSettings:
     """None: ``.manor/backups`` of the project."""
     encrypt: bool = False
     parallel: int = 4
+    lock_timeout_seconds: int = 10
     keep_last: int = 7
     keep_days: int = 0
     keep_weekly: int = 0

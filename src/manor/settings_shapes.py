@@ -214,6 +214,8 @@ class BackupBlock(StrictModel):
     """Whether backups are encrypted, each with its tenant's own key (age); the keys are in the catalog."""
     parallel: Annotated[int, Field(ge=1, le=256)] = 4
     """Tenants backed up at the same time on each server; each takes two connections."""
+    lock_timeout_seconds: Annotated[int, Field(ge=1, le=86_400)] = 10
+    """Seconds that a backup waits for a table that somebody else has locked."""
     keep_last: Annotated[int, Field(ge=0, le=100_000)] = 7
     """The newest backups of each tenant that `manor backup prune` keeps; the newest one is always kept."""
     keep_days: Annotated[int, Field(ge=0, le=100_000)] = 0

@@ -363,6 +363,7 @@ def _server(workplace: Workplace, name: str, url: str, operation: str, stack: co
         sessions=workplace.sessions,
         connect_timeout=workplace.environment.settings.connect_timeout_seconds,
         programs=program_finder(url),
+        dump_lock_timeout=workplace.environment.settings.backup.lock_timeout_seconds,
     )
     stack.push_async_callback(server.close)
     return server

@@ -175,6 +175,7 @@ def _show_pruned(pruned: Pruned) -> None:
         "dry_run": pruned.dry_run,
         "removed": [_named(one) for one in pruned.removed],
         "forgotten": [_named(one) for one in pruned.forgotten],
+        "recorded": [_named(one) for one in pruned.adopted],
         "swept": list(pruned.swept),
         "kept": [{"backup": v.backup.id, "tenant_id": v.backup.tenant, "reason": v.reason} for v in kept],
         "problems": [{**_named(one), "state": str(one.state)} for one in pruned.problems],
@@ -185,6 +186,8 @@ def _show_pruned(pruned: Pruned) -> None:
             click.echo(f"{would}removed: {one.id} of {one.tenant}")
         for one in pruned.forgotten:
             click.echo(f"{would}struck off: {one.id} of {one.tenant}, its manifest is gone")
+        for one in pruned.adopted:
+            click.echo(f"{would}recorded: {one.id} of {one.tenant}, which only the storage knew")
         for key in pruned.swept:
             click.echo(f"{would}swept: {key}, a dump without a manifest")
         for one in pruned.problems:

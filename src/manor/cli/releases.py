@@ -18,7 +18,7 @@ from manor.errors import EXIT_SOME_FAILED, InputError, NotFoundError
 
 if TYPE_CHECKING:
     from manor.control.operations.migrate import MigrateRequest
-    from manor.control.operations.release_draft import Selection
+    from manor.control.operations.selecting import Selection
     from manor.control.rollout.report import Report
     from manor.control.rollout.strategy import Overrides
     from manor.control.runtime import Runtime, StopSignal
@@ -75,7 +75,7 @@ def check_selection(said: dict[str, Any]) -> None:
 
 def selection_of(said: dict[str, Any]) -> Selection:
     """The selection among the options."""
-    from manor.control.operations.release_draft import Selection
+    from manor.control.operations.selecting import Selection
 
     return Selection(everyone=said["everyone"], tenants=said["tenants"], group=said["group"], search=said["search"])
 

@@ -10,7 +10,7 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 from manor.control.engines.driver import IsolatedColumn
@@ -73,9 +73,11 @@ class Manifest:
         return hashlib.sha256(canonical(self._content())).hexdigest()
 
     def to_json(self) -> bytes:
-        """The file: readable, one line per field, the digest last."""
-        document = {**self._content(), "digest": self.digest}
-        return (json.dumps(document, ensure_ascii=False, indent=2) + "\n").encode()
+        """The file: one line per field, the digest last."""
+        document = self._content()
+        document["digest"] = hashlib.sha256(canonical(document)).hexdigest()
+        lines = [f"{json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}" for name, value in document.items()]
+        return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
 
     @classmethod
     def from_json(cls, content: bytes, *, named: str = "the manifest") -> Self:
@@ -93,14 +95,22 @@ class Manifest:
             raise _corrupt(named, f"it is incomplete ({type(error).__name__}: {error})") from error
 
     def _content(self) -> dict[str, Any]:
-        document = asdict(self)
-        document["form"] = str(self.form)
-        document["made_at"] = self.made_at.isoformat()
-        photograph = document["photograph"]
+        document: dict[str, Any] = {"format": FORMAT, **_fields(self)}
+        photograph = _fields(self.photograph)
         photograph["taken_at"] = self.photograph.taken_at.isoformat()
-        photograph["history"] = [list(row) for row in self.photograph.history]
         photograph["rows"] = dict(sorted(self.photograph.rows.items()))
-        return {"format": FORMAT, **document, "isolation": list(document["isolation"])}
+        return document | {
+            "form": str(self.form),
+            "photograph": photograph,
+            "dump": _fields(self.dump),
+            "isolation": [_fields(column) for column in self.isolation],
+            "made_at": self.made_at.isoformat(),
+        }
+
+
+def _fields(record: Any) -> dict[str, Any]:
+    """A dataclass's own fields; ``asdict`` would copy all that is in them, which takes ten times as long."""
+    return {name: getattr(record, name) for name in record.__slots__}
 
 
 def canonical(document: Any) -> bytes:

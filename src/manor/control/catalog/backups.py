@@ -11,6 +11,7 @@ from psycopg.rows import TupleRow
 from manor.control.catalog.ledger import LedgerStore
 from manor.control.catalog.queries import query
 from manor.control.catalog.records import AuditEvent
+from manor.control.catalog.store import batch_json
 from manor.errors import CatalogError, Code, NotFoundError
 
 _WRITTEN_LATER = ("verified_at", "problem", "hold_reason", "held_by", "held_at")
@@ -62,10 +63,10 @@ class TenantKey:
 class BackupStore(LedgerStore):
     """Backups and tenants' keys."""
 
-    async def put_backup(self, record: BackupRecord) -> None:
-        """Record a backup that is complete. Safe to repeat; what was found out about it later stays."""
-        values = {name: value for name, value in asdict(record).items() if name not in _WRITTEN_LATER}
-        await self._link.run(query("put_backup"), values)
+    async def put_backups(self, records: Sequence[BackupRecord]) -> None:
+        """Record backups that are complete. Safe to repeat; what was found out about one later stays."""
+        rows = [{name: value for name, value in asdict(one).items() if name not in _WRITTEN_LATER} for one in records]
+        await self._link.run(query("put_backups"), {"batch": batch_json(rows)})
 
     async def backups(self, *, tenant: str | None = None, location: str | None = None) -> list[BackupRecord]:
         """What is recorded, by tenant, the newest first."""

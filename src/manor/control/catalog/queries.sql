@@ -532,11 +532,14 @@ WHERE name = %(name)s AND operation = %(operation)s;
 
 -- Backups: their index, holds, and the keys of tenants.
 
--- put_backup --
+-- put_backups --
 INSERT INTO manor.backups (id, location, key, tenant, kind, form, database, server, bytes, rows, version, fingerprint, digest,
     encrypted, operation, made_by, made_at)
-VALUES (%(id)s, %(location)s, %(key)s, %(tenant)s, %(kind)s, %(form)s, %(database)s, %(server)s, %(bytes)s, %(rows)s, %(version)s,
-    %(fingerprint)s, %(digest)s, %(encrypted)s, %(operation)s, %(made_by)s, %(made_at)s)
+SELECT id, location, key, tenant, kind, form, database, server, bytes, rows, version, fingerprint, digest, encrypted, operation,
+    made_by, made_at
+FROM jsonb_to_recordset(%(batch)s::jsonb) AS batch (
+    id text, location text, key text, tenant text, kind text, form text, database text, server text, bytes bigint, rows bigint,
+    version text, fingerprint text, digest text, encrypted text, operation text, made_by text, made_at timestamptz)
 ON CONFLICT (id) DO UPDATE SET location = excluded.location, key = excluded.key, digest = excluded.digest;
 
 -- backups --

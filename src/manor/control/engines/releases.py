@@ -164,6 +164,10 @@ class Ballot(Protocol):
         """ROLLBACK PREPARED; False where there is no such transaction (any more)."""
         ...
 
+    async def let_go(self) -> None:
+        """Close the connections over which transactions were ended: call it once all are."""
+        ...
+
 
 class ReleaseDriver(Protocol):
     """One server's databases as releases see them."""

@@ -13,7 +13,6 @@ from typing import Any, Self
 from manor.control.engines.driver import IsolatedColumn, Marker
 from manor.control.engines.releases import Change, ChangeStep
 from manor.control.migrate.model import Direction, Migration, Section, head_of_versions, release_digest
-from manor.control.migrate.statements import split
 from manor.errors import InputError, Place
 
 History = tuple[tuple[str, str, str], ...]
@@ -194,6 +193,8 @@ def _change_step(plan: StepPlan, section: Section | None) -> ChangeStep:
 @functools.lru_cache(maxsize=1024)
 def _places(text: str, place: Place) -> tuple[Place, ...]:
     """Where each statement begins: the same for all tenants."""
+    from manor.control.migrate.statements import split  # imports sqlglot, which few commands need
+
     try:
         return tuple(statement.place for statement in split(text, place).statements)
     except InputError:  # the lint says what is wrong with it

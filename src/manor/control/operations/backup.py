@@ -8,10 +8,10 @@ from pathlib import Path
 
 from manor.control.catalog.records import DatabaseRecord
 from manor.control.engines.dumps import DumpForm
-from manor.control.operations.deploy import FLEET_LOCK
-from manor.control.operations.release_draft import Selection, select
 from manor.control.operations.release_sources import ReleaseSources
+from manor.control.operations.selecting import Selection, select
 from manor.control.registry.coverage import backup_excluded
+from manor.control.rollout.backups.indexing import Indexing
 from manor.control.rollout.backups.vault import Backup, BackupVault, new_tenant_key
 from manor.control.rollout.errands import Done, Order, run_errands
 from manor.control.rollout.release.settle import settle_all
@@ -47,14 +47,21 @@ async def backup(runtime: Runtime, project: Path, vault: BackupVault, request: B
     arguments = {"location": vault.location, "form": str(request.form), "encrypted": vault.encrypt}
     order = Order(verb="backup", action="tenant.backup", arguments=arguments, parallel=request.parallel, claims=False)
 
+    indexing = Indexing(runtime, vault)
+
     async def act(runtime: Runtime, record: DatabaseRecord) -> Done:
         reason = _not_ready(record) or skipped.get(str(record.tenant), "")
         if reason:
             return Done(detail=reason, status=Status.SKIPPED)
-        return _told(vault, await vault.take(runtime, record, form=request.form))
+        made = await vault.take(runtime, record, form=request.form)
+        indexing.put(made)
+        return _told(vault, made)
 
-    report = await run_errands(runtime, order, records, act)
-    return replace(report, notices=(*report.notices, *notices, *missing))
+    try:
+        report = await run_errands(runtime, order, records, act)
+    finally:
+        problems = await indexing.flush()
+    return replace(report, notices=(*report.notices, *notices, *missing), problems=(*report.problems, *problems))
 
 
 def _told(vault: BackupVault, made: Backup) -> Done:
@@ -96,6 +103,8 @@ async def _make_keys(runtime: Runtime, records: Sequence[DatabaseRecord], wait_s
     without = [str(record.tenant) for record in records if str(record.tenant) not in have]
     if not without:
         return
+    from manor.control.operations.deploy import FLEET_LOCK  # it imports all that a deploy needs
+
     async with runtime.catalog.lock(FLEET_LOCK, wait_seconds=wait_seconds, holder=runtime.operation):
         await runtime.catalog.confirm_key()
         for tenant in without:

@@ -36,6 +36,8 @@ class Pruned:
     """Entries of the catalog whose manifest was gone."""
     swept: tuple[str, ...]
     """Dumps without a manifest, as messages name them."""
+    adopted: tuple[Listed, ...]
+    """Backups that stay and that the catalog did not know: it does from now on."""
     problems: tuple[Listed, ...]
     """Backups that are there and cannot be restored: they are left for somebody to look at, and count for nothing."""
 
@@ -63,6 +65,7 @@ async def _decide(runtime: Runtime, vault: BackupVault, policy: Policy, dry_run:
         verdicts=tuple(verdicts),
         removed=tuple(one for one in listed if one.id in doomed),
         forgotten=tuple(one for one in gone if not _is_held(one)),
+        adopted=tuple(one for one in listed if one.state is BackupState.UNRECORDED and one.id not in doomed),
         swept=tuple(found.key for found in leftovers(listing, runtime.now())),
         problems=tuple(one for one in listed if not one.usable and (one not in gone or _is_held(one))),
     )
@@ -90,6 +93,9 @@ async def _act(runtime: Runtime, vault: BackupVault, pruned: Pruned) -> None:
         await vault.remove(one.key, one.dump_key)
         runtime.telemetry.emit("backup.removed", runtime.operation, one.tenant, backup=one.id)
         await _forget(runtime, vault, one, "backup.remove")
+    found = [one.record for one in pruned.adopted if one.record is not None]
+    if found:
+        await until_recorded(runtime, functools.partial(runtime.catalog.put_backups, found))
     for one in pruned.forgotten:
         await _forget(runtime, vault, one, "backup.forget")
     for key in pruned.swept:
@@ -124,7 +130,7 @@ async def hold_backup(
         known = {record.id: record for record in await runtime.catalog.backups()}
         if backup_id not in known:
             found = vault.record_of(await vault.find(backup_id))
-            await runtime.catalog.put_backup(found)
+            await runtime.catalog.put_backups([found])
             known[backup_id] = found
         await _hold(runtime, known[backup_id].tenant, backup_id, reason, "backup.hold")
         return known[backup_id].tenant

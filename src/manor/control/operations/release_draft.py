@@ -13,6 +13,9 @@ from manor.control.migrate.cohort import Cohort, Scripts, section_of
 from manor.control.migrate.lint import Hit, lint, unpreparable
 from manor.control.migrate.plan import ReleasePlan, Trouble
 from manor.control.operations.release_sources import ReleaseSources
+from manor.control.operations.selecting import Selection as Selection
+from manor.control.operations.selecting import found_by
+from manor.control.operations.selecting import select as select
 from manor.control.registry.search.fields import record_values
 from manor.control.registry.search.parse import parse_search
 from manor.control.rollout.budget import allowed_failures
@@ -25,19 +28,7 @@ from manor.control.rollout.strategy import BATCHED, Gate, Kind, Overrides, Strat
 from manor.control.rollout.waves import Member, release_waves
 from manor.control.rollout.windows import is_open
 from manor.control.steps import Status
-from manor.errors import Finding, InputError, InvalidInput, NotFoundError, Place, RefusedError, counted
-from manor.scan import suggest
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
-    """Which tenants a command is about; exactly one of them."""
-
-    everyone: bool = False
-    tenants: tuple[str, ...] = ()
-    """Full ids, short ids or database names."""
-    group: str | None = None
-    search: str | None = None
+from manor.errors import Finding, InputError, InvalidInput, Place, RefusedError, counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,50 +59,12 @@ class Draft:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def select(records: Sequence[DatabaseRecord], wanted: Selection) -> list[DatabaseRecord]:
-    """The chosen tenants, by id. Raises ``NotFoundError`` (no such tenant, group) and ``InputError`` (a search that cannot be
-    read, a short id of several)."""
-    if wanted.tenants:
-        return _named(records, wanted.tenants)
-    if wanted.group is not None:
-        chosen = [record for record in records if record.group == wanted.group]
-        if not chosen:
-            hint = suggest(wanted.group, {record.group for record in records})
-            raise NotFoundError(f"no recorded tenant is in a group {wanted.group!r}", hint=hint)
-        return chosen
-    if wanted.search is not None:
-        return found_by(wanted.search, records)
-    return list(records)
-
-
-def found_by(text: str, records: Sequence[DatabaseRecord], *, where: str = "--filter") -> list[DatabaseRecord]:
-    """The tenants that a search finds among all (``records``).
-
-    Raises ``InputError`` where it cannot be read, or has a name that no tenant has.
-    """
-    search = parse_search(text, where=where)
-    search.require_known(key for record in records for key in (*record.variables, *record.config))
-    return [record for record in records if search.matches(record_values(record))]
-
-
 def refuse_unknown_names(strategy: Strategy, records: Sequence[DatabaseRecord]) -> None:
     """Raise ``InputError`` where a search of the strategy has a name that no tenant has: a misspelt window protects nobody."""
     searches = [("first", strategy.first), *(("maintenance_windows", window.where) for window in strategy.windows)]
     for where, text in searches:
         if text:
             found_by(text, records, where=where)
-
-
-def _named(records: Sequence[DatabaseRecord], names: Iterable[str]) -> list[DatabaseRecord]:
-    by_database = {record.database: record for record in records}
-    by_tenant = {record.tenant: record for record in records}
-    chosen: dict[str, DatabaseRecord] = {}
-    for name in names:
-        record = by_database.get(name)
-        if record is None:
-            record = by_tenant[find_tenants([name], list(by_tenant), key="--tenant-id")[name]]
-        chosen[str(record.tenant)] = record
-    return list(chosen.values())
 
 
 def strategy_for(

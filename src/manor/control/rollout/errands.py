@@ -30,6 +30,10 @@ from manor.control.steps import Failure, Outcome, Status
 from manor.errors import Code, EngineError, ManorError
 
 _LOCK = "errand "
+_GATHER_SECONDS = 0.2
+"""How long an outcome may wait for others to be written with it: writing one down costs as much as a part of the errand."""
+_PROOF_SECONDS = 1.0
+"""For how long it is believed that nobody has taken over an errand that only reads."""
 LEFT = "left when the operation was interrupted"
 
 
@@ -87,8 +91,11 @@ async def run_errands(runtime: Runtime, order: Order, records: Sequence[Database
     targets = [_target(record, position) for position, record in enumerate(records)]
     async with runtime.catalog.lock(errand_lock(operation), wait_seconds=0, holder=operation) as lock:
         token = await _begin(runtime, order, targets)
-        runtime = replace(runtime, still_alone=release_still_alone(runtime, lock))
-        run = _Run(runtime=runtime, order=order, act=act, recorder=Recorder(runtime, token), slots={})
+        prove = release_still_alone(runtime, lock)
+        runtime = replace(runtime, still_alone=prove if order.claims else _now_and_then(prove))
+        run = _Run(
+            runtime=runtime, order=order, act=act, recorder=Recorder(runtime, token, gather_seconds=_GATHER_SECONDS), slots={}
+        )
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(run.one(*pair)) for pair in zip(targets, records, strict=True)]
         await run.recorder.flush()
@@ -103,6 +110,19 @@ async def run_errands(runtime: Runtime, order: Order, records: Sequence[Database
         outcomes=tuple(_outcome(result, record) for result, record in zip(results, records, strict=True)),
         problems=problems,
     )
+
+
+def _now_and_then(prove: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+    """The same proof, asked for at most once in ``_PROOF_SECONDS``."""
+    last = -_PROOF_SECONDS
+
+    async def proved() -> None:
+        nonlocal last
+        if time.monotonic() - last >= _PROOF_SECONDS:
+            await prove()
+            last = time.monotonic()
+
+    return proved
 
 
 async def settle_errand(runtime: Runtime, record: ReleaseRecord) -> Mapping[str, int]:

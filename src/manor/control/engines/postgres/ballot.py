@@ -31,6 +31,8 @@ class PostgresBallot:
         self._sessions = sessions
         self._run = run
         self._kept: dict[str, Connection] = {}
+        self._done: list[Connection] = []
+        """Those whose transaction has ended: a session's end costs the server as much as a commit, so it waits."""
 
     async def vote(self, database: str, change: Change, gid: str) -> Changed:
         connection = await self._sessions.open(database)
@@ -77,8 +79,13 @@ class PostgresBallot:
     async def _ended(self, database: str, verb: str, gid: str) -> bool:
         statement = sql.SQL("{} PREPARED {}").format(sql.SQL(verb), sql.Literal(gid))
         connection = self._kept.pop(database, None)
-        if connection is None or connection.broken or connection.info.transaction_status != pq.TransactionStatus.IDLE:
-            connection = await self._open(database)
+        if connection is not None and connection.info.transaction_status == pq.TransactionStatus.IDLE:
+            self._done.append(connection)
+            with translated(self._where(database)):
+                return await self._perform(connection, statement, gid)
+        if connection is not None:
+            await connection.close()
+        connection = await self._open(database)
         try:
             with translated(self._where(database)):
                 return await self._perform(connection, statement, gid)
@@ -107,5 +114,10 @@ class PostgresBallot:
 
     async def close(self) -> None:
         """Close what is still open; prepared transactions stay."""
+        await self.let_go()
         while self._kept:
             await self._kept.popitem()[1].close()
+
+    async def let_go(self) -> None:
+        while self._done:
+            await self._done.pop().close()

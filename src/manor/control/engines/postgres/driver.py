@@ -29,7 +29,7 @@ from manor.control.engines.driver import (
 )
 from manor.control.engines.postgres import compile as ddl
 from manor.control.engines.postgres.describe import describe
-from manor.control.engines.postgres.dumps import PostgresDumps
+from manor.control.engines.postgres.dumps import LOCK_TIMEOUT_SECONDS, PostgresDumps
 from manor.control.engines.postgres.fill import fill_database
 from manor.control.engines.postgres.fingerprint import explain_drift
 from manor.control.engines.postgres.golden_checks import refuse_rows_of_nobody, refuse_tables_elsewhere
@@ -87,6 +87,7 @@ class PostgresServer:
         sessions: int = 20,
         connect_timeout: int = 30,
         programs: Finder = machine_program,
+        dump_lock_timeout: float = LOCK_TIMEOUT_SECONDS,
     ) -> None:
         self.name = name
         self._sessions = Sessions(
@@ -96,7 +97,7 @@ class PostgresServer:
         self.releases = PostgresReleases(self._sessions)
         self.swaps = PostgresSwaps(self._sessions)
         self.restores = PostgresRestores(self._sessions)
-        self.dumps = PostgresDumps(self._sessions, programs)
+        self.dumps = PostgresDumps(self._sessions, programs, lock_timeout_seconds=dump_lock_timeout)
 
     def limit(self, sessions: int) -> None:
         self._sessions.limit(max(2, sessions))

@@ -37,22 +37,29 @@ class PostgresDumps:
         self._find = programs
         self._lock_timeout_seconds = lock_timeout_seconds
         self._major = 0
+        self._open: dict[str, tuple[str, ...]] = {}
+        """By snapshot, what its dump need not look for."""
 
     @contextlib.asynccontextmanager
     async def photographing(self, database: str, isolation: Sequence[IsolatedColumn]) -> AsyncIterator[tuple[Photograph, str]]:
         async with self._sessions.inside_with_place(database) as connection:
             self._major = connection.info.server_version // 10000
-            yield await photographs.take(connection, isolation, lock_timeout_seconds=self._lock_timeout_seconds)
+            taken = await photographs.take(connection, isolation, lock_timeout_seconds=self._lock_timeout_seconds)
+            self._open[taken.snapshot] = taken.omitted
+            try:
+                yield taken.photograph, taken.snapshot
+            finally:
+                del self._open[taken.snapshot]
 
     async def photograph(self, database: str, isolation: Sequence[IsolatedColumn]) -> Photograph:
         async with self._sessions.inside(database) as connection:
-            found, _ = await photographs.take(connection, isolation, lock_timeout_seconds=self._lock_timeout_seconds)
-            return found
+            taken = await photographs.take(connection, isolation, lock_timeout_seconds=self._lock_timeout_seconds)
+            return taken.photograph
 
     async def dump(self, database: str, *, form: DumpForm, snapshot: str = "") -> AsyncGenerator[bytes, None]:
         arguments = [f"--format={form}", "--no-password", f"--lock-wait-timeout={round(self._lock_timeout_seconds * 1000)}"]
         if snapshot:
-            arguments.append(f"--snapshot={snapshot}")
+            arguments += [f"--snapshot={snapshot}", *self._open.get(snapshot, ())]
         run = await self._run("pg_dump", database, arguments)
         # The photograph that a snapshot comes from has taken a place in the budget for this.
         place = contextlib.nullcontext() if snapshot else self._sessions.place()

@@ -11,12 +11,11 @@ import datetime as dt
 import functools
 import hashlib
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from manor import __version__
-from manor.control.backup.envelope import decrypting, encrypting, new_identity
 from manor.control.backup.manifest import DumpFile, Manifest, Photograph
 from manor.control.catalog.backups import BackupRecord, TenantKey
 from manor.control.catalog.chain import safe_json
@@ -98,7 +97,8 @@ class BackupVault:
     async def take(
         self, runtime: Runtime, record: DatabaseRecord, *, form: DumpForm = DumpForm.CUSTOM, kind: str = "logical"
     ) -> Backup:
-        """Back one tenant up. Raises ``ManorError`` with no backup made; a dump may be left then, which is no backup."""
+        """Back one tenant up; ``index`` it afterwards. Raises ``ManorError`` with no backup made; a dump may be left then,
+        which is no backup."""
         return await retrying(functools.partial(self._take, runtime, record, form, kind), attempts=_TRIES)
 
     async def _take(self, runtime: Runtime, record: DatabaseRecord, form: DumpForm, kind: str) -> Backup:
@@ -115,8 +115,6 @@ class BackupVault:
         backup = Backup(key=f"{record.tenant}/{backup_id}{MANIFEST}", manifest=made)
         await self.store.write(backup.key, made.to_json())
         self._tell(runtime, "sealed", record)
-        await until_recorded(runtime, functools.partial(runtime.catalog.put_backup, self.record_of(backup)))
-        self._tell(runtime, "recorded", record)
         return backup
 
     async def put_dump(self, key: str, chunks: AsyncIterator[bytes], recipient: str = "") -> DumpFile:
@@ -125,6 +123,8 @@ class BackupVault:
         if not recipient:
             stored = await self.store.put(key, chunks)
             return DumpFile(key=name, bytes=stored.size, sha256=stored.sha256, plain_sha256=stored.sha256)
+        from manor.control.backup.envelope import encrypting
+
         plain = Sums(chunks)
         async with aclosing(encrypting(plain, [recipient])) as sealed:
             stored = await self.store.put(key, sealed)
@@ -135,6 +135,13 @@ class BackupVault:
 
     def _tell(self, runtime: Runtime, step: str, record: DatabaseRecord) -> None:
         runtime.telemetry.emit(f"backup.{step}", runtime.operation, str(record.tenant))
+
+    async def index(self, runtime: Runtime, backups: Sequence[Backup]) -> None:
+        """Record backups in the catalog. One that this never happens to is found in storage all the same."""
+        records = [self.record_of(backup) for backup in backups]
+        await until_recorded(runtime, functools.partial(runtime.catalog.put_backups, records))
+        for backup in backups:
+            runtime.telemetry.emit("backup.recorded", runtime.operation, backup.manifest.tenant)
 
     def record_of(self, backup: Backup) -> BackupRecord:
         """A backup as the catalog knows it."""
@@ -194,6 +201,8 @@ class BackupVault:
         manifest = backup.manifest
         if not manifest.encrypted:
             return stored
+        from manor.control.backup.envelope import decrypting
+
         secret = await runtime.catalog.secret_for(manifest.tenant, manifest.encrypted)
         return decrypting(stored, secret, what=self.store.display(backup.dump_key))
 
@@ -263,6 +272,8 @@ def new_backup_id(runtime: Runtime) -> str:
 
 def new_tenant_key() -> TenantKey:
     """A new key pair."""
+    from manor.control.backup.envelope import new_identity
+
     made = new_identity()
     return TenantKey(recipient=made.recipient, secret=made.secret)
 

@@ -12,7 +12,6 @@ from dataclasses import replace
 
 from manor.control.engines.releases import Change, ReleaseDriver, StatementState, statement_digest
 from manor.control.migrate.apart import Look, is_plainly_undone, outlook
-from manor.control.migrate.statements import split
 from manor.errors import Code, EngineError, ManorError, counted
 
 _CLEARING = -1
@@ -76,6 +75,8 @@ async def run_apart(server: ReleaseDriver, database: str, change: Change, *, beg
 
 def statements_of(change: Change) -> list[str]:
     """The texts of the step's statements."""
+    from manor.control.migrate.statements import split  # imports sqlglot, which few commands need
+
     return [statement.text for statement in split(change.steps[0].text or "").statements]
 
 

@@ -196,6 +196,7 @@ class _Election:
 
         await self._each(self.targets, commit)
         window = time.monotonic() - first
+        await self._let_go()
         results = await self._close([self._committed(target, unclear.get(target.tenant)) for target in self.targets])
         return Verdict(committed=True, results=results, window_seconds=window)
 
@@ -256,8 +257,13 @@ class _Election:
         # Whose vote failed may still have been prepared, the answer lost: these too.
         tried = [t for t in self.targets if t.tenant in self.prepared or t.tenant in self.refused]
         await self._each(tried, roll_back)
+        await self._let_go()
         results = await self._close([self._rolled_back(target, reason) for target in self.targets])
         return Verdict(committed=False, results=results, reason=reason, stop=self._stop)
+
+    async def _let_go(self) -> None:
+        for ballot in self.ballots.values():
+            await ballot.let_go()
 
     def _reason(self) -> str:
         if self.refused:

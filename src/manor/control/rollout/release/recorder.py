@@ -10,6 +10,7 @@ the journal is whole then, and an error would call done what is done a failure. 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Sequence
 
@@ -19,11 +20,14 @@ from manor.control.runtime import Runtime
 
 
 class Recorder:
-    """Outcomes on their way into the journal. ``token``: the runner's; once another one has taken over, nothing is recorded."""
+    """Outcomes on their way into the journal. ``token``: the runner's; once another one has taken over, nothing is recorded.
+    ``gather_seconds``: how long an outcome may wait for others to be written with it."""
 
-    def __init__(self, runtime: Runtime, token: int | None = None) -> None:
+    def __init__(self, runtime: Runtime, token: int | None = None, *, gather_seconds: float = 0.0) -> None:
         self._runtime = runtime
         self._token = token
+        self._gather_seconds = gather_seconds
+        self._hurry = asyncio.Event()
         self._waiting: list[tuple[TargetRecord, DatabaseRecord | None, AuditEvent | None]] = []
         self._task: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
@@ -37,6 +41,7 @@ class Recorder:
     async def flush(self) -> None:
         """Wait until all is written; what could not be written before is tried once more. Raises the first error where it
         still cannot."""
+        self._hurry.set()
         while self._waiting:
             await self._attempt()
             if self._failure is not None:
@@ -51,11 +56,17 @@ class Recorder:
     async def _write(self) -> None:
         try:
             while self._waiting:
+                await self._gather()
                 await self._write_batch(tuple(self._waiting))
         except Exception as error:  # kept for whoever flushes
             self._failure = self._failure or error
         else:
             self._failure = None
+
+    async def _gather(self) -> None:
+        if self._gather_seconds:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), self._gather_seconds)
 
     async def _write_batch(self, batch: Sequence[tuple[TargetRecord, DatabaseRecord | None, AuditEvent | None]]) -> None:
         targets = [target for target, _, _ in batch]
