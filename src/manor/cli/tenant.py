@@ -34,6 +34,7 @@ from manor.cli.releases import (
 from manor.cli.render import print_document, print_table, say
 from manor.cli.report_file import check_report_file
 from manor.cli.tenant_backup import backup
+from manor.cli.tenant_restore import restore
 from manor.errors import EXIT_SOME_FAILED, NotFoundError, counted
 
 if TYPE_CHECKING:
@@ -275,3 +276,4 @@ def create(
 
 
 tenant.add_command(backup)
+tenant.add_command(restore)

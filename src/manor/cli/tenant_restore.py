@@ -13,7 +13,6 @@ from manor.cli.options import current, fleet_source, open_workplace, report_opti
 from manor.cli.progress import progress, run_stoppable
 from manor.cli.releases import finish, looked_at
 from manor.cli.report_file import check_report_file
-from manor.cli.tenant import tenant
 
 if TYPE_CHECKING:
     from manor.control.operations.restore import RestoreRequest
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from manor.wiring import Workplace
 
 
-@tenant.command()
+@click.command()
 @click.option("--tenant-id", "tenant_id", required=True, metavar="T", help="The tenant: its full id, or what is unique of it.")
 @click.option("--backup-file", metavar="F", help="The backup: a path, a URL, or its id.")
 @click.option("--as", "into", metavar="T", help="Restore into this tenant instead, which is made where there is none.")

@@ -25,6 +25,11 @@ class RestoreDriver(Protocol):
         """Grant what a golden database grants: for a dump that was made without rights."""
         ...
 
+    async def fingerprint_as(self, database: str, isolation: Sequence[IsolatedColumn], roles: Mapping[str, str]) -> str:
+        """The fingerprint that the database would have if its rights were those of other roles. ``roles``: by the role that has
+        them, the one that is taken for it."""
+        ...
+
     async def hand_over(
         self, database: str, before: Sequence[IsolatedColumn], after: Sequence[IsolatedColumn]
     ) -> Mapping[str, int]:

@@ -11,12 +11,12 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from manor.control.engines.driver import IsolatedColumn, Marker
-from manor.control.engines.dumps import DumpForm, Photograph
+from manor.control.engines.dumps import DumpForm, MissingRole, Photograph
 from manor.control.engines.postgres import photograph as photographs
 from manor.control.engines.postgres.client import psql_environment
 from manor.control.engines.postgres.marker import write_marker
 from manor.control.engines.postgres.programs import Finder, Run, fed, streamed, translated
-from manor.control.engines.postgres.roles_in_dumps import renamed, roles_there
+from manor.control.engines.postgres.roles_in_dumps import missing_role, renamed, roles_there
 from manor.control.engines.postgres.session import APPLICATION_PREFIX, Sessions
 from manor.errors import Code, EngineError
 
@@ -82,7 +82,15 @@ class PostgresDumps:
     async def load(
         self, database: str, chunks: AsyncIterator[bytes], *, form: DumpForm, roles: Mapping[str, str] | None = None
     ) -> None:
-        changed = {old: new for old, new in (roles or {}).items() if old != new}
+        try:
+            await self._load(database, chunks, form, {old: new for old, new in (roles or {}).items() if old != new})
+        except EngineError as error:
+            missing = missing_role(error.message)
+            if missing is None or missing in (roles or {}):
+                raise
+            raise MissingRole(error.message, missing) from error
+
+    async def _load(self, database: str, chunks: AsyncIterator[bytes], form: DumpForm, changed: Mapping[str, str]) -> None:
         async with self._sessions.place():
             if form is DumpForm.CUSTOM and not changed:
                 arguments = [

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -12,6 +14,7 @@ from psycopg import sql
 from manor.control.engines.driver import IsolatedColumn
 from manor.control.engines.postgres import compile as ddl
 from manor.control.engines.postgres.database_properties import copy_properties
+from manor.control.engines.postgres.describe import describe
 from manor.control.engines.postgres.history import LOWER_FENCE, OWN_RIGHTS
 from manor.control.engines.postgres.isolation import compile_isolation
 from manor.control.engines.postgres.roles import GROUP_ROLE
@@ -50,6 +53,11 @@ class PostgresRestores:
                 await connection.execute(statement.encode())
             await connection.execute(OWN_RIGHTS.encode())
 
+    async def fingerprint_as(self, database: str, isolation: Sequence[IsolatedColumn], roles: Mapping[str, str]) -> str:
+        async with self._sessions.inside(database) as connection:
+            found = await describe(connection, isolation)
+        return replace(found, lines=sorted(_renamed(found.lines, roles), key=str.encode)).fingerprint
+
     async def hand_over(
         self, database: str, before: Sequence[IsolatedColumn], after: Sequence[IsolatedColumn]
     ) -> Mapping[str, int]:
@@ -68,6 +76,14 @@ class PostgresRestores:
                     for statement in restored:
                         await connection.execute(statement)
         return counts
+
+
+def _renamed(lines: Sequence[str], roles: Mapping[str, str]) -> list[str]:
+    """The lines with other roles in them. Whatever else has such a name is renamed too, and then nothing fits: that is safe."""
+    if not roles:
+        return list(lines)
+    names = re.compile(r"(?<!\w)(" + "|".join(map(re.escape, roles)) + r")(?!\w)")
+    return [names.sub(lambda match: roles[match[1]], line) for line in lines]
 
 
 class _Table:

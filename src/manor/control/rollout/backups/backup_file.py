@@ -96,14 +96,20 @@ async def find_backup(
     key = f"{id_of(name)}{MANIFEST}"
     if await vault.store.head(key) is None:
         return await _without_manifest(vault, name, without_manifest)
-    backup = await vault.load(key)
-    if name not in (backup.manifest.dump.key, key):
+    return await _whole(vault, await _beside(vault, key, name))
+
+
+async def _beside(vault: BackupVault, key: str, name: str) -> Backup:
+    """The manifest beside a file, wherever somebody has put both; it names its file."""
+    where = vault.store.display(key)
+    made = Manifest.from_json(await vault.store.read(key), named=where)
+    if id_of(key) != made.id or name not in (made.dump.key, key):
         raise ManorError(
-            f"{vault.store.display(key)} is the manifest of {backup.manifest.dump.key}, not of {name}",
+            f"{where} is the manifest of {made.dump.key}, not of {name}",
             hint="put the file and its own manifest side by side, under the names that they had",
             code=Code.CORRUPT,
         )
-    return await _whole(vault, backup)
+    return Backup(key=key, manifest=made)
 
 
 async def _by_id(runtime: Runtime, configured: BackupVault | None, backup_id: str) -> BackupFile:
