@@ -39,7 +39,8 @@ Shape = TypeVar("Shape")
 class EmbeddedSettings:
     """The PostgreSQL that Manor brings along. Memory sizes are PostgreSQL's spellings, such as ``128MB``."""
 
-    archive: bool = False
+    archive: bool | None = None
+    """None: while there are base backups."""
     shared_buffers: str = "128MB"
     max_connections: int = 200
     max_prepared_transactions: int = 200

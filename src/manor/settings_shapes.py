@@ -180,8 +180,8 @@ class ProjectFile(StrictModel):
 class EmbeddedBlock(StrictModel):
     """Settings of the PostgreSQL that Manor brings along."""
 
-    archive: bool = False
-    """Whether its WAL is archived, which restoring to a point in time needs."""
+    archive: bool | None = None
+    """Whether its WAL is archived, which restoring to a point in time needs; by default as long as there are base backups."""
     shared_buffers: MemorySize = "128MB"
     """Memory for shared buffers, such as `128MB`."""
     max_connections: Annotated[int, Field(ge=10, le=5_000)] = 200

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from manor.cli.backup_drill import drill, drills, schedule
+from manor.cli.backup_base import register
 from manor.cli.failures import Exit
 from manor.cli.options import open_workplace, with_global_options
 from manor.cli.releases import looked_at
@@ -256,3 +257,6 @@ def _acted(workplace: Workplace, work: Callable[[Runtime], Awaitable[T]]) -> T:
 def _told(backup_id: str, tenant: str, *, hold: str | None) -> None:
     if not print_document({"backup": backup_id, "tenant_id": tenant, "hold": hold}):
         click.echo(f"backup {backup_id} of {tenant} " + ("is held" if hold else "is no longer held"))
+
+
+register(backup)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--tenant-id", "tenant_id", required=True, metavar="T", help="The tenant: its full id, or what is unique of it.")
 @click.option("--backup-file", metavar="F", help="The backup: a path, a URL, or its id.")
+@click.option("--to", metavar="TIME", help="As it was then: ISO time with a zone, 2026-11-20T14:05:00+09:00.")
+@click.option("--to-mark", metavar="NAME", help="As it was at a mark (`manor backup mark`).")
+@click.option("--to-lsn", metavar="LSN", help="As it was at a position in its server's log.")
 @click.option("--as", "into", metavar="T", help="Restore into this tenant instead, which is made where there is none.")
 @click.option("--undo", is_flag=True, help="Put back what the last restore replaced.")
 @click.option(
@@ -43,18 +46,46 @@ def restore(**said: Any) -> None:
     check_report_file(said["report"])
     with progress(quiet=current().quiet) as display:
         workplace = open_workplace(hooks=(display,))
-        result = _undone(workplace, said) if said["undo"] else _restored(workplace, said)
+        if _to_moment(said):
+            result = _restored_to(workplace, said)
+        else:
+            result = _undone(workplace, said) if said["undo"] else _restored(workplace, said)
     finish(result, said["report"])
 
 
 def _check(said: dict[str, Any]) -> None:
     """Raise ``click.UsageError`` for words that do not go together."""
-    if bool(said["undo"]) == (said["backup_file"] is not None):
-        raise click.UsageError("say what to restore: one of --backup-file F and --undo")
+    if sum((bool(said["undo"]), said["backup_file"] is not None, _to_moment(said))) != 1:
+        raise click.UsageError(
+            "say what to restore: one of --backup-file F, --undo, --to TIME, --to-mark NAME and --to-lsn LSN"
+        )
+    if _to_moment(said) and (said["into"] or said["without_manifest"]):
+        raise click.UsageError("--as and --without-manifest go with --backup-file only")
     if said["undo"] and (said["into"] or said["heads"] or said["without_manifest"] or said["dry_run"]):
         raise click.UsageError("--undo goes with --grace and --discard-writes only")
     if said["discard_writes"] and not said["undo"]:
         raise click.UsageError("--discard-writes goes with --undo")
+
+
+def _to_moment(said: dict[str, Any]) -> bool:
+    return any(said[name] is not None for name in ("to", "to_mark", "to_lsn"))
+
+
+def _restored_to(workplace: Workplace, said: dict[str, Any]) -> Report:
+    """The tenant as it was at a moment, from a base backup and the log after it."""
+    from manor.control.operations.restore import Manner
+    from manor.control.operations.restore_to import dry_run_to, read_target, restore_to
+    from manor.control.rollout.backups.head import Heads
+    from manor.wiring import base_place
+
+    target = read_target(to=said["to"], to_mark=said["to_mark"], to_lsn=said["to_lsn"])
+    manner = Manner(heads=Heads(said["heads"] or "refuse"), grace_seconds=_grace(workplace, said))
+    if said["dry_run"]:
+        found: Report = looked_at(
+            workplace, lambda runtime: dry_run_to(runtime, base_place(workplace), said["tenant_id"], target)
+        )
+        return found
+    return _acted(workplace, lambda runtime: restore_to(runtime, base_place(workplace), said["tenant_id"], target, manner))
 
 
 def _grace(workplace: Workplace, said: dict[str, Any]) -> float:

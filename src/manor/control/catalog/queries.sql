@@ -530,6 +530,28 @@ RETURNING name;
 UPDATE manor.schedules SET finished_at = clock_timestamp(), outcome = %(outcome)s
 WHERE name = %(name)s AND operation = %(operation)s;
 
+-- put_base --
+INSERT INTO manor.bases (id, server, location, operation, major, databases, bytes, started_at, stopped_at)
+VALUES (%(id)s, %(server)s, %(location)s, %(operation)s, %(major)s, %(databases)s, %(bytes)s, %(started_at)s, %(stopped_at)s)
+ON CONFLICT (id) DO NOTHING;
+
+-- bases --
+SELECT id, server, location, operation, major, databases, bytes, started_at, stopped_at
+FROM manor.bases WHERE (%(server)s::text IS NULL OR server = %(server)s) ORDER BY stopped_at, id;
+
+-- forget_bases --
+DELETE FROM manor.bases WHERE id = ANY (%(ids)s);
+
+-- claim_mark --
+INSERT INTO manor.marks (server, name) VALUES (%(server)s, %(name)s) ON CONFLICT DO NOTHING;
+
+-- put_mark --
+UPDATE manor.marks SET lsn = %(lsn)s, at = %(at)s, actor = %(actor)s WHERE server = %(server)s AND name = %(name)s;
+
+-- marks --
+SELECT server, name, lsn, at, actor FROM manor.marks
+WHERE lsn IS NOT NULL AND (%(server)s::text IS NULL OR server = %(server)s) ORDER BY at, name;
+
 -- Backups: their index, holds, and the keys of tenants.
 
 -- put_backups --

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from manor.control.templates.model import BoundDataset, Schema
 
 if TYPE_CHECKING:
+    from manor.control.engines.bases import BaseDriver
     from manor.control.engines.dumps import DumpDriver
     from manor.control.engines.releases import ReleaseDriver
     from manor.control.engines.restores import RestoreDriver
@@ -170,6 +171,11 @@ class ServerDriver(Protocol):
     @property
     def swaps(self) -> SwapDriver:
         """The same server as swaps see it."""
+        ...
+
+    @property
+    def bases(self) -> BaseDriver:
+        """The same server as base backups see it."""
         ...
 
     @property

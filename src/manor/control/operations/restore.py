@@ -115,7 +115,7 @@ async def undo_restore(runtime: Runtime, tenant: str, *, discard_writes: bool, g
     """Put back what the tenant's last restore replaced. Raises as ``restore``; where somebody wrote since, the outcome is an
     error unless ``discard_writes``."""
     await _begin(runtime)
-    record = await _find(runtime, tenant)
+    record = await find_ready(runtime, tenant)
     kept = await newest_kept(runtime, record)
     order = Order(
         verb="restore undo",
@@ -131,6 +131,12 @@ async def undo_restore(runtime: Runtime, tenant: str, *, discard_writes: bool, g
     return await run_errands(runtime, order, [record], act)
 
 
+async def begin(runtime: Runtime, tenant: str) -> DatabaseRecord:
+    """What comes before every restore of a tenant that is there. Raises where it cannot be switched."""
+    await _begin(runtime)
+    return await find_ready(runtime, tenant)
+
+
 async def _begin(runtime: Runtime) -> None:
     await runtime.catalog.confirm_key()
     await settle_all(runtime)
@@ -139,7 +145,7 @@ async def _begin(runtime: Runtime) -> None:
 
 async def prepare(runtime: Runtime, configured: BackupVault | None, request: RestoreRequest) -> Prepared:
     """Look at everything that can be seen without loading. Raises what speaks against it; changes nothing."""
-    record = await _find(runtime, request.into or request.tenant)
+    record = await find_ready(runtime, request.into or request.tenant)
     file = await find_backup(
         runtime, configured, request.backup_file, base=request.base, without_manifest=request.without_manifest
     )
@@ -168,7 +174,8 @@ async def dry_run(runtime: Runtime, configured: BackupVault | None, request: Res
     return Report(operation=runtime.operation, verb=VERB, dry_run=True, source=record.source, outcomes=(outcome,))
 
 
-async def _find(runtime: Runtime, text: str) -> DatabaseRecord:
+async def find_ready(runtime: Runtime, text: str) -> DatabaseRecord:
+    """The tenant of that name. Raises ``RefusedError`` and ``EngineError`` where its database could not be switched."""
     record = await runtime.catalog.database_by_tenant(text, with_url=False)
     refuse_unready(record)
     server = server_of(runtime, record)

@@ -28,6 +28,7 @@ from manor.control.engines.driver import (
     StrayFolder,
 )
 from manor.control.engines.postgres import compile as ddl
+from manor.control.engines.postgres.bases import PostgresBases
 from manor.control.engines.postgres.describe import describe
 from manor.control.engines.postgres.dumps import LOCK_TIMEOUT_SECONDS, PostgresDumps
 from manor.control.engines.postgres.fill import fill_database
@@ -96,6 +97,7 @@ class PostgresServer:
         self._version = 0
         self.releases = PostgresReleases(self._sessions)
         self.swaps = PostgresSwaps(self._sessions)
+        self.bases = PostgresBases(self._sessions, programs)
         self.restores = PostgresRestores(self._sessions)
         self.dumps = PostgresDumps(self._sessions, programs, lock_timeout_seconds=dump_lock_timeout)
 
