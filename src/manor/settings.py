@@ -74,11 +74,22 @@ class BackupSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ErasureSettings:
+    """What is erased with a tenant, and when."""
+
+    storage: tuple[str, ...] = ()
+    """Locations with ``{tenant_id}`` and the like."""
+    grace_days: int = 0
+    require_final_export: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The block ``settings`` of an environment; times in seconds."""
 
     embedded: EmbeddedSettings = field(default_factory=EmbeddedSettings)
     backup: BackupSettings = field(default_factory=BackupSettings)
+    erasure: ErasureSettings = field(default_factory=ErasureSettings)
     lock_wait_seconds: int = 30
     connect_timeout_seconds: int = 10
     restore_grace_seconds: int = 86_400
@@ -243,6 +254,11 @@ def _settings(read: EnvironFile) -> Settings:
     return Settings(
         embedded=EmbeddedSettings(**block.model_dump()),
         backup=_backup_settings(read.settings.backup),
+        erasure=ErasureSettings(
+            storage=tuple(read.settings.erasure.storage),
+            grace_days=read.settings.erasure.grace_days,
+            require_final_export=read.settings.erasure.require_final_export,
+        ),
         lock_wait_seconds=read.settings.lock_wait_seconds,
         connect_timeout_seconds=read.settings.connect_timeout_seconds,
         restore_grace_seconds=read.settings.restore_grace_seconds,

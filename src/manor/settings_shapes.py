@@ -228,6 +228,18 @@ class BackupBlock(StrictModel):
     """When `manor worker` backs up, drills and prunes."""
 
 
+class ErasureBlock(StrictModel):
+    """What `manor tenant delete` needs to know."""
+
+    storage: list[Name] = Field(default_factory=list)
+    """Where the objects of each tenant are, to be erased with it, such as `s3://bucket/storage/{tenant_id}`: `{tenant_id}`,
+    `{customer_code}`, `{group}`, `{id}` and `{database}` are filled in."""
+    grace_days: Annotated[int, Field(ge=0, le=3_650)] = 0
+    """Days for which a deleted tenant is only suspended, where the command does not say `--after`."""
+    require_final_export: bool = False
+    """Whether a deletion must say `--final-export` or `--no-final-export`."""
+
+
 class SettingsBlock(StrictModel):
     """Settings of an environment."""
 
@@ -235,6 +247,8 @@ class SettingsBlock(StrictModel):
     """Settings of the PostgreSQL that Manor brings along."""
     backup: BackupBlock = Field(default_factory=BackupBlock)
     """How tenants are backed up."""
+    erasure: ErasureBlock = Field(default_factory=ErasureBlock)
+    """What is erased with a tenant, and when."""
     lock_wait_seconds: Annotated[int, Field(ge=0, le=86_400)] = 30
     """Seconds that a command waits for another one that works on the same fleet."""
     connect_timeout_seconds: Annotated[int, Field(ge=1, le=600)] = 10

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from manor.control.operations.schedules import Job
     from manor.control.rollout.backups.vault import BackupVault
     from manor.control.rollout.bases.place import BasePlace
+    from manor.control.rollout.erasure.places import Surroundings
     from manor.control.runtime import Runtime, StopSignal
     from manor.control.templates.model import Template
     from manor.errors import Finding
@@ -185,6 +186,18 @@ def scheduled(workplace: Workplace) -> tuple[list[Schedule], Mapping[str, Job]]:
     vault = open_vault(workplace)
     jobs = jobs_of(workplace.project.folder, vault, settings.backup, lock_wait_seconds=wait_seconds)
     return schedules_of(settings.backup), jobs
+
+
+def erasure_surroundings(workplace: Workplace) -> Surroundings:
+    """Where the backups and objects of tenants are. Nothing is contacted."""
+    from manor.control.rollout.erasure.places import Surroundings
+    from manor.storage.opening import open_store
+
+    def open_it(location: str) -> Store:
+        return open_store(location, base=workplace.project.folder)
+
+    objects = workplace.environment.settings.erasure.storage
+    return Surroundings(vault=open_vault(workplace), open_store=open_it, objects=objects)
 
 
 def open_key_ring(project: Project) -> KeyRing:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from manor.cli.failures import Exit
-from manor.cli.options import open_workplace, with_global_options
+from manor.cli.options import open_project, open_workplace, with_global_options
 from manor.cli.render import print_document, print_table
 from manor.errors import EXIT_SOME_FAILED, NotFoundError
 
@@ -56,6 +57,24 @@ def list_entries(limit: int, subject: str | None) -> None:
         return
     rows = [(str(e.sequence), f"{e.at:%Y-%m-%d %H:%M:%S}", e.actor, e.action, e.subject) for e in entries]
     print_table(("seq", "at (UTC)", "actor", "action", "subject"), rows)
+
+
+@audit.command("verify-certificate")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--fingerprint", metavar="HEX", help="Of the key that must have signed it; without it: the project's own keys.")
+@with_global_options
+def verify_certificate(file: Path, fingerprint: str | None) -> None:
+    """Check an erasure certificate, without catalog and server; exit code 1 if it was changed or somebody else signed it."""
+    from manor.control.catalog.certificates import known_fingerprints
+    from manor.control.operations.certificate_check import check_certificate
+    from manor.wiring import open_key_ring
+
+    known = frozenset({fingerprint.lower()}) if fingerprint else known_fingerprints(open_key_ring(open_project()[0]))
+    verdict = check_certificate(file, known)
+    if not print_document(verdict.to_json()):
+        click.echo(verdict.words)
+    if not verdict.ok:
+        raise Exit(EXIT_SOME_FAILED)
 
 
 @audit.command()

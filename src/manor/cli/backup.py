@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from manor.cli.backup_drill import drill, drills, schedule
 from manor.cli.backup_base import register
+from manor.cli.backup_drill import drill, drills, schedule
 from manor.cli.failures import Exit
 from manor.cli.options import open_workplace, with_global_options
 from manor.cli.releases import looked_at

@@ -68,8 +68,10 @@ class RestoreSuite(EngineFixtures):
         )
         for _ in range(2):
             await server.restores.furnish(loaded, like=tenant.database)
-        settings = await ask(bench.admin_url(loaded), "SELECT current_setting('search_path'), datconnlimit FROM pg_database "
-                                                      "WHERE datname = current_database()")
+        settings = await ask(
+            bench.admin_url(loaded),
+            "SELECT current_setting('search_path'), datconnlimit FROM pg_database WHERE datname = current_database()",
+        )
         assert settings == [("public, pg_catalog", 7)]
         assert await ask(bench.admin_url(loaded), "SELECT reltuples::int FROM pg_class WHERE relname = 'customers'") == [(3,)]
         await server.releases.fence(loaded, "the next operation", 1)
@@ -90,9 +92,10 @@ class RestoreSuite(EngineFixtures):
         after = [replace(column, value="somebody else") for column in tenant.isolation]
         counts = await server.restores.hand_over(loaded, tenant.isolation, after)
         assert counts["customers"] == 3
-        assert await server.fingerprint(loaded, after) == (await server.fingerprint(loaded, tenant.isolation))[:1] + (True,) or (
-            await server.fingerprint(loaded, after)
-        )[1]
+        assert (
+            await server.fingerprint(loaded, after) == (await server.fingerprint(loaded, tenant.isolation))[:1] + (True,)
+            or (await server.fingerprint(loaded, after))[1]
+        )
         modes = "SELECT string_agg(tgenabled::text, '' ORDER BY tgname) FROM pg_trigger WHERE tgname ~ '^t[0-3]$'"
         assert await ask(url, modes) == [("ODRA",)]
 
@@ -108,7 +111,7 @@ class RestoreSuite(EngineFixtures):
             await server.restores.hand_over(loaded, third, after)
         assert caught.value.code is Code.CONFLICT
         assert await server.fingerprint(loaded, tenant.isolation) == before
-        assert await ask(url, f'SELECT count(*) FROM customers WHERE "{column.column}"::text = \'{column.value}\'') == [(3,)]
+        assert await ask(url, f"SELECT count(*) FROM customers WHERE \"{column.column}\"::text = '{column.value}'") == [(3,)]
 
     async def test_rights_of_another_role_are_taken_for_those_of_the_first(
         self, server: ServerDriver, bench: Any, tenant: Tenant, make: Make

@@ -10,8 +10,9 @@ from typing import Self
 
 from manor.control.catalog import schema
 from manor.control.catalog.backups import BackupStore
-from manor.control.catalog.drills import DrillStore
 from manor.control.catalog.bases import BaseStore
+from manor.control.catalog.drills import DrillStore
+from manor.control.catalog.erasures import ErasureStore
 from manor.control.catalog.fleet import FleetStore
 from manor.control.catalog.kept import KeptStore
 from manor.control.catalog.link import Link, catalog_conninfo
@@ -27,7 +28,17 @@ from manor.errors import CatalogError, Code, UnreachableError
 
 
 class Catalog(
-    BackupStore, BaseStore, DrillStore, FleetStore, KeptStore, RebirthStore, ReleaseStore, ScheduleStore, StockStore, VaultStore
+    BackupStore,
+    BaseStore,
+    DrillStore,
+    ErasureStore,
+    FleetStore,
+    KeptStore,
+    RebirthStore,
+    ReleaseStore,
+    ScheduleStore,
+    StockStore,
+    VaultStore,
 ):
     """The control-plane database of one environment.
 

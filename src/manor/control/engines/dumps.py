@@ -128,6 +128,10 @@ class DumpDriver(Protocol):
         """What the database holds now. Raises as ``photographing``; takes one connection."""
         ...
 
+    def as_text(self, chunks: AsyncIterator[bytes], *, server_version: str) -> AsyncIterator[bytes]:
+        """A custom dump, made from a server of this version, as SQL; the server is not asked. Raises ``EngineError``."""
+        ...
+
     async def check(self, chunks: AsyncIterator[bytes], *, server_version: str) -> int:
         """Read the table of contents of a custom dump, made from a server of this version; returns its number of entries. Not
         all chunks need be taken; the server is not asked. Raises ``EngineError`` (``corrupt``, or ``unsupported``)."""

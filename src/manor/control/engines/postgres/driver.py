@@ -7,7 +7,7 @@ checkpoint (docs/decisions/0006). Passwords reach the server as SCRAM verifiers,
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,14 +25,17 @@ from manor.control.engines.driver import (
     Publication,
     RoleFault,
     ServerFacts,
+    ServerFolders,
     StrayFolder,
 )
 from manor.control.engines.postgres import compile as ddl
 from manor.control.engines.postgres.bases import PostgresBases
 from manor.control.engines.postgres.describe import describe
 from manor.control.engines.postgres.dumps import LOCK_TIMEOUT_SECONDS, PostgresDumps
+from manor.control.engines.postgres.entries import PostgresEntries
 from manor.control.engines.postgres.fill import fill_database
 from manor.control.engines.postgres.fingerprint import explain_drift
+from manor.control.engines.postgres.folders import find_folders
 from manor.control.engines.postgres.golden_checks import refuse_rows_of_nobody, refuse_tables_elsewhere
 from manor.control.engines.postgres.isolation import placeholder
 from manor.control.engines.postgres.marker import read_marker, write_marker
@@ -99,6 +102,7 @@ class PostgresServer:
         self.swaps = PostgresSwaps(self._sessions)
         self.bases = PostgresBases(self._sessions, programs)
         self.restores = PostgresRestores(self._sessions)
+        self.entries = PostgresEntries(self._sessions)
         self.dumps = PostgresDumps(self._sessions, programs, lock_timeout_seconds=dump_lock_timeout)
 
     def limit(self, sessions: int) -> None:
@@ -137,6 +141,12 @@ class PostgresServer:
             return None
         async with self._sessions.maintenance() as connection:
             return await find_strays(connection)
+
+    async def folders(self) -> ServerFolders | None:
+        if not (await self.facts()).superuser:
+            return None
+        async with self._sessions.maintenance() as connection:
+            return await find_folders(connection)
 
     async def end_sessions(self, operation: str) -> int:
         # pg_terminate_backend with a timeout returns once the process is gone; it may be in the middle of copying files.
@@ -262,9 +272,9 @@ class PostgresServer:
             await make_roles(connection, [login], verifiers)
             await connection.execute(let_in(database, login.role))
 
-    async def role_faults(self, roles: Mapping[str, str]) -> Mapping[str, RoleFault]:
+    async def role_faults(self, roles: Mapping[str, str], *, closed: Collection[str] = ()) -> Mapping[str, RoleFault]:
         async with self._sessions.maintenance() as connection:
-            return await find_role_faults(connection, roles)
+            return await find_role_faults(connection, roles, closed=closed)
 
     async def drop_database(self, database: str) -> None:
         statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database))

@@ -107,6 +107,10 @@ class PostgresDumps:
             arguments = ["--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1", "--single-transaction", "--file=-"]
             await fed(await self._run("psql", database, arguments), text)
 
+    def as_text(self, chunks: AsyncIterator[bytes], *, server_version: str) -> AsyncIterator[bytes]:
+        program = self._find("pg_restore", int(server_version.partition(".")[0]))
+        return translated(Run(program=program, arguments=["--file=-"], environment={}, where="the dump"), chunks)
+
     async def check(self, chunks: AsyncIterator[bytes], *, server_version: str) -> int:
         program = self._find("pg_restore", int(server_version.partition(".")[0]))
         try:
