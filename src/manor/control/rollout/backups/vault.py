@@ -266,8 +266,9 @@ def tenant_of(key: str) -> str:
 
 
 def new_backup_id(runtime: Runtime) -> str:
-    """Sorts by time; unique in all stores."""
-    return f"{runtime.now().astimezone(dt.UTC):%Y%m%dT%H%M%S}-{runtime.new_token()}{runtime.new_token()}"
+    """Sorts by time, in milliseconds; unique in all stores."""
+    moment = f"{runtime.now().astimezone(dt.UTC):%Y%m%dT%H%M%S%f}"[:-3]
+    return f"{moment}-{runtime.new_token()}"
 
 
 def new_tenant_key() -> TenantKey:

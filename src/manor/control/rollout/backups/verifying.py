@@ -11,7 +11,7 @@ from manor.control.engines.dumps import DumpForm
 from manor.control.rollout.backups.vault import Backup, BackupVault, Sums
 from manor.control.runtime import Runtime
 from manor.control.steps import Failure
-from manor.errors import Code, ManorError
+from manor.errors import Code, EngineError, ManorError, UnsupportedError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +57,12 @@ def _require_recorded(vault: BackupVault, backup: Backup, record: BackupRecord |
 
 
 async def _check(server: ServerDriver | None, backup: Backup, plain: AsyncIterator[bytes]) -> ManorError | None:
-    """Why the table of contents cannot be read, or None."""
+    """Why the table of contents cannot be read, or None. What storage or the envelope raise on the way is raised."""
     if server is None or backup.manifest.form is not DumpForm.CUSTOM:
         return None
     try:
         await server.dumps.check(plain, server_version=backup.manifest.photograph.server_version)
-    except ManorError as error:
+    except (EngineError, UnsupportedError) as error:
         return error
     return None
 
