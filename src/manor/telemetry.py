@@ -15,6 +15,7 @@ class Event:
     found), ``leftover.dropped`` and ``entry.forgotten``; ``golden.sealed|built|dropped|retired``, ``wave.started``,
     ``roles.created``, ``server.moved``; ``target.<step>`` with the steps ``intent``, ``taken`` (from the pool), ``cloned``,
     ``restricted``, ``filled``, ``published``, ``unlocked`` (its role has the recorded password), ``recorded``, ``ended``;
+    of what is loaded beside a tenant's database ``loaded`` and ``verified``;
     of a swap ``target.closed|cloned|moved|checked|switched|opened|marked`` (what will prove that nobody wrote is recorded) and
     ``kept.dropped``;
     ``hook.ended`` (one of the user's, with ``hook``, ``hook_kind``, ``exit`` and ``seconds``);

@@ -76,6 +76,7 @@ def test_no_tenant_is_made_for_a_backup_that_is_not_the_right_one(fleet: Any) ->
     backup = fleet.back_up(1)
     backup.write_bytes(backup.read_bytes()[:-1])
     fleet.refused(1, "--backup-file", backup, "--as", "copy", code=1)
+    fleet.refused(1, "--backup-file", fleet.back_up(1), "--as", "other/tenants/copy", code=2)
     assert fleet.recorded().keys() == set(fleet.databases)
 
 

@@ -93,6 +93,7 @@ async def restore_source(
         source=record.source,
         arguments={**arguments, "heads": str(manner.heads), "grace_seconds": manner.grace_seconds},
     )
+    runtime.telemetry.emit("operation.planned", runtime.operation, targets=1)
     return await run_errands(runtime, order, [record], functools.partial(_carry_out, opening=opening, manner=manner))
 
 
@@ -128,6 +129,7 @@ async def undo_restore(runtime: Runtime, tenant: str, *, discard_writes: bool, g
         record = await _as_it_is(runtime, record)
         return await take_back(runtime, record, discard_writes=discard_writes, grace_seconds=grace_seconds)
 
+    runtime.telemetry.emit("operation.planned", runtime.operation, targets=1)
     return await run_errands(runtime, order, [record], act)
 
 

@@ -10,7 +10,7 @@ from manor.control.operations.restore import RestoreRequest, owner_of
 from manor.control.rollout.backups.backup_file import find_backup
 from manor.control.rollout.backups.vault import BackupVault
 from manor.control.runtime import Runtime
-from manor.errors import NotFoundError, RefusedError
+from manor.errors import InputError, NotFoundError, RefusedError
 from manor.tenancy import TenantId
 
 
@@ -19,6 +19,8 @@ class Heir:
     """A tenant that has to be made before it can be given a backup."""
 
     new: NewTenant
+    named: str
+    """As it was written."""
     template: str
     """Of the backup: the only one that it fits."""
     source: str
@@ -43,6 +45,7 @@ async def heir_of(runtime: Runtime, configured: BackupVault | None, request: Res
     group, _, short = request.into.rpartition("/")
     return Heir(
         new=NewTenant(name=short, tenant_id=short, group=group.rpartition("/")[2] or made.group),
+        named=request.into,
         template=made.template,
         source=owner.source if owner is not None else "",
     )
@@ -57,7 +60,12 @@ async def _is_known(runtime: Runtime, text: str) -> bool:
 
 
 def refuse_unfit(fleet: Fleet, tenant: TenantId, heir: Heir) -> None:
-    """Raise ``RefusedError`` where the tenant that would be made is of another template than the backup."""
+    """Raise ``InputError`` where the tenant that would be made is not the one that was named, ``RefusedError`` where it is of
+    another template than the backup."""
+    if "/" in heir.named and str(tenant) != heir.named:
+        raise InputError(
+            f"there is no tenant {heir.named}, and only {tenant} could be made here", hint="--as CUSTOMER/GROUP/ID"
+        )
     for target in fleet.select(only=str(tenant)):
         if target.template != heir.template:
             raise RefusedError(

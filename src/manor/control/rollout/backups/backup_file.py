@@ -165,7 +165,7 @@ def split_location(text: str) -> tuple[str, str]:
     place, mark, options = text.partition("?") if "://" in text else (text, "", "")
     folder, slash, name = place.rpartition("/")
     if not name or (slash and "://" in place and folder.endswith("/")):
-        raise InputError(f"{text!r} names no file", hint="name the dump: a path, a URL, or the id of a backup")
+        raise InputError(f"{place!r} names no file", hint="name the dump: a path, a URL, or the id of a backup")
     if not slash:
         folder = "."
     return f"{folder or '/'}{mark}{options}", name

@@ -6,13 +6,15 @@ dies in between leaves the old database in service or the new one, never neither
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from manor.control.catalog.kept import KeptRecord
-from manor.control.catalog.records import DatabaseRecord
+from manor.control.catalog.records import DatabaseRecord, Lineage
+from manor.control.migrate.plan import history_of
 from manor.control.rollout.backups.bring_to_head import bring_to_head
-from manor.control.rollout.backups.head import Heads, head_json, head_of, kept_head, refuse_other_head
+from manor.control.rollout.backups.head import Heads, head_json, head_of, is_same_history, kept_head, refuse_other_head
 from manor.control.rollout.backups.known_schemas import known_schemas
 from manor.control.rollout.backups.load import Loaded, dropped_on_failure
 from manor.control.rollout.errands import Done
@@ -62,22 +64,24 @@ def _terms(runtime: Runtime, record: DatabaseRecord, grace_seconds: float) -> Sw
 async def _at_head(runtime: Runtime, record: DatabaseRecord, loaded: Loaded, heads: Heads) -> _Ready:
     found = loaded.photograph
     refuse_other_head(record, loaded.golden, head_of(found), heads)
+    lineages = await until_recorded(runtime, lambda: runtime.catalog.lineages([loaded.golden]))
     if loaded.golden == record.golden:
-        return _as_recorded(record, loaded, heads)
+        return _as_recorded(record, loaded, heads, lineages)
     if heads is Heads.MIGRATE:
         brought, number = await bring_to_head(runtime, record, loaded)
         words = f" after {counted(number, 'migration')} that it lacked"
         return _Ready(loaded=brought, record=record, words=words)
     known = await known_schemas(runtime, record)
     fingerprint = known.by_golden.get(loaded.golden, found.fingerprint)
-    lineages = await until_recorded(runtime, lambda: runtime.catalog.lineages([loaded.golden]))
     moved = kept_head(record, loaded.golden, found, lineages, fingerprint)
     return _Ready(loaded=loaded, record=moved, words="; the next release takes it along")
 
 
-def _as_recorded(record: DatabaseRecord, loaded: Loaded, heads: Heads) -> _Ready:
-    """At the tenant's release; but somebody may have changed the schema by hand before the backup."""
-    drifted = loaded.photograph.fingerprint != record.fingerprint
+def _as_recorded(record: DatabaseRecord, loaded: Loaded, heads: Heads, lineages: Mapping[str, Lineage]) -> _Ready:
+    """At the tenant's release; but somebody may have changed schema or history by hand before the backup."""
+    _, history = history_of(record, lineages)
+    found = loaded.photograph
+    drifted = found.fingerprint != record.fingerprint or not is_same_history(found.history, history)
     if drifted and heads is not Heads.KEEP:
         raise RefusedError(
             f"somebody had changed its schema by hand: it is not the one of {record.version or 'its template'}",
