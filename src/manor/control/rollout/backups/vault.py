@@ -255,8 +255,8 @@ def id_of(key: str) -> str:
 
 
 def newest_first(manifests: Iterable[Found]) -> list[str]:
-    """Their keys. Ids begin with the second that they were made in; within one, what was written later is newer."""
-    ordered = sorted(manifests, key=lambda found: (id_of(found.key)[:15], found.modified), reverse=True)
+    """Their keys. Ids begin with the moment that they were made in; of one moment, what was written later is newer."""
+    ordered = sorted(manifests, key=lambda found: (id_of(found.key).partition("-")[0], found.modified), reverse=True)
     return [found.key for found in ordered]
 
 
