@@ -227,3 +227,19 @@ def test_what_no_registry_declares_is_recorded_and_named(fleet: fixtures.Fleet) 
     assert sum("is in no folder" in one for one in report["lost"]) == 2
     fleet.registry.write_text(registry, encoding="utf-8")
     assert fleet.recorded() == dict.fromkeys([*fleet.databases, "acme_t_late"], "2")
+
+
+@pytest.mark.parametrize("kind", ["", "target.unlocked"])
+def test_who_was_suspended_stays_suspended(fleet: fixtures.Fleet, kind: str) -> None:
+    """Also where the rebuild dies just when the role has its new password; `resume` lets it in."""
+    fleet("tenant", "suspend", "--tenant-id", "acme/tenants/001", "--reason", "unpaid")
+    lose(fleet)
+    if kind:
+        done = killed_command.killed(fleet.folder, kind, 1, "catalog", "rebuild", "--parallel", "1")
+        assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
+    report = fleet.json("catalog", "rebuild")
+    assert any("acme/tenants/001 is suspended" in one for one in report["lost"]) or kind
+    assert fleet.ask("SELECT rolcanlogin FROM pg_roles WHERE rolname = 'acme_t_001'") == [(False,)]
+    assert fleet.json("tenant", "show", "acme/tenants/001")["is_active"] is False
+    fleet("tenant", "resume", "--tenant-id", "acme/tenants/001")
+    works(fleet)

@@ -14,7 +14,7 @@ from manor.control.operations.fleet import Fleet, FleetSource, load_fleet
 from manor.control.operations.release_sources import ReleaseSources
 from manor.control.registry.model import TenantGroup
 from manor.control.rollout.provision import isolated_columns
-from manor.control.rollout.rebuild_plan import Declaration, FoundTenant
+from manor.control.rollout.rebuild_plan import Declaration, FoundTenant, role_of
 from manor.control.rollout.retry import retrying
 from manor.control.steps import Failure
 from manor.control.templates.model import bind_cell
@@ -123,9 +123,14 @@ async def look_into(
 
 async def _look(server: ServerDriver, found: FoundTenant, isolation: Sequence[IsolatedColumn]) -> FoundTenant:
     seen = await server.releases.look(found.database, isolation)
-    token = await server.releases.token(found.database)
+    role = role_of(found)
     return replace(
-        found, history=seen.history, fingerprint=seen.fingerprint, isolated=seen.isolated or not isolation, token=token
+        found,
+        history=seen.history,
+        fingerprint=seen.fingerprint,
+        isolated=seen.isolated or not isolation,
+        token=await server.releases.token(found.database),
+        suspended=role in await server.roles() and not await server.entries.may_log_in(role),
     )
 
 

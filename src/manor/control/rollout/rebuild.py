@@ -16,9 +16,10 @@ from manor.control.audit import anchor_break, anchor_head, declare_break
 from manor.control.catalog.chain import REBUILT
 from manor.control.catalog.kept import KeptRecord
 from manor.control.catalog.rebirth import REBUILD
-from manor.control.catalog.records import AuditEvent, DatabaseRecord, GoldenRecord, OperationRecord
+from manor.control.catalog.records import AuditEvent, DatabaseRecord, GoldenRecord, OperationRecord, SuspensionRecord
 from manor.control.engines.driver import Fill, FoundDatabase, IsolatedColumn, Login, Marker, ServerDriver
 from manor.control.migrate.cohort import script_json
+from manor.control.rollout.erasure.erase import shut_out
 from manor.control.rollout.rebuild_plan import KEPT_DAYS, Finding, FoundKept, Rebuilt
 from manor.control.rollout.remember import remember_servers
 from manor.control.rollout.retry import ATTEMPTS, retrying, until_recorded
@@ -177,8 +178,12 @@ async def _record(
     complete = replace(record, url=server.url(record.database, login), fingerprint=expected)
     await until_recorded(runtime, lambda: runtime.catalog.record_intent([complete], runtime.operation))
     runtime.telemetry.emit("target.intent", runtime.operation, str(record.tenant))
+    suspended = await _keep_suspended(runtime, finding)
     await retrying(functools.partial(server.set_password, login, record.database), attempts=ATTEMPTS)
     runtime.telemetry.emit("target.unlocked", runtime.operation, str(record.tenant))
+    if suspended:  # a new password lets its role log in; nobody has had it yet
+        await shut_out(runtime, complete)
+        complete = replace(complete, is_active=False)
     drifted = expected != record.fingerprint
     detail = "recorded, new password" + ("; its schema is not that of its golden: see healthcheck" if drifted else "")
     outcome = Outcome(target=finding.target, status=Status.SUCCESS, detail=detail)
@@ -189,6 +194,21 @@ async def _record(
     )
     runtime.telemetry.emit("target.recorded", runtime.operation, str(record.tenant))
     return outcome
+
+
+async def _keep_suspended(runtime: Runtime, finding: Finding) -> bool:
+    """Record that a tenant is suspended before anything lets it in; whether it is, by its role or by what a run that died has
+    recorded."""
+    tenant = str(finding.found.tenant)
+    if await until_recorded(runtime, functools.partial(runtime.catalog.suspensions, tenant)):
+        return True
+    if finding.found.suspended:
+        reason = "found suspended when the catalog was rebuilt"
+        record = SuspensionRecord(
+            tenant=tenant, reason=reason, since=runtime.now(), actor=runtime.actor, operation=runtime.operation
+        )
+        await until_recorded(runtime, functools.partial(runtime.catalog.suspend, record))
+    return finding.found.suspended
 
 
 def _password(runtime: Runtime, tenant: TenantId, stored: Mapping[TenantId, str]) -> str:

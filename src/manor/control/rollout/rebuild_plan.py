@@ -51,6 +51,8 @@ class FoundTenant:
     fingerprint: str = ""
     isolated: bool = True
     token: int = 0
+    suspended: bool = False
+    """Whether its role is there and may not log in."""
     failure: Failure | None = None
     """Why it could not be looked into."""
 
@@ -144,7 +146,12 @@ def plan_rebuild(
         *(f"the text of migration {v} is in no folder: it cannot be undone" for v, c in sorted(used - scripts.keys())),
         *(f"until when {k.database} ({k.marker.tenant}) was to be kept: now for {KEPT_DAYS} days" for k in kept),
         *_undecided(prepared),
+        *(
+            f"what is left of the erasure of {marker.tenant}: {found.name} on {server} is sealed, and is to be dropped"
+            for server, found, marker in _ours(catalog, looks, "erasing")
+        ),
         "operations, their outcomes, and the entries of the audit log",
+        "legal holds, keys of encrypted backups, and which tenants were erased: take those out of the registry before a deploy",
     ]
     return Rebuilt(
         findings=findings,
@@ -266,6 +273,8 @@ def _unknown(finding: Finding, declared: Mapping[str, Declaration]) -> Iterator[
     if len(found.roles) != 1:
         which = "none" if not found.roles else ", ".join(found.roles)
         yield f"the role of {found.tenant}: {which} may enter {found.database}; {role_of(found)} is taken"
+    if found.suspended:
+        yield f"why {found.tenant} is suspended, and whether it is to be erased: its role may not log in, and it stays so"
     if not found.isolated:
         yield f"the isolated values of {found.tenant}: those in {found.database} are not the registry's"
     if found.marker.closed:
