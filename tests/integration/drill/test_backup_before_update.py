@@ -1,4 +1,4 @@
-"""``backup_before_update: true`` of a registry: each tenant is copied before a release changes it, and undo goes back to that."""
+"""``backup_before_update: true`` of a registry: each tenant is copied before it is changed, and undo goes back to that."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ NO_TRANSACTION = "-- migrate:up transaction:false\n"
 @pytest.fixture
 def fleet(tmp_path: Path, server_url: str) -> fixtures.Fleet:
     """Three tenants whose registry asks for it."""
-    fleet = fixtures.build_fleet(tmp_path / "p", server_url, tenants=3, extra=ASKED)
-    return fleet
+    return fixtures.build_fleet(tmp_path / "p", server_url, tenants=3, extra=ASKED)
 
 
 def write_apart(fleet: fixtures.Fleet, version: str, *statements: str) -> None:
