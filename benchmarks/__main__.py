@@ -37,6 +37,7 @@ BENCHMARKS = (
     "release_atomic",
     "release_memory",
     "job_engines",
+    "pitr_one_tenant",
 )
 RECORD = Path(__file__).with_name("results.json")
 RESULTS = Path(__file__).with_name("RESULTS.md")

@@ -81,7 +81,7 @@ class Leaving:
             ("tenant_keys", "tenant"),
             ("kept_databases", "tenant"),
         ):
-            rows = ask(f"SELECT FROM manor.{table} WHERE {column} = '{self.id}'", "manor_catalog")
+            rows = ask(f"SELECT 1 FROM manor.{table} WHERE {column} = '{self.id}'", "manor_catalog")
             found += [f"{len(rows)} rows of manor.{table}"] if rows else []
         return found
 
@@ -149,7 +149,7 @@ def request_of(workplace: Any, **said: Any) -> Any:
 
 
 def build_embedded(folder: Path, *, tenants: int) -> Fleet:
-    """The same on a server that Manor runs itself, below the project, so that its WAL can be archived and base backups taken."""
+    """The same on a server that Manor runs itself, so that its WAL can be archived and base backups taken."""
     from fleet_fixtures import REGISTRY, ROWS, SCHEMA
 
     from manor.control.engines.embedded.server import EmbeddedServer

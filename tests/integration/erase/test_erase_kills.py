@@ -18,6 +18,7 @@ BOUNDARIES = (
     "erase.begun",
     "erase.closed",
     "backup.stored",
+    "backup.sealed",
     "erase.exported",
     "erase.database_sealed",
     "erase.sealed",
@@ -82,3 +83,18 @@ def test_after_all_those_deaths_the_others_are_well_and_the_audit_log_is_whole(f
     assert [one for one in fleet.operations() if one["state"] == "running"] == []
     strays = fleet.ask("SELECT datname FROM pg_database WHERE datname ~ '^manor_(new|green|kept)'")
     assert strays == []
+
+
+def test_moving_to_another_key_in_mid_erasure_loses_nothing(
+    tmp_path_factory: pytest.TempPathFactory, wiped_server: Callable[[], str], tmp_path: Path
+) -> None:
+    fleet = build(tmp_path_factory.mktemp("keys"), wiped_server(), tenants=2, encrypt=True)
+    tenant = leaving(fleet, 1)
+    assert erase_until(tenant, "erase.entries", tmp_path / "export")
+    fleet("catalog", "rotate-key", "--retire")
+    assert fleet.json("tenant", "delete", "--due", "--confirm")["summary"] == {"success": 1}
+    assert tenant.left_behind() == []
+    file = tmp_path / "certificate.json"
+    fleet("tenant", "certificate", tenant.id, "--output", file)
+    fleet("catalog", "rotate-key", "--retire")
+    assert fleet.json("audit", "verify-certificate", file)["ok"]

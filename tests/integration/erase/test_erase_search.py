@@ -1,5 +1,5 @@
-"""The proof: before an erasure the search finds the tenant's marker in every kind of place, afterwards in those places only that
-the certificate names."""
+"""The proof: before an erasure the search finds the tenant's marker in every kind of place, afterwards in those only that the
+certificate names."""
 
 from __future__ import annotations
 

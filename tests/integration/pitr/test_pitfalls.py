@@ -91,7 +91,7 @@ def test_a_missing_segment_is_named_and_moments_before_it_are_offered(site: Site
     with changed(site.archive / missing, lambda _: None):
         error = fails(site, "001", Target(time=late))
         assert f"segment {missing} is missing" in error.message
-        assert "what was committed before" in error.hint
+        assert "the log before it reaches to" in error.hint
         assert site.ledger_at("001", Target(time=early)) == then
         shown = site.manor("backup", "archive", "status", "--format", "json")
         assert shown.returncode == 1

@@ -111,7 +111,7 @@ class Unreachable:
     target: Target
     reason: str
     earlier: dt.datetime | None = None
-    """The latest reachable moment before the target."""
+    """Up to where the log before the target reaches; its last commit may be earlier."""
     later: dt.datetime | None = None
     """The earliest reachable moment after it."""
     hint: str = ""
@@ -123,8 +123,8 @@ class Unreachable:
     @property
     def nearest(self) -> str:
         """The nearest moments that can be reached, in words; empty where there are none."""
-        words = [f"what was committed before {_shown(self.earlier)} can"] if self.earlier else []
-        words += [f"so can moments from {_shown(self.later)} on"] if self.later else []
+        words = [f"the log before it reaches to {_shown(self.earlier)}"] if self.earlier else []
+        words += [f"moments from {_shown(self.later)} on can be reached"] if self.later else []
         return ", ".join(words)
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 from manor.control.engines.driver import ServerDriver
@@ -57,34 +58,47 @@ async def _receive(runtime: Runtime, driver: ServerDriver, folder: Path) -> None
     command = [program, "-D", str(folder), "-S", slot_of(runtime), "--no-password"]
     first = True
     while not runtime.stop.requested:
-        async with _running(command, dict(driver.bases.receiver_environment())) as process:
+        async with _running(command, dict(driver.bases.receiver_environment())) as (process, said):
             runtime.telemetry.emit("archive.receiving", runtime.operation, driver.name)
             while not runtime.stop.requested and process.returncode is None:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(asyncio.shield(process.wait()), _LOOK_SECONDS)
-            if process.returncode is not None and first:
-                raise await _failed(driver.name, process)
+            ended = process.returncode is not None
+        if ended and first:
+            raise _failed(driver.name, said)
         first = False
         if not runtime.stop.requested:
             await asyncio.sleep(_AGAIN_SECONDS)
 
 
 @contextlib.asynccontextmanager
-async def _running(command: list[str], environment: dict[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
+async def _running(
+    command: list[str], environment: dict[str, str]
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, deque[bytes]]]:
+    """The program and the last lines that it says; ended with the block."""
     process = await asyncio.create_subprocess_exec(
         *command, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, env=environment
     )
+    said: deque[bytes] = deque(maxlen=_TAIL_LINES)
+    listening = asyncio.create_task(_listen(process, said))
     try:
-        yield process
+        yield process, said
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()  # it finishes what it is writing
-        await process.communicate()
+        await process.wait()
+        await listening
 
 
-async def _failed(server: str, process: asyncio.subprocess.Process) -> EngineError:
-    said = await process.stderr.read() if process.stderr is not None else b""
-    tail = "\n".join(said.decode("utf-8", "replace").strip().splitlines()[-_TAIL_LINES:])
+async def _listen(process: asyncio.subprocess.Process, said: deque[bytes]) -> None:
+    """A pipe that nobody reads would stop it one day: it complains every five seconds while its server is away."""
+    if process.stderr is not None:
+        async for line in process.stderr:
+            said.append(line)
+
+
+def _failed(server: str, said: Iterable[bytes]) -> EngineError:
+    tail = b"".join(said).decode("utf-8", "replace").strip()
     hint = "the login needs REPLICATION and a line 'replication' in pg_hba.conf"
     return EngineError(f"server {server}: pg_receivewal ended; it said:\n{tail}", hint=hint, code=Code.DENIED)
 

@@ -17,8 +17,8 @@ from typing import Any
 from manor.control.backup.scan import Hit
 from manor.control.catalog.certificates import SIGNATURE
 from manor.control.catalog.erasures import record_of, subject_of
+from manor.control.catalog.locks import FLEET_LOCK
 from manor.control.catalog.records import AuditEvent, DatabaseRecord, ErasureRecord, SuspensionRecord
-from manor.control.operations.deploy import FLEET_LOCK
 from manor.control.operations.suspend import suspension_of
 from manor.control.rollout.backups.vault import BackupVault
 from manor.control.rollout.erasure.certify import certify, searched, unsearched
@@ -326,7 +326,8 @@ async def delete_due(runtime: Runtime, request: EraseRequest) -> Report:
         await runtime.catalog.database_by_tenant(t, with_url=False)
         for t in await runtime.catalog.due_for_erasure(runtime.now())
     ]
-    stopped = [record_of(one.subject) for one in await runtime.catalog.erasures() if not one.is_done]
+    begun = [await runtime.catalog.erasure(one.tenant) for one in await runtime.catalog.erasures() if not one.is_done]
+    stopped = [record_of(one.subject) for one in begun if one is not None and not one.is_done]
     records = {str(record.tenant): record for record in [*due, *stopped]}
     request = replace(request, confirm=True, after=dt.timedelta())
     if not records:

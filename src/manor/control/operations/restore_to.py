@@ -22,6 +22,7 @@ from manor.control.rollout.report import Report
 from manor.control.rollout.verify import recorded_isolation
 from manor.control.runtime import Runtime
 from manor.control.steps import Outcome, Status
+from manor.errors import counted
 from manor.storage.store import Store
 
 
@@ -168,8 +169,10 @@ async def source_at(
 ) -> AsyncIterator[Source]:
     """The tenant at a moment as what it is loaded from. Raises as ``at_moment``."""
     async with at_moment(runtime, place, record, target, deadline_seconds=deadline_seconds) as moment:
+        doubts = len(moment.then.rolled_back)
+        told = f", without {counted(doubts, 'transaction')} that {'was' if doubts == 1 else 'were'} in doubt" if doubts else ""
         yield Source(
-            described=moment.described,
+            described=moment.described + told,
             form=DumpForm.CUSTOM,
             chunks=moment.dump,
             expected=moment.photograph,

@@ -11,8 +11,8 @@ import functools
 from dataclasses import replace
 
 from manor.control.audit import anchor_head
+from manor.control.catalog.locks import FLEET_LOCK
 from manor.control.catalog.records import AuditEvent, DatabaseRecord, HoldRecord, SuspensionRecord
-from manor.control.operations.deploy import FLEET_LOCK
 from manor.control.operations.tenants import refuse_erased
 from manor.control.rollout.erasure.erase import shut_out
 from manor.control.rollout.errands import Done, Order, run_errands

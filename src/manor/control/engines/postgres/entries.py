@@ -119,8 +119,13 @@ class PostgresEntries:
     async def _end_once(self, strangers: str, end: str, values: dict[str, str]) -> int:
         """An ordinary login may end the sessions of roles that it is a member of, and whoever made a role may become one: in a
         transaction that is rolled back."""
-        async with self._sessions.maintenance() as connection, connection.transaction(force_rollback=True):
-            for (role,) in await (await connection.execute(strangers.encode(), values)).fetchall():
-                await connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(role)))
-            row = await (await connection.execute(end.encode(), values)).fetchone()
+        try:
+            async with self._sessions.maintenance() as connection, connection.transaction(force_rollback=True):
+                for (role,) in await (await connection.execute(strangers.encode(), values)).fetchall():
+                    await connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(role)))
+                row = await (await connection.execute(end.encode(), values)).fetchone()
+        except EngineError as error:
+            if error.code is Code.DENIED:
+                error.hint = f"somebody is in {values['database']} whose session this login may not end: ask them to leave"
+            raise
         return int(row[0]) if row else 0

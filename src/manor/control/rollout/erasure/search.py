@@ -30,8 +30,10 @@ def terms_of(record: DatabaseRecord, asked: Sequence[str], others: Sequence[Data
     values = dict.fromkeys(str(value) for _, _, value in record.config.get("isolation", ()))
     found = [Term(text=text, label=f"marker {number}") for number, text in enumerate(asked, start=1)]
     found += [Term(text=name, label=f"name {number}", is_name=True) for number, name in enumerate(names, start=1)]
-    found += [Term(text=text, label="isolation value") for text in values if text not in names]
-    found += [Term(text=record.name, label="display name")] if record.name and record.name not in names else []
+    # What is part of a name is where names are, and proves nothing.
+    found += [Term(text=text, label="isolation value") for text in values if not any(text in name for name in names)]
+    if record.name and not any(record.name in name for name in names):
+        found.append(Term(text=record.name, label="display name"))
     known = [text for one in others for text in (one.database, one.name, *map(str, one.variables.values()))]
     return useful(found, known)
 
