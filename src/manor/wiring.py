@@ -312,7 +312,7 @@ async def open_recovery(workplace: Workplace, *, stop: StopSignal | None = None)
     url = _catalog_url(workplace, urls)
     place = CatalogPlace(admin_url=url, secrets=open_secrets(workplace.project), application=operation)
     async with contextlib.AsyncExitStack() as stack:
-        servers = await _open_servers(workplace, urls, operation, stack, some_away=False)
+        servers, _ = await _open_servers(workplace, urls, operation, stack, some_away=False)
         found = await Catalog.peek(url, place.secrets, application=operation)
         if found is not None:
             stack.push_async_callback(found.close)

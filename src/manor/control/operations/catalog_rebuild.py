@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from manor.control.catalog.catalog import Catalog
-from manor.control.operations.deploy import FLEET_LOCK
+from manor.control.catalog.locks import FLEET_LOCK
 from manor.control.operations.fleet import FleetSource
 from manor.control.operations.rebuild_look import (
     Declared,
