@@ -100,13 +100,9 @@ class PostgresServer:
         self._version = 0
         self.releases = PostgresReleases(self._sessions)
         self.swaps = PostgresSwaps(self._sessions)
-<<<<<<< HEAD
         self.bases = PostgresBases(self._sessions, programs)
         self.restores = PostgresRestores(self._sessions)
         self.entries = PostgresEntries(self._sessions)
-=======
-        self.restores = PostgresRestores(self._sessions)
->>>>>>> restore
         self.dumps = PostgresDumps(self._sessions, programs, lock_timeout_seconds=dump_lock_timeout)
 
     def limit(self, sessions: int) -> None:

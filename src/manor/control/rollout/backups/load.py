@@ -85,16 +85,10 @@ async def load_beside(
         await server.dumps.create_empty(name, like=record.database, marker=marker)
         await _load(server, name, source)
         runtime.telemetry.emit("target.loaded", runtime.operation, tenant, purpose=purpose, database=name)
-<<<<<<< HEAD
-        loaded = await _proved(server, name, record, source, await known_schemas(runtime, record))
+        loaded = await _proved(server, name, record, source, await known_schemas(runtime, record, source.golden))
         if not scratch:
             await server.restrict({name: replace(marker, digest=loaded.golden)})
             await server.restores.furnish(name, like=record.database)
-=======
-        loaded = await _proved(server, name, record, source, await known_schemas(runtime, record, source.golden))
-        await server.restrict({name: replace(marker, digest=loaded.golden)})
-        await server.restores.furnish(name, like=record.database)
->>>>>>> restore
         runtime.telemetry.emit("target.verified", runtime.operation, tenant, purpose=purpose, database=name)
     return loaded
 
