@@ -20,7 +20,7 @@ from manor.scan import expand_environment
 from manor.yaml_reader import YamlDocument, parse_yaml, read_yaml
 
 if TYPE_CHECKING:
-    from manor.settings_shapes import EmbeddedBlock, EnvironFile, ProjectFile
+    from manor.settings_shapes import BackupBlock, EmbeddedBlock, EnvironFile, ProjectFile
 
 PROJECT_FILE = "project.yaml"
 ENVIRON_FILE = "environ.yaml"
@@ -48,6 +48,16 @@ class EmbeddedSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleSettings:
+    """When ``manor worker`` does what, as cron spells it; None: never."""
+
+    backup: str | None = None
+    drill: str | None = None
+    prune: str | None = None
+    tz: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BackupSettings:
     """Where backups go, and for how long they are kept; 0: that rule keeps none."""
 
@@ -59,6 +69,8 @@ class BackupSettings:
     keep_last: int = 7
     keep_days: int = 0
     keep_weekly: int = 0
+    drill_sample: int = 5
+    schedules: ScheduleSettings = field(default_factory=ScheduleSettings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,7 +253,7 @@ def _settings(read: EnvironFile) -> Settings:
     block: EmbeddedBlock = read.settings.embedded
     return Settings(
         embedded=EmbeddedSettings(**block.model_dump()),
-        backup=BackupSettings(**read.settings.backup.model_dump()),
+        backup=_backup_settings(read.settings.backup),
         erasure=ErasureSettings(
             storage=tuple(read.settings.erasure.storage),
             grace_days=read.settings.erasure.grace_days,
@@ -252,6 +264,11 @@ def _settings(read: EnvironFile) -> Settings:
         restore_grace_seconds=read.settings.restore_grace_seconds,
         job_engine=read.settings.job_engine,
     )
+
+
+def _backup_settings(block: BackupBlock) -> BackupSettings:
+    values = block.model_dump()
+    return BackupSettings(**{**values, "schedules": ScheduleSettings(**values["schedules"])})
 
 
 def _deployments(read: EnvironFile, document: YamlDocument) -> tuple[Deployment, ...]:

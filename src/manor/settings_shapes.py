@@ -5,9 +5,12 @@ Imported by ``settings`` only when a file is read. The docstrings are the settin
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import Field
+from cronsim import CronSim, CronSimError
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from manor.typed_input import StrictModel
 
@@ -16,6 +19,30 @@ Name = Annotated[str, Field(min_length=1, max_length=256)]
 DeploymentName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=64)]
 MemorySize = Annotated[str, Field(pattern=r"^[1-9][0-9]*(kB|MB|GB)$")]
 Seconds = Annotated[int, Field(ge=1, le=86_400)]
+
+
+def _cron(text: str) -> str:
+    """Raise ``ValueError`` for what cron cannot read, or what never comes."""
+    try:
+        if len(text.split()) != 5:
+            raise CronSimError("five fields are needed")
+        next(CronSim(text, dt.datetime(2024, 1, 1, tzinfo=dt.UTC)))
+    except (CronSimError, StopIteration) as error:
+        why = str(error) or "it never comes"
+        raise ValueError(f"is not a time of cron: {why}; write one such as 0 3 * * *") from None
+    return text
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, KeyError):
+        raise ValueError("is not a time zone; write one such as Asia/Tokyo") from None
+    return name
+
+
+CronText = Annotated[str, Field(max_length=200), AfterValidator(_cron), WithJsonSchema({"type": "string"})]
+ZoneText = Annotated[str, Field(max_length=64), AfterValidator(_zone), WithJsonSchema({"type": "string"})]
 
 
 class Options(StrictModel):
@@ -165,6 +192,19 @@ class EmbeddedBlock(StrictModel):
     """How much WAL may gather between two checkpoints."""
 
 
+class ScheduleBlock(StrictModel):
+    """When `manor worker` does what: times as cron spells them (minute, hour, day of month, month, day of week)."""
+
+    backup: CronText | None = None
+    """When every tenant is backed up, such as `0 3 * * *`; never where it is absent."""
+    drill: CronText | None = None
+    """When backups of some tenants (`drill_sample`) are restored for practice; never where it is absent."""
+    prune: CronText | None = None
+    """When backups that no rule keeps are removed; never where it is absent."""
+    tz: ZoneText = "UTC"
+    """Time zone of these times, by its IANA name."""
+
+
 class BackupBlock(StrictModel):
     """How tenants are backed up, and for how long backups are kept. What one rule keeps is kept."""
 
@@ -182,6 +222,10 @@ class BackupBlock(StrictModel):
     """Days for which every backup is kept; 0: this rule keeps none."""
     keep_weekly: Annotated[int, Field(ge=0, le=100_000)] = 0
     """Weeks of which the newest backup is kept; 0: this rule keeps none."""
+    drill_sample: Annotated[int, Field(ge=1, le=100_000)] = 5
+    """Tenants whose newest backup a scheduled drill restores: those that have waited longest."""
+    schedules: ScheduleBlock = Field(default_factory=ScheduleBlock)
+    """When `manor worker` backs up, drills and prunes."""
 
 
 class ErasureBlock(StrictModel):

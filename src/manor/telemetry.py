@@ -23,8 +23,9 @@ class Event:
     decided|settled``, ``golden.copied|migrated``, ``wave.ended``, ``wave.unclaimed`` (no worker takes it), ``gate.looked``,
     ``window.awaited``, and of their targets ``prepared``, ``refused``, ``committed``, ``rolled_back`` and ``moved``; of workers
     ``batch.begun|ended`` and ``worker.ready|troubled``. Of errands ``target.begun``; of backups ``backup.photographed|stored``
-    (its dump) ``|sealed`` (its manifest) ``|recorded|verified|removed|forgotten|swept``. Each is told after the fact, so that a
-    test can kill at every boundary.
+    (its dump) ``|sealed`` (its manifest) ``|recorded|verified|removed|forgotten|swept``; of a rebuilt catalog
+    ``catalog.begun``, ``golden.recorded``, ``stock.recorded`` and of its targets ``unlocked``; ``schedule.begun|ended``; of
+    drills ``drill.proved``. Each is told after the fact, so that a test can kill at every boundary.
     """
 
     kind: str

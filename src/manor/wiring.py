@@ -24,11 +24,14 @@ from manor.settings import Deployment, Environment, Project
 from manor.telemetry import Telemetry
 
 if TYPE_CHECKING:
+    from manor.control.backup.schedule import Schedule
     from manor.control.catalog.catalog import Catalog
     from manor.control.catalog.secrets import KeyRing, SecretBox
     from manor.control.engines.embedded.server import EmbeddedServer
     from manor.control.engines.postgres.driver import PostgresServer
     from manor.control.jobs.pgqueuer_engine import PgQueuerEngine
+    from manor.control.operations.recovery import Recovery
+    from manor.control.operations.schedules import Job
     from manor.control.rollout.backups.vault import BackupVault
     from manor.control.rollout.bases.place import BasePlace
     from manor.control.rollout.erasure.places import Surroundings
@@ -174,6 +177,17 @@ def _backup_store(workplace: Workplace, location: str | None) -> Store:
     return open_store(configured or f"{STATE_FOLDER}/backups", base=workplace.project.folder)
 
 
+def scheduled(workplace: Workplace) -> tuple[list[Schedule], Mapping[str, Job]]:
+    """The schedules of the environment, and what each of them does. Nothing is contacted."""
+    from manor.control.operations.scheduled_jobs import jobs_of, schedules_of
+
+    settings = workplace.environment.settings
+    wait_seconds = float(settings.lock_wait_seconds)
+    vault = open_vault(workplace)
+    jobs = jobs_of(workplace.project.folder, vault, settings.backup, lock_wait_seconds=wait_seconds)
+    return schedules_of(settings.backup), jobs
+
+
 def erasure_surroundings(workplace: Workplace) -> Surroundings:
     """Where the backups and objects of tenants are. Nothing is contacted."""
     from manor.control.rollout.erasure.places import Surroundings
@@ -281,6 +295,42 @@ async def look_runtime(workplace: Workplace) -> AsyncIterator[Runtime | None]:
             return
         await stack.enter_async_context(catalog)
         yield _runtime(workplace, operation, servers, catalog, None)
+
+
+@contextlib.asynccontextmanager
+async def open_recovery(workplace: Workplace, *, stop: StopSignal | None = None) -> AsyncIterator[Recovery]:
+    """Servers without a catalog, and the way to a new one: for ``catalog rebuild``. Raises like ``open_runtime``, and
+    ``NotFoundError`` where there never was a server."""
+    from manor.control.catalog.catalog import Catalog
+    from manor.control.catalog.place import CatalogPlace
+    from manor.control.operations.recovery import Recovery
+
+    if _is_untouched(workplace):
+        raise NotFoundError("there is no server yet, so there is no catalog to bring back", hint="manor multi-tenant deploy")
+    operation = new_operation_id(dt.datetime.now(dt.UTC))
+    urls = {d.name: await _reach(workplace, d) for d in workplace.environment.deployments}
+    url = _catalog_url(workplace, urls)
+    place = CatalogPlace(admin_url=url, secrets=open_secrets(workplace.project), application=operation)
+    async with contextlib.AsyncExitStack() as stack:
+        servers, _ = await _open_servers(workplace, urls, operation, stack, some_away=False)
+        found = await Catalog.peek(url, place.secrets, application=operation)
+        if found is not None:
+            stack.push_async_callback(found.close)
+        yield Recovery(
+            servers=servers,
+            home=_server(workplace, "catalog", url, operation, stack),
+            place=place,
+            found=found,
+            runtime=lambda catalog: _runtime(workplace, operation, servers, catalog, stop),
+        )
+
+
+@contextlib.asynccontextmanager
+async def catalog_server(workplace: Workplace, application: str) -> AsyncIterator[PostgresServer]:
+    """The server that holds the catalog, for what is done to its database."""
+    async with contextlib.AsyncExitStack() as stack:
+        urls = {d.name: await _reach(workplace, d) for d in workplace.environment.deployments}
+        yield _server(workplace, "catalog", _catalog_url(workplace, urls), application, stack)
 
 
 @contextlib.asynccontextmanager

@@ -78,9 +78,10 @@ def verify_certificate(file: Path, fingerprint: str | None) -> None:
 
 
 @audit.command()
+@click.option("--allow-rebuilt", is_flag=True, help="Entries lost with a catalog that was rebuilt or restored are no failure.")
 @with_global_options
-def verify() -> None:
-    """Check the whole chain against its keys and outside anchors; exit code 1 if anything was changed."""
+def verify(allow_rebuilt: bool) -> None:
+    """Check the whole chain against its keys and outside anchors; exit code 1 if anything was changed or lost."""
 
     async def work() -> AuditVerdict:
         from manor.control.audit import AuditLog
@@ -92,16 +93,20 @@ def verify() -> None:
             return await AuditLog(runtime.catalog, runtime.anchor).verify()
 
     verdict = asyncio.run(work())
+    ok = verdict.ok and (allow_rebuilt or not verdict.breaks)
     document = {
-        "ok": verdict.ok,
+        "ok": ok,
         "entries": verdict.entries,
         "anchored_through": verdict.anchored_through,
         "problems": list(verdict.problems),
+        "breaks": list(verdict.breaks),
     }
     if not print_document(document):
         for problem in verdict.problems:
             click.echo(f"✗ {problem}")
-        sign = "✓" if verdict.ok else "✗"
+        for lost in verdict.breaks:
+            click.echo(f"! {lost}")
+        sign = "✓" if ok else "✗"
         click.echo(f"{sign} audit log: {verdict.entries} entries, anchored outside up to entry {verdict.anchored_through}")
-    if not verdict.ok:
+    if not ok:
         raise Exit(EXIT_SOME_FAILED)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from manor.cli.backup_base import register
+from manor.cli.backup_drill import drill, drills, schedule
 from manor.cli.failures import Exit
 from manor.cli.options import open_workplace, with_global_options
 from manor.cli.releases import looked_at
@@ -34,7 +35,12 @@ reason_option = click.option("--reason", required=True, metavar="TEXT", help="Wh
 @click.group()
 @with_global_options
 def backup() -> None:
-    """List, verify, hold and prune backups (`manor tenant backup` makes them)."""
+    """List, verify, hold and prune backups (`manor tenant backup` makes them); restore them for practice."""
+
+
+backup.add_command(drill)
+backup.add_command(drills)
+backup.add_command(schedule)
 
 
 @backup.command("list")

@@ -34,6 +34,7 @@ from manor.cli.releases import (
 from manor.cli.render import print_document, print_table, say
 from manor.cli.report_file import check_report_file
 from manor.cli.tenant_backup import backup
+from manor.cli.tenant_bundle import export, import_command
 from manor.cli.tenant_erase import certificate, delete, hold, resume, suspend, unhold
 from manor.cli.tenant_restore import restore
 from manor.errors import EXIT_SOME_FAILED, NotFoundError, counted
@@ -283,5 +284,5 @@ def create(
     say(f"`manor tenant url {made}` prints its URL")
 
 
-for command in (backup, restore, suspend, resume, hold, unhold, delete, certificate):
+for command in (backup, restore, export, import_command, suspend, resume, hold, unhold, delete, certificate):
     tenant.add_command(command)

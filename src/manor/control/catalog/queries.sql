@@ -479,6 +479,58 @@ FROM manor.kept_databases AS kept
 WHERE drop_after <= %(now)s AND NOT EXISTS (SELECT FROM manor.claims AS claims WHERE claims.tenant = kept.tenant)
 ORDER BY drop_after, tenant;
 
+-- content --
+SELECT (SELECT count(*) FROM manor.tenants), (SELECT count(*) FROM manor.audit_log),
+    (SELECT state FROM manor.operations WHERE verb = %(verb)s ORDER BY started_at DESC, id DESC LIMIT 1);
+
+-- take_identity --
+UPDATE manor.catalog SET id = %(id)s WHERE NOT EXISTS (SELECT FROM manor.audit_log) AND NOT EXISTS (SELECT FROM manor.tenants);
+
+-- raise_tokens --
+SELECT setval('manor.tokens', greatest(%(highest)s, (SELECT last_value FROM manor.tokens), 1));
+
+-- put_drills --
+INSERT INTO manor.drills (operation, tenant, backup, backup_made_at, ok, problem, rows, fingerprint, seconds)
+SELECT operation, tenant, backup, backup_made_at, ok, problem, rows, fingerprint, seconds
+FROM jsonb_to_recordset(%(batch)s::jsonb) AS batch (
+    operation text, tenant text, backup text, backup_made_at timestamptz, ok boolean, problem text, rows bigint,
+    fingerprint text, seconds double precision)
+ON CONFLICT (operation, tenant) DO UPDATE
+SET backup = excluded.backup, backup_made_at = excluded.backup_made_at, ok = excluded.ok, problem = excluded.problem,
+    rows = excluded.rows, fingerprint = excluded.fingerprint, seconds = excluded.seconds, at = clock_timestamp();
+
+-- drilled --
+SELECT databases.tenant, databases.created_at, proved.at, newest.at, coalesce(newest.problem, ''), coalesce(newest.backup, '')
+FROM manor.databases AS databases
+LEFT JOIN LATERAL (SELECT max(at) AS at FROM manor.drills WHERE tenant = databases.tenant AND ok) AS proved ON true
+LEFT JOIN LATERAL (
+    SELECT at, problem, backup FROM manor.drills WHERE tenant = databases.tenant ORDER BY at DESC LIMIT 1
+) AS newest ON true
+WHERE databases.state = 'ready'
+ORDER BY proved.at NULLS FIRST, databases.created_at, databases.tenant;
+
+-- see_schedules --
+INSERT INTO manor.schedules AS schedules (name, expression)
+SELECT name, expression FROM jsonb_to_recordset(%(batch)s::jsonb) AS batch (name text, expression text)
+ON CONFLICT (name) DO UPDATE
+SET expression = excluded.expression, since = clock_timestamp(), due = NULL, attempts = 0
+WHERE schedules.expression <> excluded.expression;
+
+-- schedules --
+SELECT name, expression, since, due, attempts, operation, worker, started_at, finished_at, outcome
+FROM manor.schedules ORDER BY name;
+
+-- claim_schedule --
+UPDATE manor.schedules
+SET due = %(due)s, attempts = CASE WHEN due = %(due)s THEN attempts + 1 ELSE 1 END, operation = %(operation)s,
+    worker = %(worker)s, started_at = clock_timestamp(), finished_at = NULL, outcome = ''
+WHERE name = %(name)s AND due IS NOT DISTINCT FROM %(seen)s::timestamptz AND attempts = %(attempts)s
+RETURNING name;
+
+-- finish_schedule --
+UPDATE manor.schedules SET finished_at = clock_timestamp(), outcome = %(outcome)s
+WHERE name = %(name)s AND operation = %(operation)s;
+
 -- put_base --
 INSERT INTO manor.bases (id, server, location, operation, major, databases, bytes, started_at, stopped_at)
 VALUES (%(id)s, %(server)s, %(location)s, %(operation)s, %(major)s, %(databases)s, %(bytes)s, %(started_at)s, %(stopped_at)s)

@@ -229,6 +229,10 @@ class ServerDriver(Protocol):
         """Names of all roles."""
         ...
 
+    async def entrants(self) -> Mapping[str, tuple[str, ...]]:
+        """By database, the tenants' roles that may connect to it by a grant of their own."""
+        ...
+
     async def stray_folders(self) -> list[StrayFolder] | None:
         """What crashes of the server left on its disk; None where this login may not look there."""
         ...

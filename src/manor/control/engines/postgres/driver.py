@@ -59,6 +59,15 @@ SELECT d.datname, r.rolname, shobj_description(d.oid, 'pg_database'), d.datconnl
 FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba
 """
 
+_ENTRANTS = """
+SELECT d.datname, array_agg(r.rolname::text ORDER BY r.rolname)
+FROM pg_database d CROSS JOIN LATERAL aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
+JOIN pg_roles r ON r.oid = a.grantee
+WHERE a.privilege_type = 'CONNECT'
+    AND EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid WHERE m.member = r.oid AND g.rolname = %s)
+GROUP BY d.datname
+"""
+
 _SIZE_AND_SESSIONS = """
 SELECT pg_database_size(current_database()), greatest(numbackends - 1, 0)
 FROM pg_stat_database WHERE datname = current_database()
@@ -121,6 +130,11 @@ class PostgresServer:
         async with self._sessions.maintenance() as connection:
             rows = await (await connection.execute("SELECT rolname FROM pg_roles")).fetchall()
         return frozenset(row[0] for row in rows)
+
+    async def entrants(self) -> Mapping[str, tuple[str, ...]]:
+        async with self._sessions.maintenance() as connection:
+            rows = await (await connection.execute(_ENTRANTS, [GROUP_ROLE])).fetchall()
+        return {database: tuple(roles) for database, roles in rows}
 
     async def stray_folders(self) -> list[StrayFolder] | None:
         if not (await self.facts()).superuser:

@@ -89,6 +89,15 @@ async def read_history(connection: Connection) -> tuple[HistoryRow, ...]:
         return ()
 
 
+async def read_token(connection: Connection) -> int:
+    """The token that stands in the fence, in autocommit; 0 where there is none."""
+    try:
+        row = await (await connection.execute("SELECT max(token) FROM public.manor_fence")).fetchone()
+    except MISSING:
+        return 0
+    return int(row[0] or 0) if row else 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begun:
     """A transaction that has passed the fence."""

@@ -60,8 +60,11 @@ class Loaded:
     """Digest of the golden that it equals, as far as that is known."""
 
 
-async def load_beside(runtime: Runtime, record: DatabaseRecord, source: Source, *, purpose: str) -> Loaded:
-    """Load ``source`` for the tenant of ``record``. ``purpose``: for the log, such as ``restore`` or ``drill``.
+async def load_beside(
+    runtime: Runtime, record: DatabaseRecord, source: Source, *, purpose: str, scratch: bool = False
+) -> Loaded:
+    """Load ``source`` for the tenant of ``record``. ``purpose``: for the log, such as ``restore`` or ``drill``. ``scratch``: it
+    will never take the tenant's place, and gets nothing but its proof.
 
     Raises ``ManorError`` and leaves nothing: ``corrupt`` where something else came out than was written down, ``refused`` for a
     schema that no tenant of the template has had, else what keeps the dump from being loaded.
@@ -83,8 +86,9 @@ async def load_beside(runtime: Runtime, record: DatabaseRecord, source: Source, 
         await _load(server, name, source)
         runtime.telemetry.emit("target.loaded", runtime.operation, tenant, purpose=purpose, database=name)
         loaded = await _proved(server, name, record, source, await known_schemas(runtime, record, source.golden))
-        await server.restrict({name: replace(marker, digest=loaded.golden)})
-        await server.restores.furnish(name, like=record.database)
+        if not scratch:
+            await server.restrict({name: replace(marker, digest=loaded.golden)})
+            await server.restores.furnish(name, like=record.database)
         runtime.telemetry.emit("target.verified", runtime.operation, tenant, purpose=purpose, database=name)
     return loaded
 
