@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fleet_fixtures import wait_until
 from restore_fixtures import build
 
 LOADING = ["target.begun", "target.loaded", "target.verified", "target.moved", "target.closed"]
@@ -103,4 +104,16 @@ def test_the_next_restore_needs_no_other_command_first(fleet: Any, backup: Path)
     killed(fleet, "target.switched", "--backup-file", backup, "--migrate")
     fleet.restore(1, "--backup-file", whole)
     assert fleet.entries(1) == ["old", "new"]
+    settled(fleet)
+
+
+def test_a_restore_that_dies_with_half_a_dump_loads_none_of_it(fleet: Any) -> None:
+    """The program that loads does not take the end of its input for the end of the dump, and no role is another one then."""
+    backup = fleet.back_up(1, "--plain")
+    roles = fleet.ask("SELECT oid, rolname FROM pg_roles ORDER BY 1")
+    killed(fleet, "half", "--backup-file", backup, "--as", fleet.tenant(2))
+    wait_until(lambda: not fleet.ask("SELECT 1 FROM pg_stat_activity WHERE datname ~ '^manor_green'"))
+    for (name,) in fleet.ask("SELECT datname FROM pg_database WHERE datname ~ '^manor_green'"):
+        assert fleet.ask("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace", name) == []
+    assert fleet.ask("SELECT oid, rolname FROM pg_roles ORDER BY 1") == roles
     settled(fleet)

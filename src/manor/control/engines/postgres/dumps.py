@@ -16,7 +16,7 @@ from manor.control.engines.postgres import photograph as photographs
 from manor.control.engines.postgres.client import psql_environment
 from manor.control.engines.postgres.marker import write_marker
 from manor.control.engines.postgres.programs import Finder, Run, fed, streamed, translated
-from manor.control.engines.postgres.roles_in_dumps import missing_role, renamed, roles_there
+from manor.control.engines.postgres.roles_in_dumps import handed_on, missing_role, roles_there
 from manor.control.engines.postgres.session import APPLICATION_PREFIX, Sessions
 from manor.errors import Code, EngineError
 
@@ -103,9 +103,9 @@ class PostgresDumps:
                 return
             text = chunks if form is DumpForm.PLAIN else await self._as_text(database, chunks)
             if changed:
-                text = renamed(text, changed, await self._roles(changed))
-            arguments = ["--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1", "--single-transaction", "--file=-"]
-            await fed(await self._run("psql", database, arguments), text)
+                text = handed_on(text, changed, await self._roles(changed))
+            arguments = ["--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1", "--file=-"]
+            await fed(await self._run("psql", database, arguments), _in_transaction(text))
 
     async def check(self, chunks: AsyncIterator[bytes], *, server_version: str) -> int:
         program = self._find("pg_restore", int(server_version.partition(".")[0]))
@@ -137,6 +137,15 @@ class PostgresDumps:
             async with self._sessions.maintenance() as connection:
                 self._major = connection.info.server_version // 10000
         return self._major
+
+
+async def _in_transaction(text: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The SQL in a transaction that commits at its end: with its own option psql would commit also where whoever feeds it dies
+    in the middle."""
+    yield b"BEGIN;\n"
+    async for chunk in text:
+        yield chunk
+    yield b"\nCOMMIT;\n"
 
 
 async def _locale(connection: psycopg.AsyncConnection[Any], like: str) -> sql.Composed:

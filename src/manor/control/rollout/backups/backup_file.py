@@ -20,7 +20,7 @@ from manor.control.runtime import Runtime
 from manor.errors import Code, InputError, ManorError, NotFoundError, RefusedError
 from manor.storage import open_store
 
-_BACKUP_ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{16}")
+_BACKUP_ID = re.compile(r"\d{8}T\d{9}-[0-9a-f]{8}")
 _ARCHIVE = b"PGDMP"
 """With which a custom dump begins (PostgreSQL source, pg_backup_archiver.c)."""
 

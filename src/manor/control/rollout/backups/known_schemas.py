@@ -40,17 +40,17 @@ class KnownSchemas:
         return ""
 
 
-async def known_schemas(runtime: Runtime, record: DatabaseRecord) -> KnownSchemas:
-    """Those of the tenant's template on its server; its own first."""
+async def known_schemas(runtime: Runtime, record: DatabaseRecord, golden: str) -> KnownSchemas:
+    """Those of the tenant's template on its server; its own first. Where ``golden`` is among the goldens that are there, no
+    tenant is asked about: there may be thousands."""
     catalog = runtime.catalog
-    goldens = await until_recorded(runtime, lambda: catalog.goldens(record.server))
-    neighbours = await until_recorded(runtime, lambda: catalog.databases(server=record.server))
     found = {record.golden: record.fingerprint} if record.golden else {}
-    for golden in goldens:
-        if golden.template == record.template:
-            found.setdefault(golden.digest, golden.fingerprint)
-    for other in neighbours:
-        if other.template == record.template and other.golden:
-            found.setdefault(other.golden, other.fingerprint)
+    for one in await until_recorded(runtime, lambda: catalog.goldens(record.server)):
+        if one.template == record.template:
+            found.setdefault(one.digest, one.fingerprint)
+    if golden not in found:
+        for other in await until_recorded(runtime, lambda: catalog.databases(server=record.server)):
+            if other.template == record.template and other.golden:
+                found.setdefault(other.golden, other.fingerprint)
     lineages = await until_recorded(runtime, lambda: catalog.lineages(found))
     return KnownSchemas(by_golden=found, lineages=lineages)

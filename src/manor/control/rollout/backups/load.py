@@ -82,7 +82,7 @@ async def load_beside(runtime: Runtime, record: DatabaseRecord, source: Source, 
         await server.dumps.create_empty(name, like=record.database, marker=marker)
         await _load(server, name, source)
         runtime.telemetry.emit("target.loaded", runtime.operation, tenant, purpose=purpose, database=name)
-        loaded = await _proved(server, name, record, source, await known_schemas(runtime, record))
+        loaded = await _proved(server, name, record, source, await known_schemas(runtime, record, source.golden))
         await server.restrict({name: replace(marker, digest=loaded.golden)})
         await server.restores.furnish(name, like=record.database)
         runtime.telemetry.emit("target.verified", runtime.operation, tenant, purpose=purpose, database=name)

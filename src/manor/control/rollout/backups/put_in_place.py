@@ -71,7 +71,7 @@ async def _at_head(runtime: Runtime, record: DatabaseRecord, loaded: Loaded, hea
         brought, number = await bring_to_head(runtime, record, loaded)
         words = f" after {counted(number, 'migration')} that it lacked"
         return _Ready(loaded=brought, record=record, words=words)
-    known = await known_schemas(runtime, record)
+    known = await known_schemas(runtime, record, loaded.golden)
     fingerprint = known.by_golden.get(loaded.golden, found.fingerprint)
     moved = kept_head(record, loaded.golden, found, lineages, fingerprint)
     return _Ready(loaded=loaded, record=moved, words="; the next release takes it along")

@@ -13,9 +13,8 @@ from dataclasses import replace
 from manor.control.catalog.kept import KeptRecord
 from manor.control.catalog.records import AuditEvent, DatabaseRecord
 from manor.control.engines.driver import FoundDatabase
-from manor.control.rollout.provision import operation_token
 from manor.control.rollout.retry import until_recorded
-from manor.control.runtime import Runtime
+from manor.control.runtime import Runtime, operation_token
 
 
 async def record_restored_heads(
