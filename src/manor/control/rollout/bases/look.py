@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from manor.control.backup.base_manifest import BaseManifest
-from manor.control.backup.recover import Archive, Mark, Recovery, Target, Unreachable, plan_recovery
+from manor.control.backup.recover import Mark, Recovery, Target, Unreachable, plan_recovery
 from manor.control.engines.bases import ServerShape
 from manor.control.rollout.bases.place import BasePlace
 from manor.control.rollout.bases.reach import archive_everything
@@ -45,27 +45,19 @@ async def choose(
     manifests, broken = await place.manifests(server)
     archive = place.archives[server]
     now: ServerShape | None = None
-    live_lsn: int | None = None
+    live_lsn, clock = None, runtime.now()
     try:
         facts = await runtime.servers[server].bases.facts()
         refuse_tablespaces(server, facts)
-        now = shape_of(facts)
-        same = any(manifest.shape.system == facts.system for manifest in manifests)
-        lies_ahead = target.time is not None and target.time > runtime.now()
-        if act and same and not lies_ahead:
-            await archive_everything(runtime.servers[server], archive, deadline_seconds=deadline_seconds)
-        elif same:
+        now, clock = shape_of(facts), facts.at  # commits bear the server's time
+        if any(manifest.shape.system == facts.system for manifest in manifests):
             live_lsn = facts.lsn
+            if act and not (target.time is not None and target.time > clock):
+                live_lsn = await archive_everything(runtime.servers[server], archive, deadline_seconds=deadline_seconds)
     except UnreachableError:
-        pass
-    found: Archive = replace(await archive.look(), live_lsn=live_lsn)
+        live_lsn = None
+    found = replace(await archive.look(), live_lsn=live_lsn)
     marks = [Mark(name=m.name, lsn=m.lsn, at=m.at) for m in await runtime.catalog.marks(server)]
-    outcome = plan_recovery(
-        [manifest.base for manifest in manifests],
-        found,
-        marks,
-        target,
-        now=runtime.now(),
-        system=now.system if now else "",
-    )
+    bases = [manifest.base for manifest in manifests]
+    outcome = plan_recovery(bases, found, marks, target, now=clock, system=now.system if now else "")
     return Chosen(outcome=outcome, manifests=manifests, now=now, problems=tuple(str(error) for error in broken))
