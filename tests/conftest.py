@@ -183,6 +183,12 @@ def wiped_server(embedded_server: Any) -> Callable[[], str]:
     return wiped
 
 
+@pytest.fixture(scope="session")
+def wipe_server() -> Callable[[str], None]:
+    """Empties a server by its URL."""
+    return wipe
+
+
 @pytest.fixture
 def server_url(wiped_server: Callable[[], str]) -> str:
     """The administrator's URL of a running server without any tenant, golden or catalog on it."""

@@ -145,7 +145,8 @@ async def open_runtime(
     workplace: Workplace, *, stop: StopSignal | None = None, operation: str = "", some_away: bool = False
 ) -> AsyncIterator[Runtime]:
     """Servers and catalog, started, made and migrated where needed. ``operation``: an id to go on under, instead of a new one.
-    ``some_away``: servers that do not answer are no reason to leave the others alone; what asks them something fails.
+    ``some_away``: servers that do not answer are no reason to leave the others alone; what asks them something fails, and
+    ``Runtime.away`` names them.
 
     Raises ``UnreachableError`` or ``EngineError`` (denied, also where the login lacks a right) naming the deployment,
     ``CatalogError`` for a catalog of a newer Manor.
@@ -156,11 +157,11 @@ async def open_runtime(
     urls = {d.name: await _reach(workplace, d) for d in workplace.environment.deployments}
     secret_box = open_secrets(workplace.project)
     async with contextlib.AsyncExitStack() as stack:
-        servers = await _open_servers(workplace, urls, operation, stack, some_away=some_away)
+        servers, away = await _open_servers(workplace, urls, operation, stack, some_away=some_away)
         catalog = await Catalog.open(_catalog_url(workplace, urls), secret_box, application=operation)
         await stack.enter_async_context(catalog)
         jobs = _job_engine(workplace, urls, operation, stack)
-        yield dataclasses.replace(_runtime(workplace, operation, servers, catalog, stop), jobs=jobs)
+        yield dataclasses.replace(_runtime(workplace, operation, servers, catalog, stop), jobs=jobs, away=away)
 
 
 def _job_engine(
@@ -287,20 +288,22 @@ def _catalog_url(workplace: Workplace, urls: Mapping[str, str]) -> str:
 
 async def _open_servers(
     workplace: Workplace, urls: Mapping[str, str], operation: str, stack: contextlib.AsyncExitStack, *, some_away: bool
-) -> dict[str, PostgresServer]:
+) -> tuple[dict[str, PostgresServer], dict[str, ManorError]]:
     from manor.control.operations.rights import require_rights
 
     servers: dict[str, PostgresServer] = {}
+    away: dict[str, ManorError] = {}
     for name, url in urls.items():
         servers[name] = server = _server(workplace, name, url, operation, stack)
         try:
             facts = await server.facts()
         except UnreachableError as error:
             if some_away:
+                away[name] = error
                 continue
             raise UnreachableError(error.message, hint=f"deployment {name}: {error.hint}") from error
         require_rights(name, facts)
-    return servers
+    return servers, away
 
 
 def _server(workplace: Workplace, name: str, url: str, operation: str, stack: contextlib.AsyncExitStack) -> PostgresServer:

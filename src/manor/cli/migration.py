@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,16 +13,18 @@ from manor.cli.failures import Exit
 from manor.cli.options import current, open_workplace, with_global_options
 from manor.cli.releases import STRATEGIES, check_selection, looked_at, run_release, selection_of, selection_options
 from manor.cli.render import print_document, print_table, say
-from manor.errors import EXIT_SOME_FAILED, counted
+from manor.errors import EXIT_SOME_FAILED, RefusedError, UnreachableError, counted
 
 if TYPE_CHECKING:
     from manor.control.migrate.history import Problem
     from manor.control.operations.migrate import MigrateRequest
     from manor.control.operations.migration_lint import LintReport
+    from manor.control.operations.migration_squash import SquashPlan
     from manor.control.operations.migration_status import ChainStatus, FleetStatus, TenantStatus
     from manor.control.operations.migrations import Whereabouts
 
 _SHOWN_TENANTS = 3
+_WITHOUT = "if you know that every tenant is there, or that there is none: --without-catalog"
 
 template_option = click.option("--template", metavar="T", help="The folder of this template.")
 shared_option = click.option("--project-wide", "shared", is_flag=True, help="The folder of the whole project.")
@@ -247,27 +250,69 @@ def _tell_baseline(source: str, version: str) -> None:
 @shared_option
 @registry_option
 @click.option("--delete-files", is_flag=True, help="Remove the files that the new one stands for.")
+@click.option(
+    "--without-catalog", is_flag=True, help="Where there is no catalog to ask: fold all the same, every tenant is at VERSION."
+)
 @with_global_options
-def squash(through: str, template: str | None, shared: bool, registry: Path | None, delete_files: bool) -> None:
+def squash(
+    through: str, template: str | None, shared: bool, registry: Path | None, delete_files: bool, without_catalog: bool
+) -> None:
     """Fold the migrations up to VERSION into one file that stands for them.
 
-    Tenants that have seen all of them get a row in their history and nothing is run; new ones run the one file.
+    Tenants that have seen all of them get a row in their history and nothing is run; new ones run the one file. Refused as long
+    as the catalog knows tenants that have not.
     """
-    from manor.control.operations.migration_squash import squash_migrations
+    from manor.control.operations.migration_squash import plan_squash, write_squash
 
-    made = squash_migrations(_whereabouts(registry, template, shared), through, delete_files=delete_files)
+    where = _whereabouts(registry, template, shared)
+    made = plan_squash(where, through)
+    _ask_catalogs(where, made, without_catalog=without_catalog)
+    write_squash(made, delete_files=delete_files)
     document = {
         "path": _shown(made.path),
         "version": made.version,
         "squashes": list(made.squashes),
         "files": [_shown(path) for path in made.files],
-        "deleted": made.deleted,
+        "deleted": delete_files,
     }
     if not print_document(document):
         click.echo(document["path"])
-        _print_files(made.files, deleted=made.deleted)
+        _print_files(made.files, deleted=delete_files)
     for source in made.baselines:
         _tell_baseline(source, made.version)
+
+
+def _ask_catalogs(where: Whereabouts, plan: SquashPlan, *, without_catalog: bool) -> None:
+    """Each environment has a catalog of its own; the word helps only where none answers."""
+    registries = {(where.project / source).parent: where.project / source for source, _ in plan.places}
+    if not registries and not without_catalog:
+        raise _no_catalog("no registry of the project uses this folder")
+    for registry in registries.values():
+        if not _is_asked(registry, plan, without_catalog=without_catalog) and not without_catalog:
+            raise _no_catalog(f"{where.source(registry)} has no catalog yet")
+
+
+def _is_asked(registry: Path, plan: SquashPlan, *, without_catalog: bool) -> bool:
+    """Whether there is a catalog that has nothing against it. Raises ``RefusedError`` where it has."""
+    from manor.control.operations.migration_squash import refuse_behind
+    from manor.wiring import look_runtime
+
+    async def work() -> bool:
+        async with look_runtime(open_workplace(registry)) as runtime:
+            if runtime is not None:
+                await refuse_behind(runtime, plan)
+            return runtime is not None
+
+    try:
+        return asyncio.run(work())
+    except UnreachableError as error:
+        if without_catalog:
+            return False
+        raise UnreachableError(error.message, hint=f"{error.hint}; {_WITHOUT}") from error
+
+
+def _no_catalog(why: str) -> RefusedError:
+    return RefusedError(f"{why}: nobody can tell which migrations its tenants have seen", hint=_WITHOUT)
 
 
 def _print_files(files: Iterable[Path], *, deleted: bool) -> None:

@@ -132,7 +132,7 @@ def _migrated(workplace: Workplace, request: MigrateRequest) -> Report:
     from manor.wiring import open_runtime
 
     async def work(stop: StopSignal) -> Report:
-        async with open_runtime(workplace, stop=stop) as runtime:
+        async with open_runtime(workplace, stop=stop, some_away=True) as runtime:
             return await migrate(runtime, workplace.project.folder, request)
 
     return run_stoppable(work)
@@ -143,7 +143,7 @@ def _rehearsed(workplace: Workplace, request: MigrateRequest) -> Report:
     from manor.wiring import open_runtime
 
     async def work(stop: StopSignal) -> Report:
-        async with open_runtime(workplace, stop=stop) as runtime:
+        async with open_runtime(workplace, stop=stop, some_away=True) as runtime:
             return await rehearse(runtime, workplace.project.folder, request)
 
     return run_stoppable(work)

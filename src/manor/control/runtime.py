@@ -13,12 +13,18 @@ from manor.control.audit import AnchorFile
 from manor.control.catalog.catalog import Catalog
 from manor.control.engines.driver import ServerDriver
 from manor.control.jobs.engine import JobEngine
+from manor.errors import ManorError
 from manor.telemetry import Telemetry
 
 
 def new_password() -> str:
     """192 random bits, in characters that need no quoting in URLs."""
     return secrets.token_urlsafe(24)
+
+
+def operation_token(operation: str) -> str:
+    """The random end of an operation's id, in the names of what it builds."""
+    return operation.rpartition("-")[2]
 
 
 async def _unasked() -> None:
@@ -77,6 +83,8 @@ class Runtime:
     telemetry: Telemetry
     stop: StopSignal = field(default_factory=StopSignal)
     outage: Outage = field(default_factory=Outage)
+    away: Mapping[str, ManorError] = field(default_factory=dict)
+    """Those of the servers that did not answer when the command began, and what came instead."""
     jobs: JobEngine | None = None
     """Where waves of releases are carried out; None: in this process."""
     still_alone: Callable[[], Awaitable[None]] = _unasked

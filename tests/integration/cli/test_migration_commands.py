@@ -152,6 +152,32 @@ def test_a_squash_is_recorded_where_all_was_run_and_run_on_new_tenants(
     assert of_tenants(ask("migration", "status"))["versions"] == [{"version": "3", "tenants": 5}]
 
 
+def test_a_squash_is_refused_as_long_as_a_tenant_lacks_what_it_folds(
+    fleet: Path, ask: Callable[..., Any], sql: Callable[..., Any]
+) -> None:
+    """Those are named with their version, whatever newer ones they have seen; nothing is written, and no word overrides it."""
+    write(fleet, "1_plans.sql", FIRST)
+    ask("tenant", "migrate", "--all")
+    write(fleet, "2_name.sql", SECOND)
+    ask("tenant", "migrate", "--tenant-id", "001", "--tenant-id", "002")
+    lone = fleet / "later.sql"
+    lone.write_text("CREATE TABLE later (id int);")
+    lone.rename(fleet / "v9.sql")
+    ask("batch", "deploy-schema", "--migration", "v9.sql", "--filter", "id = '004'")
+    folder = fleet / "customer_a" / "migrations"
+    for words in ((), ("--without-catalog",)):
+        refused = ask("migration", "squash", "--through", "2", "--delete-files", *words, code=3)["error"]
+        assert "2 tenants did not see all migrations up to 2" in refused["message"]
+        assert "acme/tenants/003 (at 1), acme/tenants/004 (at 9)" in refused["message"]
+        assert "`manor tenant migrate` first" in refused["hint"]
+        assert sorted(path.name for path in folder.iterdir()) == ["1_plans.sql", "2_name.sql"]
+    ask("migration", "squash", "--through", "1", code=2)  # nothing to fold, but nobody lacks it
+    ask("tenant", "migrate", "--all", "--allow-out-of-order")
+    assert ask("migration", "squash", "--through", "2", "--delete-files")["squashes"] == ["1", "2"]
+    ask("tenant", "migrate", "--all", "--allow-out-of-order")
+    assert {row[0] for row in sql("acme_t_004", "SELECT version FROM schema_migrations")} == {"1", "2", "3", "9"}
+
+
 def test_rows_of_another_tool_count_as_applied_where_the_schema_is_right(
     fleet: Path, ask: Callable[..., Any], sql: Callable[..., Any]
 ) -> None:

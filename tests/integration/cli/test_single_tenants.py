@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from cryptography.fernet import Fernet
 
-from manor.control.operations.deploy import FLEET_LOCK
+from manor.control.catalog.locks import FLEET_LOCK
 from manor.control.operations.fleet import FleetSource, load_fleet
 from manor.control.operations.healthcheck import HealthRequest, healthcheck_fleet
 from manor.control.operations.rotate_key import rotate_key

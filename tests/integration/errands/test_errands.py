@@ -82,6 +82,17 @@ def test_one_failing_target_is_named_and_hides_no_other(fleet: Fleet) -> None:
     assert (failed.target.database, failed.failure.hint) == (fleet.databases[1], "ring again")
 
 
+def test_a_fault_of_ours_is_its_targets_error_and_ends_no_other(fleet: Fleet) -> None:
+    async def act(runtime: Runtime, record: DatabaseRecord) -> Done:
+        if record.database == fleet.databases[0]:
+            raise ZeroDivisionError
+        return await visit(runtime, record)
+
+    report = errand(fleet, act)
+    assert report.summary == {"success": 3, "error": 1}
+    assert [str(o.failure.code) for o in report.outcomes if o.failure] == ["internal"]
+
+
 def test_a_stop_leaves_the_rest_not_started(fleet: Fleet) -> None:
     async def act(runtime: Runtime, record: DatabaseRecord) -> Done:
         runtime.stop.set()

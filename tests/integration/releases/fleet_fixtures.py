@@ -238,6 +238,25 @@ def build_fleet(
     return fleet
 
 
+def build_wide(folder: Path, url: str, spare: str) -> Fleet:
+    """Two tenants on each of two servers, in the groups ``tenants`` (at ``url``, with the catalog) and ``others``."""
+    fleet = build_fleet(folder, url, tenants=2)
+    deployments = f"deployments:\n  main: {url!r}\n  spare: {spare!r}\ncatalog_url: {url!r}\n"
+    (fleet.environment / "environ.yaml").write_text(f"description: test\n{deployments}", encoding="utf-8")
+    before, group, after = _parted(fleet.registry.read_text(encoding="utf-8"))
+    here = group.replace('type: "tenant_group"', 'type: "tenant_group"\n    server: main')
+    there = group.replace('type: "tenant_group"', 'type: "tenant_group"\n    server: spare')
+    there = there.replace("  tenants:\n", "  others:\n").replace("_t_", "_o_")
+    fleet.registry.write_text(before + here + there + after, encoding="utf-8")
+    fleet("multi-tenant", "deploy", "--registry", fleet.registry, "--allow-large-change")
+    return fleet
+
+
+def _parted(text: str) -> tuple[str, str, str]:
+    begins, ends = text.index("  tenants:\n"), text.index("operations:")
+    return text[:begins], text[begins:ends], text[ends:]
+
+
 def statuses(report: Any) -> dict[str, str]:
     """By database, what became of it; the summary must add up."""
     found = {outcome["database"]: outcome["status"] for outcome in report["outcomes"]}

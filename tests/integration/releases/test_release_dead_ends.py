@@ -37,21 +37,7 @@ def spare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
 @pytest.fixture
 def wide(tmp_path: Path, server_url: str, spare: EmbeddedServer) -> Any:
     """Two tenants on each of two servers; the catalog is on the first."""
-    fleet = fixtures.build_fleet(tmp_path / "p", server_url, tenants=2)
-    deployments = f"deployments:\n  main: {server_url!r}\n  spare: {spare.url!r}\ncatalog_url: {server_url!r}\n"
-    (fleet.environment / "environ.yaml").write_text(f"description: test\n{deployments}", encoding="utf-8")
-    before, group, after = _parted(fleet.registry.read_text(encoding="utf-8"))
-    here = group.replace('type: "tenant_group"', 'type: "tenant_group"\n    server: main')
-    there = group.replace('type: "tenant_group"', 'type: "tenant_group"\n    server: spare')
-    there = there.replace("  tenants:\n", "  others:\n").replace("_t_", "_o_")
-    fleet.registry.write_text(before + here + there + after, encoding="utf-8")
-    fleet("multi-tenant", "deploy", "--registry", fleet.registry, "--allow-large-change")
-    return fleet
-
-
-def _parted(text: str) -> tuple[str, str, str]:
-    begins, ends = text.index("  tenants:\n"), text.index("operations:")
-    return text[:begins], text[begins:ends], text[ends:]
+    return fixtures.build_wide(tmp_path / "p", server_url, spare.url)
 
 
 def _killed_while_voting(fleet: Any, spare: EmbeddedServer) -> str:
@@ -234,3 +220,84 @@ def test_a_step_that_fails_behind_steps_that_stay_needs_a_decision(fleet: Any) -
     fleet.ask("DELETE FROM items WHERE id = 77 RETURNING id", sick)
     resumed = fleet.json("operation", "resume", operation, code=None)
     assert fixtures.statuses(resumed)[sick] == "success"
+
+
+def _unclear(fleet: Any, text: str, waits: str) -> str:
+    """A release outside transactions that was killed while the first tenant was at the statement of ``text`` that waits for the
+    advisory lock; its id."""
+    path = fleet.write("001", text, "ALTER TABLE items DROP COLUMN plan;")
+    path.write_text(path.read_text(encoding="utf-8").replace("-- migrate:up\n", OUTSIDE), encoding="utf-8")
+    with psycopg.connect(fleet.url, dbname=fleet.databases[0], autocommit=True) as held:
+        held.execute("SELECT pg_advisory_lock(7)")
+        command = fleet.popen(
+            "tenant", "migrate", "--tenant-id", fleet.databases[0], "--strategy", "rolling", "--lock-timeout", 60
+        )
+        fixtures.wait_until(lambda: fleet.ask(waits), seconds=60)
+        command.kill()
+        command.communicate()
+        found: str = fleet.operations()[0]["id"]
+        fleet.json("operation", "recover")
+    return found
+
+
+BEGUN = "DO $$ BEGIN PERFORM pg_advisory_xact_lock(7); ALTER TABLE items ADD COLUMN plan text; END $$;\n"
+AT_IT = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory' AND query LIKE '%DO %'"
+
+
+@pytest.mark.parametrize("after", ["", "CREATE INDEX CONCURRENTLY by_plan ON items (plan);\n"], ids=["alone", "before another"])
+def test_who_said_done_of_what_was_not_is_told_the_way_on(fleet: Any, after: str) -> None:
+    """The command that the hint names brings the tenant to its end, as the release would have."""
+    operation = _unclear(fleet, BEGUN + after, AT_IT)
+    database = fleet.databases[0]
+    (asked,) = fixtures.errors(fleet.json("operation", "resume", operation, code=1)).values()
+    decide = f"manor operation decide {operation} --tenant-id {database}"
+    assert f"`{decide} --as done` if it was, else `--as again`" in asked["hint"]
+    wrong = fleet.json("operation", "decide", operation, "--tenant-id", database, "--as", "done", code=1)
+    assert fixtures.statuses(wrong)[database] == "needs_decision"
+    (error,) = fixtures.errors(wrong).values()
+    assert "DO $$ BEGIN PERFORM" in error["message"] + error["hint"]
+    assert f"`{decide} --as again` runs it" in error["hint"]
+    right = fleet.json("operation", "decide", operation, "--tenant-id", database, "--as", "again")
+    assert fixtures.statuses(right)[database] == "success"
+    assert fleet.history(database) == ["001"]
+    fleet.migrate("--strategy", "rolling")
+    fleet.check_truth()
+
+
+def test_a_statement_done_by_half_is_finished_by_hand(fleet: Any) -> None:
+    """`tenant show --drift` lists what is there of the migration, and `--as done` is right once the rest is there too."""
+    text = "CALL do_both();\n"
+    fleet.write(
+        "000",
+        "CREATE PROCEDURE do_both() LANGUAGE plpgsql AS $$ BEGIN CREATE TABLE half (id integer); COMMIT; "
+        "PERFORM pg_advisory_xact_lock(7); ALTER TABLE items ADD COLUMN plan text; END $$;",
+    )
+    fleet.migrate("--strategy", "rolling")
+    waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory' AND query LIKE '%CALL do_both%'"
+    operation = _unclear(fleet, text, waits)
+    database = fleet.databases[0]
+    fleet.json("operation", "resume", operation, code=1)
+    wrong = fleet.json("operation", "decide", operation, "--tenant-id", database, "--as", "done", code=1)
+    (error,) = fixtures.errors(wrong).values()
+    assert f"`manor tenant show {database} --drift` lists what is there of the migration" in error["hint"]
+    shown = fleet("tenant", "show", database, "--drift", code=1).stdout
+    assert "half" in shown
+    assert "plan" not in shown
+    fleet.ask("ALTER TABLE items ADD COLUMN plan text", database)
+    done = fleet.json("operation", "decide", operation, "--tenant-id", database, "--as", "done")
+    assert fixtures.statuses(done)[database] == "success"
+
+
+def test_who_was_astray_from_the_beginning_is_not_taken_up_by_a_resumed_release(fleet: Any) -> None:
+    """`--verify` left it out: the release has no steps for it, and its cause stays as it was."""
+    fleet.write("001", "CREATE TABLE one (id integer);", "DROP TABLE one;")
+    astray = fleet.databases[0]
+    fleet.ask("ALTER TABLE items ADD COLUMN odd integer", astray)
+    first = fleet.migrate("--verify", "--strategy", "rolling", code=1)
+    operation = first["operation"]["id"]
+    before = fixtures.errors(first)[astray]
+    assert before["code"] == "drift"
+    resumed = fleet.json("operation", "resume", operation, code=1)
+    assert fixtures.statuses(resumed)[astray] == "error"
+    assert fixtures.errors(resumed)[astray] == before
+    assert fleet.history(astray) == []

@@ -1,4 +1,4 @@
-"""``manor migration new``, ``lint`` and ``squash``: what needs no server and no catalog."""
+"""``manor migration new``, ``lint`` and ``squash``: what needs no server, and no catalog where that is said."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_squash_folds_a_folder_up_to_a_version_into_one_file_that_stands_for_it(
         _20260102000000_b="-- migrate:up\n-- note: why\nALTER TABLE t ADD n int; -- end",
         _20260103000000_c="SELECT 3;",
     )
-    found = ask("squash", "--through", "20260102000000", "--delete-files")
+    found = ask("squash", "--without-catalog", "--through", "20260102000000", "--delete-files")
     assert found["path"] == "customer_a/migrations/20260102000001_squash.sql"
     assert (found["squashes"], found["deleted"]) == (["20260101000000", "20260102000000"], True)
     (squashed, later), findings = read_folder(folder, shown_as="m")
@@ -186,11 +186,26 @@ def test_squash_folds_a_folder_up_to_a_version_into_one_file_that_stands_for_it(
     assert later.version == "20260103000000"
 
 
+def test_a_squash_without_a_catalog_to_ask_needs_the_word_of_whoever_knows(project: Path, ask: Callable[..., Any]) -> None:
+    """Nothing is written before; also where the catalog's server does not answer, which no word makes good if it does."""
+    folder = write(project / "customer_a" / "migrations", _1_a="SELECT 1;", _2_b="SELECT 2;")
+    before = sorted(folder.iterdir())
+    refused = ask("squash", "--through", "2", "--delete-files", code=3)["error"]
+    assert "customer_a/tenant_registry.yaml has no catalog yet" in refused["message"]
+    assert "--without-catalog" in refused["hint"]
+    environ = project / "customer_a" / "environ.yaml"
+    environ.write_text("description: test\ndeployments:\n  main: postgresql://manor@127.0.0.1:1/postgres\n")
+    assert "--without-catalog" in ask("squash", "--through", "2", "--delete-files", code=4)["error"]["hint"]
+    assert sorted(folder.iterdir()) == before
+    ask("squash", "--without-catalog", "--through", "2", "--delete-files")
+    assert [path.name for path in folder.iterdir()] == ["3_squash.sql"]
+
+
 def test_squash_removes_nothing_unless_told_and_lists_what_must_go(project: Path, ask: Callable[..., Any]) -> None:
     """Undo files of Flyway among it; until then the folder has findings."""
     folder = project / "customer_a" / "migrations"
     write(folder, _1_a="SELECT 1;", V2__b="--\nSELECT 2;", U2__b="--\nSELECT -2;")
-    found = ask("squash", "--through", "2")
+    found = ask("squash", "--without-catalog", "--through", "2")
     names = [Path(name).name for name in found["files"]]
     assert names == ["1_a.sql", "U2__b.sql", "V2__b.sql"]
     assert len(read_folder(folder, shown_as="m")[1]) == 2
@@ -204,7 +219,7 @@ def test_a_squash_can_be_squashed(project: Path, ask: Callable[..., Any]) -> Non
     folder = write(
         project / "customer_a" / "migrations", _3_a="-- manor:squashes 1 2\n-- migrate:up\nSELECT 1;", _5_b="SELECT 5;"
     )
-    ask("squash", "--through", "5", "--delete-files")
+    ask("squash", "--without-catalog", "--through", "5", "--delete-files")
     ((migration,), findings) = read_folder(folder, shown_as="m")
     assert (migration.squashes, findings) == (("3", "5"), [])
 
@@ -242,7 +257,7 @@ def test_what_one_transaction_cannot_do_is_not_squashed(
     """Nothing is written then."""
     folder = write(project / "customer_a" / "migrations", **files)
     before = sorted(folder.iterdir())
-    assert said in ask("squash", "--through", through, "--delete-files", code=code)["error"]["message"]
+    assert said in ask("squash", "--without-catalog", "--through", through, "--delete-files", code=code)["error"]["message"]
     assert sorted(folder.iterdir()) == before
 
 
@@ -250,7 +265,7 @@ def test_migrations_of_another_folder_may_not_stand_in_between(project: Path, as
     """They would come before or after all that is folded."""
     write(project / "migrations", _2_b="SELECT 2;")
     write(project / "customer_a" / "migrations", _1_a="SELECT 1;", _3_c="SELECT 3;")
-    assert "stands between 1 and 3" in ask("squash", "--through", "3", code=3)["error"]["message"]
+    assert "stands between 1 and 3" in ask("squash", "--without-catalog", "--through", "3", code=3)["error"]["message"]
 
 
 def test_a_squash_moves_the_baseline_and_may_not_cut_it(
@@ -260,7 +275,7 @@ def test_a_squash_moves_the_baseline_and_may_not_cut_it(
     folder = write(project / "customer_a" / "migrations", _1_a="SELECT 1;", _2_b="SELECT 2;", _3_c="SELECT 3;")
     registry = project / "customer_a" / "tenant_registry.yaml"
     registry.write_text(registry.read_text() + 'migration_config:\n  baseline: "2"\n')
-    assert "squash through that version" in ask("squash", "--through", "3", code=3)["error"]["hint"]
-    assert run(cli, ["migration", "squash", "--through", "2", "--delete-files"]) == 0
+    assert "squash through that version" in ask("squash", "--without-catalog", "--through", "3", code=3)["error"]["hint"]
+    assert run(cli, ["migration", "squash", "--without-catalog", "--through", "2", "--delete-files"]) == 0
     assert 'baseline: "2.1" under migration_config in customer_a/tenant_registry.yaml' in capsys.readouterr().out
     assert sorted(path.name for path in folder.iterdir()) == ["2.1_squash.sql", "3_c.sql"]

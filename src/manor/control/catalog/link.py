@@ -23,7 +23,10 @@ CONNECT_TIMEOUT_SECONDS = 10
 Connection = psycopg.AsyncConnection[TupleRow]
 
 # What the server's or the role's own settings must not change under us.
-_SESSION = "SET TIME ZONE 'UTC'; SET search_path TO pg_catalog; SET default_transaction_isolation TO 'read committed'"
+_SESSION = (
+    "SET TIME ZONE 'UTC'; SET DateStyle TO ISO; SET search_path TO pg_catalog; "
+    "SET default_transaction_isolation TO 'read committed'"
+)
 _SESSION_14 = f"{_SESSION}; SET idle_session_timeout TO 0"
 
 # SQLSTATE (or its class) → code, whether trying again can help, hint

@@ -18,6 +18,9 @@ from manor.control.catalog.link import Connection, connect, translated
 from manor.control.catalog.queries import query
 from manor.errors import ConflictError
 
+FLEET_LOCK = "fleet"
+"""Of operations that make databases: one at a time per catalog."""
+
 # A holder whose machine vanished is noticed after about a minute instead of TCP's two hours.
 _NOTICE_DEAD_PEERS = "SET tcp_keepalives_idle TO 30; SET tcp_keepalives_interval TO 10; SET tcp_keepalives_count TO 3"
 

@@ -294,10 +294,10 @@ RETURNING token;
 
 -- plan_targets --
 INSERT INTO manor.outcomes
-    (operation, tenant, database, server, grp, template, status, duration_seconds, detail, position, wave, cohort)
-SELECT %(operation)s, tenant, database, server, grp, template, status, 0, detail, position, wave, cohort
+    (operation, tenant, database, server, grp, template, status, duration_seconds, error, detail, position, wave, cohort)
+SELECT %(operation)s, tenant, database, server, grp, template, status, 0, error, detail, position, wave, cohort
 FROM jsonb_to_recordset(%(batch)s::jsonb) AS batch (
-    tenant text, database text, server text, grp text, template text, status text, detail text,
+    tenant text, database text, server text, grp text, template text, status text, error jsonb, detail text,
     position integer, wave integer, cohort integer)
 ON CONFLICT (operation, tenant) DO UPDATE
 SET status = excluded.status, detail = excluded.detail, position = excluded.position, wave = excluded.wave,
@@ -419,13 +419,14 @@ SET status = CASE WHEN status = 'pending' AND facts ? 'undecided' THEN 'needs_de
 WHERE operation = %(operation)s AND status IN ('pending', 'in_progress');
 
 -- reopen_targets --
+-- Those without a cohort were left out from the beginning (--verify found them astray): the release has nothing for them.
 UPDATE manor.outcomes
 SET status = 'pending',
     error = CASE WHEN status = 'needs_decision' OR facts ? 'undecided' THEN error END,
     detail = CASE WHEN status = 'needs_decision' OR facts ? 'undecided' THEN detail ELSE '' END,
     facts = CASE WHEN status = 'needs_decision' THEN facts || '{"undecided": true}' ELSE facts END,
     at = now()
-WHERE operation = %(operation)s
+WHERE operation = %(operation)s AND cohort IS NOT NULL
     AND (status = ANY (%(statuses)s) OR tenant = ANY (%(tenants)s) OR database = ANY (%(tenants)s))
 RETURNING tenant;
 

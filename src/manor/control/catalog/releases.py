@@ -326,6 +326,7 @@ def _target_row(target: TargetRecord) -> dict[str, Any]:
         "grp": target.group,
         "template": target.template,
         "status": target.status,
+        "error": dict(target.error) if target.error else None,
         "detail": target.detail,
         "position": target.position,
         "wave": target.wave,
@@ -337,7 +338,6 @@ def _outcome_row(target: TargetRecord) -> dict[str, Any]:
     return {
         **_target_row(target),
         "duration_seconds": target.duration_seconds,
-        "error": dict(target.error) if target.error else None,
         "facts": dict(target.facts),
     }
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from manor.control.catalog.locks import FLEET_LOCK
 from manor.control.catalog.records import DatabaseRecord
 from manor.control.engines.dumps import DumpForm
 from manor.control.operations.release_sources import ReleaseSources
@@ -103,8 +104,6 @@ async def _make_keys(runtime: Runtime, records: Sequence[DatabaseRecord], wait_s
     without = [str(record.tenant) for record in records if str(record.tenant) not in have]
     if not without:
         return
-    from manor.control.operations.deploy import FLEET_LOCK  # it imports all that a deploy needs
-
     async with runtime.catalog.lock(FLEET_LOCK, wait_seconds=wait_seconds, holder=runtime.operation):
         await runtime.catalog.confirm_key()
         for tenant in without:

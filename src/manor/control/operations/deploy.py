@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from manor.control.audit import anchor_head
+from manor.control.catalog.locks import FLEET_LOCK
 from manor.control.catalog.records import AuditEvent, OperationRecord
 from manor.control.operations.fleet import Fleet, refuse_unsafe, with_created
 from manor.control.operations.heads import Past, at_heads, migrating
@@ -31,9 +32,6 @@ from manor.control.rollout.waves import waves
 from manor.control.runtime import Runtime
 from manor.control.steps import Action, Failure, Outcome, Plan, Status, Step, Target
 from manor.errors import Code, ManorError, RefusedError
-
-FLEET_LOCK = "fleet"
-"""One operation that changes databases at a time per catalog."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,8 +30,8 @@ from manor.control.operations.release_draft import (
     select,
     strategy_for,
 )
-from manor.control.operations.release_report import report_of
-from manor.control.operations.release_run import Ended, ReleaseRun
+from manor.control.operations.release_report import Ended, report_of
+from manor.control.operations.release_servers import not_needed, refuse_away, refuse_unknown_servers
 from manor.control.operations.release_sources import ReleaseSources
 from manor.control.operations.verify_heads import VerifiedHeads, refuse_astray, verify_heads
 from manor.control.rollout.alone import release_still_alone
@@ -109,7 +109,7 @@ async def migrate(runtime: Runtime, project: Path, request: MigrateRequest) -> R
         seen = await verify_heads(runtime, request.selection, parallel=request.parallel) if request.verify else None
         draft = await draft_release(runtime, ReleaseSources(project), request, seen)
         check_digest(draft, request.plan_digest)
-        draft = replace(draft, notices=(*draft.notices, *notices))
+        draft = replace(draft, notices=(*draft.notices, *notices, *not_needed(runtime, draft)))
         return await _carry_out(runtime, project, draft, request, began, started_at)
 
 
@@ -135,6 +135,8 @@ async def _carry_out(
     if draft.pending:
         for server in runtime.servers.values():
             server.limit(draft.course.conduct.parallel)
+        from manor.control.operations.release_run import ReleaseRun  # all that acts: mostly there is nothing to do
+
         token = await begin(runtime, draft, request, started_at)
         run = ReleaseRun(
             runtime=runtime,
@@ -243,11 +245,13 @@ def check_digest(draft: Draft, reviewed: str | None) -> None:
 
 async def refuse_impossible(runtime: Runtime, draft: Draft) -> Mapping[str, Room]:
     """Raise for what would fail for all: errors that the lint finds, and for all or none what cannot be prepared."""
+    refuse_unknown_servers(runtime, draft)
     refuse_errors(draft.hits)
     if draft.course.kind is not Kind.ATOMIC or not draft.pending:
         return {}
     refuse_unpreparable(draft.course.cohorts, draft.scripts)
     refuse_closed(draft, runtime.now())
+    refuse_away(runtime, draft)
     room = await look_for_room(runtime.servers, [target.server for target in draft.pending])
     refuse_without_room(room)
     return room

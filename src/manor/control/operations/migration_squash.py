@@ -1,4 +1,4 @@
-"""``manor migration squash``: one file that stands for all migrations of a folder up to a version. Needs no server."""
+"""``manor migration squash``: one file that stands for all migrations of a folder up to a version."""
 
 from __future__ import annotations
 
@@ -13,31 +13,38 @@ from manor.control.migrate.folder import read_folder
 from manor.control.migrate.history import Chain
 from manor.control.migrate.lint import lint
 from manor.control.migrate.model import Migration, version_key
+from manor.control.migrate.plan import history_of
 from manor.control.migrate.squash import squash_text, squash_version
 from manor.control.operations.migrations import Whereabouts
 from manor.control.operations.release_sources import ReleaseSources
-from manor.errors import InputError, InvalidInput, NotFoundError, Place, RefusedError
+from manor.control.runtime import Runtime
+from manor.errors import InputError, InvalidInput, NotFoundError, Place, RefusedError, counted
+
+_SHOWN = 20
+"""Tenants that a refusal names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Squash:
-    """A file that was written, and those that it stands for."""
+class SquashPlan:
+    """A file that can be written, and those that it stands for."""
 
     path: Path
+    text: str
     version: str
     squashes: tuple[str, ...]
     files: tuple[Path, ...]
     """What must go before anything else can be done, undo files of Flyway included."""
-    deleted: bool
+    places: tuple[tuple[str, str], ...] = ()
+    """(registry, template) of which tenants run the folded migrations."""
     baselines: tuple[str, ...] = ()
     """Registries whose ``migration_config.baseline`` must become ``version``."""
 
 
-def squash_migrations(where: Whereabouts, through: str, *, delete_files: bool) -> Squash:
-    """Write the file, and remove those that it stands for if ``delete_files``.
+def plan_squash(where: Whereabouts, through: str) -> SquashPlan:
+    """What would be written. Needs no server.
 
-    Raises before anything is written: ``NotFoundError`` for a version that is not there, ``RefusedError`` where one transaction
-    in one place of the order would not do the same, ``InvalidInput`` where what comes out could not be run.
+    Raises ``NotFoundError`` for a version that is not there, ``RefusedError`` where one transaction in one place of the order
+    would not do the same, ``InvalidInput`` where what comes out could not be run.
     """
     sources = ReleaseSources(where.project)
     folder = where.folder(sources)
@@ -45,25 +52,51 @@ def squash_migrations(where: Whereabouts, through: str, *, delete_files: bool) -
     chains = list(_chains(where, sources, folder))
     for _, chain in chains:
         _refuse_interleaved(chain, folded)
-    baselines = tuple(dict.fromkeys(source for source, _ in chains if _is_in_baseline(sources, source, folded)))
+    places = tuple(place for place, _ in chains)
+    baselines = tuple(dict.fromkeys(source for source, _ in places if _is_in_baseline(sources, source, folded)))
     newer = [m.version for _, c in chains for m in c.migrations if version_key(m.version) > version_key(folded[-1].version)]
     version = squash_version(folded[-1].version, min(newer, key=version_key, default=None))
     path = folder / f"{version}_squash.sql"
     text = squash_text(folded)
     _check(text, path.name, where.source(path))
-    with path.open("x", encoding="utf-8") as file:
-        file.write(text)
-    files = tuple(_files(folder, folded))
-    for old in files if delete_files else ():
-        old.unlink()
-    return Squash(
+    return SquashPlan(
         path=path,
+        text=text,
         version=version,
         squashes=tuple(migration.version for migration in folded),
-        files=files,
-        deleted=delete_files,
+        files=tuple(_files(folder, folded)),
+        places=places,
         baselines=baselines,
     )
+
+
+async def refuse_behind(runtime: Runtime, plan: SquashPlan) -> None:
+    """Raise ``RefusedError`` with the tenants that have not seen all that is folded, as the catalog knows it: with the files
+    gone nothing could bring them there."""
+    records = [r for r in await runtime.catalog.databases() if r.state == "ready" and (r.source, r.template) in plan.places]
+    lineages = await runtime.catalog.lineages(record.golden for record in records)
+    folded = {version_key(version) for version in plan.squashes}
+    behind = []
+    for record in records:
+        _, history = history_of(record, lineages)
+        if not folded <= {version_key(version) for version, _, _ in history}:
+            behind.append(f"{record.tenant} (at {record.version or 'none'})")
+    if behind:
+        more = f" and {len(behind) - _SHOWN} more" if len(behind) > _SHOWN else ""
+        last = plan.squashes[-1]
+        raise RefusedError(
+            f"{counted(len(behind), 'tenant')} did not see all migrations up to {last}: {', '.join(behind[:_SHOWN])}{more}",
+            hint="bring them there with `manor tenant migrate` first, or squash through an older version; "
+            "`manor migration status` counts them",
+        )
+
+
+def write_squash(plan: SquashPlan, *, delete_files: bool) -> None:
+    """Write the file, and remove those that it stands for if ``delete_files``."""
+    with plan.path.open("x", encoding="utf-8") as file:
+        file.write(plan.text)
+    for old in plan.files if delete_files else ():
+        old.unlink()
 
 
 def _folded(where: Whereabouts, folder: Path, through: str) -> Sequence[Migration]:
@@ -95,13 +128,12 @@ def _refuse_apart(migration: Migration) -> None:
         )
 
 
-def _chains(where: Whereabouts, sources: ReleaseSources, folder: Path) -> Iterator[tuple[str, Chain]]:
-    """Every chain of the project that the folder is a part of, with its registry."""
+def _chains(where: Whereabouts, sources: ReleaseSources, folder: Path) -> Iterator[tuple[tuple[str, str], Chain]]:
+    """Every chain of the project that the folder is a part of, with its registry and template."""
     registries = Whereabouts(project=where.project).registries()
     for source in dict.fromkeys(map(where.source, [*where.registries(), *registries])):
         places = [(source, t) for t in sources.templates(source) if folder in sources.folders(source, t)]
-        for chain in sources.chains(places).values():
-            yield source, chain
+        yield from sources.chains(places).items()
 
 
 def _refuse_interleaved(chain: Chain, folded: Sequence[Migration]) -> None:

@@ -10,8 +10,7 @@ from pathlib import Path
 from manor.control.catalog.records import TargetRecord
 from manor.control.migrate.cohort import Terms, is_atomic
 from manor.control.operations.migrate import MigrateRequest, draft_release, refuse_impossible
-from manor.control.operations.release_report import report_of
-from manor.control.operations.release_run import Ended
+from manor.control.operations.release_report import Ended, report_of
 from manor.control.operations.release_sources import ReleaseSources
 from manor.control.rollout.release.blockers import BlockerWatch
 from manor.control.rollout.release.goldens import GoldenWork, release_goldens
@@ -58,7 +57,7 @@ async def rehearse(runtime: Runtime, project: Path, request: MigrateRequest) -> 
             records=draft.records,
             conduct=draft.course.conduct,
             recorder=Recorder(runtime),
-            watch=BlockerWatch(runtime.servers, runtime.operation),
+            watch=BlockerWatch.about(runtime, draft.pending),
         )
         async with work.watch.looking():
             slots = {name: asyncio.Semaphore(work.conduct.parallel) for name in runtime.servers}
@@ -91,8 +90,8 @@ async def _try(work: Work, target: TargetRecord, slot: asyncio.Semaphore) -> Tar
 
 
 async def _in_transaction(work: Work, target: TargetRecord, began: float) -> TargetRecord:
-    (segment,) = work.segments(target)
     try:
+        (segment,) = work.segments(target)
         await work.server(target).releases.rehearse(target.database, segment.change)
     except ManorError as error:
         return failed(work, target, error, time.monotonic() - began)

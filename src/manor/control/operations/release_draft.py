@@ -7,10 +7,10 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from manor.control.catalog.records import DatabaseRecord, TargetRecord
 from manor.control.migrate.cohort import Cohort, Scripts, section_of
-from manor.control.migrate.lint import Hit, lint, unpreparable
 from manor.control.migrate.plan import ReleasePlan, Trouble
 from manor.control.operations.release_sources import ReleaseSources
 from manor.control.operations.selecting import Selection as Selection
@@ -29,6 +29,9 @@ from manor.control.rollout.waves import Member, release_waves
 from manor.control.rollout.windows import is_open
 from manor.control.steps import Status
 from manor.errors import Finding, InputError, InvalidInput, Place, RefusedError, counted
+
+if TYPE_CHECKING:
+    from manor.control.migrate.lint import Hit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,13 +105,12 @@ def _finding(trouble: Trouble) -> Finding:
 
 def judge(cohorts: Iterable[Cohort], scripts: Scripts) -> tuple[Hit, ...]:
     """What the lint says about every section that is to be run, each once."""
-    hits: dict[Hit, None] = {}
-    for cohort in cohorts:
-        for step in cohort.steps:
-            section = section_of(step, scripts)
-            if section is not None:
-                hits.update(dict.fromkeys(lint(section).hits))
-    return tuple(hits)
+    sections = [s for cohort in cohorts for step in cohort.steps if (s := section_of(step, scripts)) is not None]
+    if not sections:
+        return ()
+    from manor.control.migrate.lint import lint  # has hundreds of patterns, and mostly there is nothing to do
+
+    return tuple(dict.fromkeys(hit for section in sections for hit in lint(section).hits))
 
 
 def refuse_errors(hits: Iterable[Hit]) -> None:
@@ -120,6 +122,8 @@ def refuse_errors(hits: Iterable[Hit]) -> None:
 
 def refuse_unpreparable(cohorts: Iterable[Cohort], scripts: Scripts) -> None:
     """Raise ``RefusedError`` where a release of all or none has a step that cannot be part of one."""
+    from manor.control.migrate.lint import unpreparable  # as ``judge``
+
     for cohort in cohorts:
         for step in cohort.steps:
             section = section_of(step, scripts)

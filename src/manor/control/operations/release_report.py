@@ -5,12 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from manor.control.catalog.records import TargetRecord
-from manor.control.migrate.lint import lint
 from manor.control.operations.release_draft import Draft
-from manor.control.operations.release_run import Ended
 from manor.control.rollout.release.capacity import Room
 from manor.control.rollout.release.opening import Opening
 from manor.control.rollout.report import Report
@@ -18,6 +17,20 @@ from manor.control.rollout.windows import is_open
 from manor.control.steps import Failure, Outcome, Status, Target
 from manor.errors import Code
 from manor.tenancy import TenantId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a release ended."""
+
+    state: str
+    targets: tuple[TargetRecord, ...]
+    """As the journal has them."""
+    problems: tuple[Failure, ...] = ()
+    notices: tuple[str, ...] = ()
+    window_seconds: float | None = None
+    """Atomic: how long the fleet was of two versions."""
+    prepare_seconds: float | None = None
 
 
 def outcome_of(target: TargetRecord) -> Outcome:
@@ -109,6 +122,8 @@ def _release_json(draft: Draft, ended: Ended | None, room: Mapping[str, Room]) -
 
 def statements_of(draft: Draft) -> list[dict[str, Any]]:
     """What each statement of the release locks and rewrites."""
+    from manor.control.migrate.lint import lint  # has hundreds of patterns, which only a look needs
+
     found = []
     for migration in draft.scripts.values():
         for judged in lint(migration.up).statements:

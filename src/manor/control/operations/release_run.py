@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from manor.control.audit import anchor_head
+from manor.control.catalog.locks import FLEET_LOCK
 from manor.control.catalog.records import AuditEvent, DatabaseRecord, TargetRecord
 from manor.control.engines.driver import IsolatedColumn
 from manor.control.migrate.cohort import Cohort, Scripts, Terms
-from manor.control.operations.deploy import FLEET_LOCK
+from manor.control.operations.release_report import Ended
 from manor.control.rollout.hooks import HookRunner
 from manor.control.rollout.release.atomic import vote_and_commit
 from manor.control.rollout.release.blockers import BlockerWatch
@@ -23,7 +24,7 @@ from manor.control.rollout.release.blue_green import blue_green
 from manor.control.rollout.release.capacity import look_for_room
 from manor.control.rollout.release.course import Course
 from manor.control.rollout.release.gate import HealthGate
-from manor.control.rollout.release.goldens import GoldenWork, release_goldens
+from manor.control.rollout.release.goldens import GoldenWork, release_goldens, without_golden
 from manor.control.rollout.release.heads import Head, heads_after, late_tenants
 from manor.control.rollout.release.move import move, put
 from manor.control.rollout.release.opening import Opening, go_in_windows
@@ -46,20 +47,6 @@ _CATCH_UPS = 5
 """Rounds of looking for tenants that were made while the release ran; each round is shorter than the last."""
 _DEPLOY_SECONDS = 60.0
 """How long a deploy under way is waited for at the end of a release."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """How a release ended."""
-
-    state: str
-    targets: tuple[TargetRecord, ...]
-    """As the journal has them."""
-    problems: tuple[Failure, ...] = ()
-    notices: tuple[str, ...] = ()
-    window_seconds: float | None = None
-    """Atomic: how long the fleet was of two versions."""
-    prepare_seconds: float | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -92,7 +79,7 @@ class ReleaseRun:
         except ManorError as error:
             return await self._end(State.FAILED, problems=(Failure.of(error),), detail="the rehearsal failed")
         pending = [target for target in targets if target.status == Status.PENDING]
-        watch = BlockerWatch(self.runtime.servers, self.runtime.operation)
+        watch = BlockerWatch.about(self.runtime, pending)
         work = Work(
             runtime=self.runtime,
             token=self.token,
@@ -125,6 +112,7 @@ class ReleaseRun:
         )
         cohorts = await release_goldens(work, self.course.cohorts)
         course = replace(self.course, cohorts=tuple(cohorts))
+        self.notices += without_golden(cohorts)
         plan = course.to_json()
         keep = functools.partial(self.runtime.catalog.add_targets, self.runtime.operation, [], plan, token=self.token)
         await until_recorded(self.runtime, keep)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from manor.control.audit import anchor_head
+from manor.control.catalog.locks import FLEET_LOCK
 from manor.control.catalog.records import AuditEvent
 from manor.control.catalog.secrets import KEY_VARIABLE, KeyRing, SecretBox
-from manor.control.operations.deploy import FLEET_LOCK
 from manor.control.runtime import Runtime
 from manor.errors import RefusedError
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from manor.control.audit import anchor_head
+from manor.control.catalog.locks import FLEET_LOCK
 from manor.control.catalog.records import AuditEvent, DatabaseRecord
 from manor.control.engines.driver import Fill, Login, Marker, ServerDriver
-from manor.control.operations.deploy import FLEET_LOCK
 from manor.control.rollout.verify import recorded_isolation
 from manor.control.runtime import Runtime
 from manor.control.templates.model import Schema

@@ -15,6 +15,7 @@ from manor.control.engines.releases import Seen
 from manor.control.migrate.model import release_digest, version_key
 from manor.control.migrate.plan import history_of
 from manor.control.operations.release_draft import Selection, select
+from manor.control.operations.tenants import server_of
 from manor.control.rollout.release.work import ended
 from manor.control.rollout.retry import retrying
 from manor.control.rollout.strategy import Kind
@@ -67,7 +68,7 @@ async def verify_heads(runtime: Runtime, selection: Selection, *, parallel: int 
     goldens = {
         (name, golden.digest): golden.fingerprint for name in runtime.servers for golden in await runtime.catalog.goldens(name)
     }
-    slots = {name: asyncio.Semaphore(parallel or PARALLEL) for name in runtime.servers}
+    slots = {name: asyncio.Semaphore(parallel or PARALLEL) for name in {record.server for record in chosen}}
     astray: dict[str, Failure] = {}
     corrected: list[DatabaseRecord] = []
     learnt: dict[str, Lineage] = {}
@@ -76,7 +77,7 @@ async def verify_heads(runtime: Runtime, selection: Selection, *, parallel: int 
         try:
             async with slots[record.server]:
                 isolation = recorded_isolation(record.config)
-                server = runtime.servers[record.server].releases
+                server = server_of(runtime, record).releases
                 seen = await retrying(lambda: server.look(record.database, isolation), attempts=2)
             found, lineage = _judge(record, seen, lineages, goldens)
         except ManorError as error:

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from manor.control.catalog.records import GoldenRecord
 from manor.control.engines.driver import FoundDatabase, GoldenSpec, IsolatedColumn, Marker, ServerDriver
-from manor.control.rollout.provision import Golden, operation_token
-from manor.control.runtime import Runtime
+from manor.control.rollout.provision import Golden
+from manor.control.runtime import Runtime, operation_token
 from manor.control.templates.model import Template, bind_dataset
 
 

@@ -33,7 +33,7 @@ from manor.control.rollout.build import Golden as Golden  # its users know it fr
 from manor.control.rollout.hooks import HookRunner
 from manor.control.rollout.provision_hooks import ProvisionHooks
 from manor.control.rollout.retry import is_transient, retrying, until_recorded
-from manor.control.runtime import Runtime
+from manor.control.runtime import Runtime, operation_token
 from manor.control.steps import Outcome, Status, Step, Target
 from manor.control.templates.model import Template, bind_cell, bind_dataset, varying_columns
 from manor.errors import Code, EngineError, ManorError
@@ -47,11 +47,6 @@ class Limits:
     parallel: int = 20
     timeout_seconds: float = 300
     attempts: int = 3
-
-
-def operation_token(operation: str) -> str:
-    """The random end of an operation's id."""
-    return operation.rpartition("-")[2]
 
 
 def provisional_name(catalog: str, tenant: TenantId, operation: str) -> str:

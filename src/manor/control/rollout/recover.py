@@ -13,9 +13,8 @@ from collections.abc import Set as AbstractSet
 
 from manor.control.catalog.records import AuditEvent, DatabaseRecord
 from manor.control.engines.driver import FoundDatabase, ServerDriver
-from manor.control.rollout.provision import operation_token
 from manor.control.rollout.retry import ATTEMPTS, retrying, until_recorded
-from manor.control.runtime import Runtime
+from manor.control.runtime import Runtime, operation_token
 
 
 async def recover(runtime: Runtime) -> int:

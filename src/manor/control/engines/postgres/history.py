@@ -32,7 +32,7 @@ _SESSION = (
     "SET idle_session_timeout = 0; SET idle_in_transaction_session_timeout = 0; "
     "SET lock_timeout = 0; SET statement_timeout = 0; "
     "SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off; "
-    "SET standard_conforming_strings = on; SET client_encoding = 'UTF8'"
+    "SET standard_conforming_strings = on; SET client_encoding = 'UTF8'; SET DateStyle = ISO"
 )
 """What the role or the database may have set otherwise, and on which it depends what a script does and whether it comes to its
 end. The search path stays the login's own: an installation's extensions may be found by it."""

@@ -130,6 +130,18 @@ def _readable(name: str, url: str) -> str:
     return url
 
 
+async def _read_times(connection: psycopg.AsyncConnection[Any]) -> None:
+    """psycopg reads times in ISO's spelling only, and a database or a role may have another one. The server has told us which,
+    so that this costs nothing where it is the usual one."""
+    if (connection.info.parameter_status("DateStyle") or "ISO").startswith("ISO"):
+        return
+    try:
+        await connection.execute("SET DateStyle = ISO")
+    except BaseException:  # whatever happens, cancellation too: no session is left behind
+        await connection.close()
+        raise
+
+
 class Sessions:
     """Opens connections to one server, never more than ``budget`` at a time, and keeps maintenance connections for reuse."""
 
@@ -179,6 +191,7 @@ class Sessions:
         parameters = _ALIVE | self._parameters | defaults | overrides
         with translated(where):
             connection = await psycopg.AsyncConnection.connect(autocommit=True, **parameters)
+            await _read_times(connection)
         connection.prepare_threshold = None  # a pooler in between would lose prepared statements
         return connection
 

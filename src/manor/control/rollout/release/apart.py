@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+from collections.abc import Sequence
 from dataclasses import replace
 
 from manor.control.engines.releases import Change, ReleaseDriver, StatementState, statement_digest
@@ -44,12 +45,14 @@ async def run_apart(server: ReleaseDriver, database: str, change: Change, *, beg
     states = tuple(state for state in states if state.ordinal != _CLEARING)
     done = {state.ordinal for state in states if state.state == "done"}
     open_ended = {state.ordinal for state in states if state.state == "begun"}
+    believed: list[str] = []
     for ordinal, text in enumerate(texts):
         if ordinal in done:
             continue
         _refuse_other_text(database, change, states, ordinal, text)
         if ordinal in open_ended and await _was_done(server, database, change, text, begun):
             done.add(ordinal)
+            believed += [text] if begun is Begun.DONE else []
             continue
         try:
             await server.run_apart(database, change, ordinal, text)
@@ -57,12 +60,14 @@ async def run_apart(server: ReleaseDriver, database: str, change: Change, *, beg
             if isinstance(error, EngineError) and is_plainly_undone(text):
                 with contextlib.suppress(ManorError):  # then somebody is asked
                     await server.unbegin_apart(database, change, ordinal)
-            raise await _failed(server, database, change, text, error, done) from error
+            raise await _failed(server, database, change, text, error, done, believed) from error
         done.add(ordinal)
     finish = replace(change, steps=(replace(change.steps[0], text=None),))
     try:
         await server.apply(database, finish)
     except EngineError as error:
+        if believed:
+            raise _was_not_done(database, change, believed, error) from error
         hint = error.hint or "correct what keeps it from going on"
         raise Undecided(
             f"{error.message}; its statements are done and stay",
@@ -100,7 +105,7 @@ async def _was_done(server: ReleaseDriver, database: str, change: Change, text: 
     if seen.look is Look.ASK:
         raise Undecided(
             f"database {database}: migration {change.steps[0].version}: nobody knows if this was done: {text.strip()[:80]}",
-            hint="look into the database, then `manor operation decide OPERATION --tenant-id T --as done|again`",
+            hint=f"look into the database, then `{_decide(database, change)} --as done` if it was, else `--as again`",
             code=Code.INTERRUPTED,
         )
     valid = await server.index_is_valid(database, seen.index)
@@ -112,7 +117,13 @@ async def _was_done(server: ReleaseDriver, database: str, change: Change, text: 
 
 
 async def _failed(
-    server: ReleaseDriver, database: str, change: Change, text: str, error: ManorError, done: set[int]
+    server: ReleaseDriver,
+    database: str,
+    change: Change,
+    text: str,
+    error: ManorError,
+    done: set[int],
+    believed: Sequence[str],
 ) -> ManorError:
     seen = outlook(text)
     if seen.look is Look.INDEX_MADE:
@@ -122,8 +133,33 @@ async def _failed(
     if not done:
         return error
     message = f"{error.message}; done before it, and staying: {counted(len(done), 'statement')}"
-    hint = "correct what keeps it from going on, then `manor operation resume` goes on from there"
-    return Undecided(message, hint=error.hint or hint, code=error.code, place=error.place)
+    hint = error.hint or "correct what keeps it from going on, then `manor operation resume` goes on from there"
+    if believed:
+        hint = f"{hint}; if {_shown(believed)} was not done after all: `{_decide(database, change)} --as again` runs it"
+    return Undecided(message, hint=hint, code=error.code, place=error.place)
+
+
+def _was_not_done(database: str, change: Change, believed: Sequence[str], error: EngineError) -> Undecided:
+    """What comes out is not the release, behind statements that somebody said were done: the way on from there."""
+    again = f"`{_decide(database, change)} --as again` runs it"
+    by_half = (
+        f"where it was done by half, `manor tenant show {database} --drift` lists what is there of the migration: "
+        "do the rest by hand, then `--as done`"
+    )
+    return Undecided(
+        f"{error.message}; taken for done, and it seems not to be: {_shown(believed)}",
+        hint=f"{again}; {by_half}",
+        code=error.code,
+        place=error.place,
+    )
+
+
+def _decide(database: str, change: Change) -> str:
+    return f"manor operation decide {change.operation} --tenant-id {database}"
+
+
+def _shown(texts: Sequence[str]) -> str:
+    return "; ".join(" ".join(text.split())[:80] for text in texts)
 
 
 async def _drop_index(server: ReleaseDriver, database: str, change: Change, index: str) -> None:

@@ -150,7 +150,7 @@ class _Election:
             self.prepared.add(target.tenant)
             self._seconds[target.tenant] = time.monotonic() - began
             self.work.runtime.telemetry.emit("target.prepared", self.work.operation, target.tenant)
-        except (ManorError, TimeoutError) as error:
+        except Exception as error:  # a fault of ours too: it is a no of this one tenant
             if isinstance(error, HookFailed):
                 self._runs[target.tenant] = list(error.runs)
             # Everybody is asked, though one no is enough: whoever would have said no is named in the same run.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
+from typing import Self
 
+from manor.control.catalog.records import TargetRecord
 from manor.control.engines.driver import ServerDriver
 from manor.control.engines.releases import Blocker
 from manor.control.rollout.alongside import again_and_again
+from manor.control.runtime import Runtime
 from manor.errors import Code, EngineError, ManorError
 
 LOOK_SECONDS = 0.25
@@ -17,6 +20,12 @@ LOOK_SECONDS = 0.25
 
 class BlockerWatch:
     """What was seen last, by server and database."""
+
+    @classmethod
+    def about(cls, runtime: Runtime, targets: Iterable[TargetRecord]) -> Self:
+        """For the servers that have targets: others would only be waited for where they do not answer."""
+        names = {target.server for target in targets} - set(runtime.away)
+        return cls({name: runtime.servers[name] for name in sorted(names)}, runtime.operation)
 
     def __init__(self, servers: Mapping[str, ServerDriver], operation: str) -> None:
         self._servers = servers

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from manor.control.engines.driver import ServerDriver
 from manor.control.rollout.retry import ATTEMPTS, retrying
-from manor.errors import RefusedError, UnsupportedError, counted
+from manor.errors import ManorError, RefusedError, UnreachableError, UnsupportedError, counted
 
 if sys.platform != "win32":
     import resource
@@ -51,12 +51,18 @@ class Room:
 
 
 async def look_for_room(servers: Mapping[str, ServerDriver], targets: Iterable[str]) -> dict[str, Room]:
-    """By server. ``targets``: the server of each target. Raises this process's limit on open files where that makes room."""
+    """By server. ``targets``: the server of each target. Raises this process's limit on open files where that makes room.
+
+    Raises ``UnreachableError`` naming the first server that does not answer.
+    """
     room = {}
     for name, number in sorted(Counter(targets).items()):
         server = servers[name]
-        facts = await retrying(server.facts, attempts=ATTEMPTS)
-        taken = len(await retrying(functools.partial(server.releases.prepared, ""), attempts=ATTEMPTS))
+        try:
+            facts = await retrying(server.facts, attempts=ATTEMPTS)
+            taken = len(await retrying(functools.partial(server.releases.prepared, ""), attempts=ATTEMPTS))
+        except UnreachableError as error:
+            raise needed_and_away(name, number, error) from error
         room[name] = Room(
             targets=number,
             slots=facts.max_prepared_transactions,
@@ -67,6 +73,15 @@ async def look_for_room(servers: Mapping[str, ServerDriver], targets: Iterable[s
     needs = {name: max(0, min(found.targets, found.free_connections)) for name, found in room.items()}
     files = shares(needs, _free_files(sum(needs.values())))
     return {name: replace(found, files=files[name]) for name, found in room.items()}
+
+
+def needed_and_away(server: str, targets: int, error: ManorError) -> UnreachableError:
+    """What to say where all or none of some targets cannot be released because of their server."""
+    return UnreachableError(
+        f"server {server} does not answer, and this release to all or none has {counted(targets, 'tenant')} on it: "
+        f"{error.message}",
+        hint="nothing was changed; wait for it, leave its tenants out, or take --strategy rolling, which names them",
+    )
 
 
 def shares(needs: Mapping[str, int], total: int) -> dict[str, int]:

@@ -21,6 +21,8 @@ async def end_doubts(runtime: Runtime) -> int:
     """
     ended = 0
     for name, server in runtime.servers.items():
+        if name in runtime.away:
+            continue
         with contextlib.suppress(ManorError):
             for prepared in await server.releases.prepared(gid_prefix(runtime.catalog.id)):
                 release = await _ended_release(runtime, operation_of_gid(prepared.gid))

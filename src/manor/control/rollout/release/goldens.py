@@ -15,12 +15,11 @@ from manor.control.engines.driver import IsolatedColumn, Marker, ServerDriver
 from manor.control.engines.releases import Change
 from manor.control.migrate.cohort import Cohort, Scripts, Terms, segments
 from manor.control.rollout.goldens import golden_name
-from manor.control.rollout.provision import operation_token
 from manor.control.rollout.release.apart import run_apart
 from manor.control.rollout.release.work import gid_of
 from manor.control.rollout.retry import ATTEMPTS, retrying
-from manor.control.runtime import Runtime
-from manor.errors import Code, EngineError, NotFoundError, RefusedError
+from manor.control.runtime import Runtime, operation_token
+from manor.errors import Code, EngineError, NotFoundError, RefusedError, UnreachableError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,17 +38,42 @@ class GoldenWork:
 async def release_goldens(work: GoldenWork, cohorts: Sequence[Cohort]) -> list[Cohort]:
     """The cohorts with the fingerprints that must come out, each from a golden that is recorded and ready to be copied.
 
+    Unless all must be prepared, those whose server does not answer are left without a fingerprint: nobody is moved by them
+    (``Work.require_golden``).
+
     Raises ``EngineError`` with the place in the user's file, ``RefusedError`` where a down section does not lead back, and
     ``NotFoundError`` where the golden that the tenants were copied from is gone.
     """
     built: dict[tuple[str, str], str] = {}
+    away = set(work.runtime.away)
     for cohort in cohorts:
         key = (cohort.server, cohort.golden_to)
-        if key not in built:
+        if key in built or (cohort.server in away and not work.prepare):
+            continue
+        try:
             # Begun anew each time: a server that restarts must not end a release before it has begun.
             built[key] = await retrying(functools.partial(_golden, work, cohort), attempts=ATTEMPTS)
+        except UnreachableError:
+            if work.prepare or not await _is_away(work.runtime.servers[cohort.server]):
+                raise
+            away.add(cohort.server)
     await work.runtime.catalog.put_lineages(lineages_of(cohorts))
-    return [replace(cohort, fingerprint=built[cohort.server, cohort.golden_to]) for cohort in cohorts]
+    return [replace(cohort, fingerprint=built.get((cohort.server, cohort.golden_to), "")) for cohort in cohorts]
+
+
+async def _is_away(server: ServerDriver) -> bool:
+    """Whether it is this server that does not answer: the catalog's errors are of the same kind."""
+    try:
+        await server.facts()
+    except UnreachableError:
+        return True
+    return False
+
+
+def without_golden(cohorts: Iterable[Cohort]) -> list[str]:
+    """What to say about servers that did not answer."""
+    names = sorted({cohort.server for cohort in cohorts if not cohort.fingerprint})
+    return [f"server {name} does not answer: nothing is done to its tenants" for name in names]
 
 
 def lineages_of(cohorts: Iterable[Cohort]) -> list[Lineage]:

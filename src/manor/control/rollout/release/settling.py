@@ -16,13 +16,12 @@ from manor.control.catalog.records import AuditEvent, DatabaseRecord, ReleaseRec
 from manor.control.engines.driver import ServerDriver
 from manor.control.engines.releases import HistoryRow
 from manor.control.migrate.cohort import Cohort
-from manor.control.rollout.provision import operation_token
 from manor.control.rollout.release.swap_recovery import recover_swaps
 from manor.control.rollout.release.work import UNDECIDED, closed, count, ended, gid_of, gid_prefix
 from manor.control.rollout.retry import ATTEMPTS, retrying, until_recorded
 from manor.control.rollout.states import State, states_before
 from manor.control.rollout.strategy import Kind
-from manor.control.runtime import Runtime
+from manor.control.runtime import Runtime, operation_token
 from manor.control.steps import Failure, Status
 from manor.errors import Code, EngineError, ManorError
 

@@ -28,10 +28,10 @@ from manor.control.catalog.kept import KeptRecord
 from manor.control.catalog.records import DatabaseRecord, TargetRecord
 from manor.control.engines.driver import Marker, ServerDriver
 from manor.control.engines.swaps import Closed, Grant, Switch
-from manor.control.rollout.provision import operation_token
 from manor.control.rollout.release.apart import Undecided
 from manor.control.rollout.release.work import Work
 from manor.control.rollout.retry import ATTEMPTS, retrying, until_recorded
+from manor.control.runtime import operation_token
 from manor.errors import ManorError
 
 GREEN = "manor_green_"

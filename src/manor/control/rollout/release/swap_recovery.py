@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from manor.control.catalog.kept import KeptRecord
 from manor.control.catalog.records import AuditEvent
 from manor.control.engines.driver import FoundDatabase, ServerDriver
-from manor.control.rollout.provision import operation_token
 from manor.control.rollout.release.swap import GREEN, KEPT, reopen
 from manor.control.rollout.retry import ATTEMPTS, retrying, until_recorded
-from manor.control.runtime import Runtime
+from manor.control.runtime import Runtime, operation_token
 from manor.errors import ManorError
 
 IsDead = Callable[[str], bool]
@@ -44,6 +43,8 @@ async def recover_forgotten(runtime: Runtime) -> int:
     could not open a tenant."""
     done = 0
     for server in runtime.servers.values():
+        if server.name in runtime.away:
+            continue
         try:
             done += await _recover_unclaimed(runtime, server)
         except ManorError as error:
@@ -135,7 +136,7 @@ async def drop_expired(runtime: Runtime) -> int:
     """Drop kept databases whose time is over; returns how many. Those on servers that do not answer wait for the next time."""
     dropped = 0
     for kept in await until_recorded(runtime, lambda: runtime.catalog.expired_kept(runtime.now())):
-        if kept.server not in runtime.servers:
+        if kept.server not in runtime.servers or kept.server in runtime.away:
             continue
         try:
             await drop_kept(runtime, kept)

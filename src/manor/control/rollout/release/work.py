@@ -16,6 +16,7 @@ from manor.control.rollout.release.recorder import Recorder
 from manor.control.rollout.verify import recorded_isolation
 from manor.control.runtime import Runtime
 from manor.control.steps import Failure, Status
+from manor.errors import UnreachableError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +48,18 @@ class Work:
         """Where it is."""
         return self.runtime.servers[target.server]
 
+    def require_golden(self, target: TargetRecord) -> None:
+        """Raise ``UnreachableError`` where there is nothing to prove a target against, because its server was away when the
+        goldens were made."""
+        if not self.cohort(target).fingerprint:
+            raise UnreachableError(
+                f"database {target.database}: server {target.server} did not answer when the release began",
+                hint="nothing was done there; `manor operation retry` takes it up once the server answers",
+            )
+
     def segments(self, target: TargetRecord) -> list[Segment]:
-        """The changes of one target, in order."""
+        """The changes of one target, in order. Raises as ``require_golden``."""
+        self.require_golden(target)
         cohort, record = self.cohort(target), self.records[target.tenant]
         marker = Marker(
             catalog=self.runtime.catalog.id,
