@@ -43,7 +43,7 @@ COMMANDS = {
     ("catalog", "rotate-key"): ("--retire",),
     ("schema", "registry"): (),
     ("tenant", "create"): ("--name", "--group", "--registry"),
-    ("tenant", "backup"): ("--all", "--tenant-id", "--group", "--filter", "--output"),
+    ("tenant", "backup"): (
         "--all",
         "--tenant-id",
         "--group",
