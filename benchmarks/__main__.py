@@ -37,6 +37,8 @@ BENCHMARKS = (
     "release_atomic",
     "release_memory",
     "job_engines",
+    "backup_logical",
+    "backup_drill",
     "pitr_one_tenant",
 )
 RECORD = Path(__file__).with_name("results.json")

@@ -40,17 +40,23 @@ def drill(
     parallel: int | None,
     report: Path | None,
 ) -> None:
-    """Restore the newest backup of tenants into scratch databases, compare what came out, and drop them."""
+    """Restore the newest backup of tenants into scratch databases, compare what came out, and drop them.
+
+    Without a selection: the setting `drill_sample`'s number of tenants, those that have waited longest.
+    """
     from manor.control.operations.backup_drill import DrillRequest
     from manor.control.operations.release_draft import Selection
 
-    if [everyone, sample is not None, bool(tenants)].count(True) != 1:
+    if [everyone, sample is not None, bool(tenants)].count(True) > 1:
         raise click.UsageError("say which: one of --all, --sample N and --tenant-id T")
     check_report_file(report)
     with progress(quiet=current().quiet) as display:
         workplace = open_workplace(hooks=(display,))
         selection = Selection(tenants=tenants) if tenants else Selection(everyone=True)
-        parallel = parallel or workplace.environment.settings.backup.parallel
+        settings = workplace.environment.settings.backup
+        parallel = parallel or settings.parallel
+        if not (everyone or tenants):
+            sample = sample or settings.drill_sample
         result = _drilled(workplace, location, DrillRequest(selection=selection, sample=sample, parallel=parallel))
     finish(result, report)
 
