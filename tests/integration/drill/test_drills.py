@@ -112,6 +112,12 @@ def test_a_killed_drill_leaves_nothing_for_long(fleet: fixtures.Fleet, kind: str
     fleet.check_truth()
 
 
-@pytest.mark.parametrize("words", [(), ("--all", "--sample", "2"), ("--sample", "0"), ("--tenant-id", "999")])
+def test_without_a_selection_the_settings_sample_is_taken(fleet: fixtures.Fleet) -> None:
+    """Five unless environ.yaml says otherwise: here that is everybody."""
+    backed_up(fleet)
+    assert fleet.json("backup", "drill")["summary"] == {"success": 3}
+
+
+@pytest.mark.parametrize("words", [("--all", "--sample", "2"), ("--sample", "0"), ("--tenant-id", "999")])
 def test_bad_words_are_refused(fleet: fixtures.Fleet, words: tuple[str, ...]) -> None:
     fleet("backup", "drill", *words, code=2)
