@@ -153,6 +153,22 @@ class TargetRecord:
     attempt: int = 0
     at: dt.datetime | None = None
 
+    @classmethod
+    def of(cls, record: DatabaseRecord) -> TargetRecord:
+        """A recorded database as a target that is pending."""
+        return cls(
+            tenant=str(record.tenant),
+            database=record.database,
+            server=record.server,
+            group=record.group,
+            template=record.template,
+            status="pending",
+            duration_seconds=0.0,
+            error=None,
+            detail="",
+            facts={},
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lineage:

@@ -177,17 +177,10 @@ def _target(record: DatabaseRecord, plan: ReleasePlan, waves: Mapping[str, int],
     elif tenant not in plan.members:
         at = f"at version {record.version}" if record.version else "no migrations"
         status, detail = Status.SKIPPED, f"nothing to do, {at}"
-    return TargetRecord(
-        tenant=tenant,
-        database=record.database,
-        server=record.server,
-        group=record.group,
-        template=record.template,
+    return replace(
+        TargetRecord.of(record),
         status=str(status),
-        duration_seconds=0.0,
-        error=None,
         detail=detail,
-        facts={},
         wave=waves.get(tenant),
         cohort=plan.members.get(tenant) if status is Status.PENDING else None,
     )

@@ -287,18 +287,5 @@ def state_of_targets(targets: Sequence[TargetRecord]) -> State:
 
 
 def _late_target(record: DatabaseRecord, cohort: Cohort, position: int) -> TargetRecord:
-    return TargetRecord(
-        tenant=str(record.tenant),
-        database=record.database,
-        server=record.server,
-        group=record.group,
-        template=record.template,
-        status=str(Status.PENDING),
-        duration_seconds=0.0,
-        error=None,
-        detail="made while the release ran",
-        facts={},
-        position=position,
-        wave=0,
-        cohort=cohort.number,
-    )
+    made = TargetRecord.of(record)
+    return replace(made, detail="made while the release ran", position=position, wave=0, cohort=cohort.number)

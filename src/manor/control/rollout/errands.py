@@ -88,7 +88,7 @@ async def run_errands(runtime: Runtime, order: Order, records: Sequence[Database
     """
     began, started_at = time.monotonic(), runtime.now()
     operation = runtime.operation
-    targets = [_target(record, position) for position, record in enumerate(records)]
+    targets = [replace(TargetRecord.of(record), position=position) for position, record in enumerate(records)]
     async with runtime.catalog.lock(errand_lock(operation), wait_seconds=0, holder=operation) as lock:
         token = await _begin(runtime, order, targets)
         prove = release_still_alone(runtime, lock)
@@ -270,22 +270,6 @@ def _failure(error: Exception, record: DatabaseRecord) -> Failure:
         message = f"database {record.database} did not answer in time"
         error = EngineError(message, hint="is its server overloaded, or the network gone?", code=Code.TIMEOUT)
     return Failure.of(error)
-
-
-def _target(record: DatabaseRecord, position: int) -> TargetRecord:
-    return TargetRecord(
-        tenant=str(record.tenant),
-        database=record.database,
-        server=record.server,
-        group=record.group,
-        template=record.template,
-        status=str(Status.PENDING),
-        duration_seconds=0.0,
-        error=None,
-        detail="",
-        facts={},
-        position=position,
-    )
 
 
 def _outcome(result: TargetRecord, record: DatabaseRecord) -> Outcome:

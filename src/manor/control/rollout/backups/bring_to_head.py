@@ -37,7 +37,7 @@ async def bring_to_head(runtime: Runtime, record: DatabaseRecord, loaded: Loaded
     if not cohort.steps:
         return loaded, 0
     work = _work(runtime, record, cohort, await _scripts(runtime, cohort))
-    target = _target(record, loaded.database)
+    target = replace(TargetRecord.of(record), database=loaded.database, status=str(Status.IN_PROGRESS), cohort=0)
     try:
         await run_segments(work, target, unpublished(work.segments(target)))
     except Undecided as error:  # the database is dropped: there is nothing to decide
@@ -69,20 +69,4 @@ def _work(runtime: Runtime, record: DatabaseRecord, cohort: Cohort, scripts: Scr
         conduct=Conduct(),
         recorder=Recorder(runtime),
         watch=BlockerWatch(runtime.servers, runtime.operation),
-    )
-
-
-def _target(record: DatabaseRecord, database: str) -> TargetRecord:
-    return TargetRecord(
-        tenant=str(record.tenant),
-        database=database,
-        server=record.server,
-        group=record.group,
-        template=record.template,
-        status=str(Status.IN_PROGRESS),
-        duration_seconds=0.0,
-        error=None,
-        detail="",
-        facts={},
-        cohort=0,
     )
