@@ -37,6 +37,9 @@ BENCHMARKS = (
     "release_atomic",
     "release_memory",
     "job_engines",
+    "backup_logical",
+    "backup_drill",
+    "pitr_one_tenant",
 )
 RECORD = Path(__file__).with_name("results.json")
 RESULTS = Path(__file__).with_name("RESULTS.md")

@@ -20,7 +20,7 @@ from manor.scan import expand_environment
 from manor.yaml_reader import YamlDocument, parse_yaml, read_yaml
 
 if TYPE_CHECKING:
-    from manor.settings_shapes import EmbeddedBlock, EnvironFile, ProjectFile
+    from manor.settings_shapes import BackupBlock, EmbeddedBlock, EnvironFile, ProjectFile
 
 PROJECT_FILE = "project.yaml"
 ENVIRON_FILE = "environ.yaml"
@@ -39,11 +39,22 @@ Shape = TypeVar("Shape")
 class EmbeddedSettings:
     """The PostgreSQL that Manor brings along. Memory sizes are PostgreSQL's spellings, such as ``128MB``."""
 
-    archive: bool = False
+    archive: bool | None = None
+    """None: while there are base backups."""
     shared_buffers: str = "128MB"
     max_connections: int = 200
     max_prepared_transactions: int = 200
     max_wal_size: str = "2GB"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleSettings:
+    """When ``manor worker`` does what, as cron spells it; None: never."""
+
+    backup: str | None = None
+    drill: str | None = None
+    prune: str | None = None
+    tz: str = "UTC"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +69,18 @@ class BackupSettings:
     keep_last: int = 7
     keep_days: int = 0
     keep_weekly: int = 0
+    drill_sample: int = 5
+    schedules: ScheduleSettings = field(default_factory=ScheduleSettings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErasureSettings:
+    """What is erased with a tenant, and when."""
+
+    storage: tuple[str, ...] = ()
+    """Locations with ``{tenant_id}`` and the like."""
+    grace_days: int = 0
+    require_final_export: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +89,10 @@ class Settings:
 
     embedded: EmbeddedSettings = field(default_factory=EmbeddedSettings)
     backup: BackupSettings = field(default_factory=BackupSettings)
+    erasure: ErasureSettings = field(default_factory=ErasureSettings)
     lock_wait_seconds: int = 30
     connect_timeout_seconds: int = 10
+    restore_grace_seconds: int = 86_400
     job_engine: str = "inline"
     """``inline`` or ``pgqueuer``."""
 
@@ -228,11 +253,22 @@ def _settings(read: EnvironFile) -> Settings:
     block: EmbeddedBlock = read.settings.embedded
     return Settings(
         embedded=EmbeddedSettings(**block.model_dump()),
-        backup=BackupSettings(**read.settings.backup.model_dump()),
+        backup=_backup_settings(read.settings.backup),
+        erasure=ErasureSettings(
+            storage=tuple(read.settings.erasure.storage),
+            grace_days=read.settings.erasure.grace_days,
+            require_final_export=read.settings.erasure.require_final_export,
+        ),
         lock_wait_seconds=read.settings.lock_wait_seconds,
         connect_timeout_seconds=read.settings.connect_timeout_seconds,
+        restore_grace_seconds=read.settings.restore_grace_seconds,
         job_engine=read.settings.job_engine,
     )
+
+
+def _backup_settings(block: BackupBlock) -> BackupSettings:
+    values = block.model_dump()
+    return BackupSettings(**{**values, "schedules": ScheduleSettings(**values["schedules"])})
 
 
 def _deployments(read: EnvironFile, document: YamlDocument) -> tuple[Deployment, ...]:

@@ -5,9 +5,12 @@ Imported by ``settings`` only when a file is read. The docstrings are the settin
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import Field
+from cronsim import CronSim, CronSimError
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from manor.typed_input import StrictModel
 
@@ -16,6 +19,30 @@ Name = Annotated[str, Field(min_length=1, max_length=256)]
 DeploymentName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=64)]
 MemorySize = Annotated[str, Field(pattern=r"^[1-9][0-9]*(kB|MB|GB)$")]
 Seconds = Annotated[int, Field(ge=1, le=86_400)]
+
+
+def _cron(text: str) -> str:
+    """Raise ``ValueError`` for what cron cannot read, or what never comes."""
+    try:
+        if len(text.split()) != 5:
+            raise CronSimError("five fields are needed")
+        next(CronSim(text, dt.datetime(2024, 1, 1, tzinfo=dt.UTC)))
+    except (CronSimError, StopIteration) as error:
+        why = str(error) or "it never comes"
+        raise ValueError(f"is not a time of cron: {why}; write one such as 0 3 * * *") from None
+    return text
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, KeyError):
+        raise ValueError("is not a time zone; write one such as Asia/Tokyo") from None
+    return name
+
+
+CronText = Annotated[str, Field(max_length=200), AfterValidator(_cron), WithJsonSchema({"type": "string"})]
+ZoneText = Annotated[str, Field(max_length=64), AfterValidator(_zone), WithJsonSchema({"type": "string"})]
 
 
 class Options(StrictModel):
@@ -153,8 +180,8 @@ class ProjectFile(StrictModel):
 class EmbeddedBlock(StrictModel):
     """Settings of the PostgreSQL that Manor brings along."""
 
-    archive: bool = False
-    """Whether its WAL is archived, which restoring to a point in time needs."""
+    archive: bool | None = None
+    """Whether its WAL is archived, which restoring to a point in time needs; by default as long as there are base backups."""
     shared_buffers: MemorySize = "128MB"
     """Memory for shared buffers, such as `128MB`."""
     max_connections: Annotated[int, Field(ge=10, le=5_000)] = 200
@@ -163,6 +190,19 @@ class EmbeddedBlock(StrictModel):
     """Slots for two-phase commit."""
     max_wal_size: MemorySize = "2GB"
     """How much WAL may gather between two checkpoints."""
+
+
+class ScheduleBlock(StrictModel):
+    """When `manor worker` does what: times as cron spells them (minute, hour, day of month, month, day of week)."""
+
+    backup: CronText | None = None
+    """When every tenant is backed up, such as `0 3 * * *`; never where it is absent."""
+    drill: CronText | None = None
+    """When backups of some tenants (`drill_sample`) are restored for practice; never where it is absent."""
+    prune: CronText | None = None
+    """When backups that no rule keeps are removed; never where it is absent."""
+    tz: ZoneText = "UTC"
+    """Time zone of these times, by its IANA name."""
 
 
 class BackupBlock(StrictModel):
@@ -182,6 +222,22 @@ class BackupBlock(StrictModel):
     """Days for which every backup is kept; 0: this rule keeps none."""
     keep_weekly: Annotated[int, Field(ge=0, le=100_000)] = 0
     """Weeks of which the newest backup is kept; 0: this rule keeps none."""
+    drill_sample: Annotated[int, Field(ge=1, le=100_000)] = 5
+    """Tenants whose newest backup a scheduled drill restores: those that have waited longest."""
+    schedules: ScheduleBlock = Field(default_factory=ScheduleBlock)
+    """When `manor worker` backs up, drills and prunes."""
+
+
+class ErasureBlock(StrictModel):
+    """What `manor tenant delete` needs to know."""
+
+    storage: list[Name] = Field(default_factory=list)
+    """Where the objects of each tenant are, to be erased with it, such as `s3://bucket/storage/{tenant_id}`: `{tenant_id}`,
+    `{customer_code}`, `{group}`, `{id}` and `{database}` are filled in."""
+    grace_days: Annotated[int, Field(ge=0, le=3_650)] = 0
+    """Days for which a deleted tenant is only suspended, where the command does not say `--after`."""
+    require_final_export: bool = False
+    """Whether a deletion must say `--final-export` or `--no-final-export`."""
 
 
 class SettingsBlock(StrictModel):
@@ -191,10 +247,14 @@ class SettingsBlock(StrictModel):
     """Settings of the PostgreSQL that Manor brings along."""
     backup: BackupBlock = Field(default_factory=BackupBlock)
     """How tenants are backed up."""
+    erasure: ErasureBlock = Field(default_factory=ErasureBlock)
+    """What is erased with a tenant, and when."""
     lock_wait_seconds: Annotated[int, Field(ge=0, le=86_400)] = 30
     """Seconds that a command waits for another one that works on the same fleet."""
     connect_timeout_seconds: Annotated[int, Field(ge=1, le=600)] = 10
     """Seconds that connecting to a server may take."""
+    restore_grace_seconds: Annotated[int, Field(ge=0, le=31_536_000)] = 86_400
+    """Seconds for which `manor tenant restore` keeps the database that it replaced, so that `--undo` can put it back."""
     job_engine: Literal["inline", "pgqueuer"] = "inline"
     """Who carries releases out: the command itself (`inline`), or workers (`pgqueuer`; start them with `manor worker`)."""
 

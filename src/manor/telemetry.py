@@ -15,6 +15,7 @@ class Event:
     found), ``leftover.dropped`` and ``entry.forgotten``; ``golden.sealed|built|dropped|retired``, ``wave.started``,
     ``roles.created``, ``server.moved``; ``target.<step>`` with the steps ``intent``, ``taken`` (from the pool), ``cloned``,
     ``restricted``, ``filled``, ``published``, ``unlocked`` (its role has the recorded password), ``recorded``, ``ended``;
+    of what is loaded beside a tenant's database ``loaded`` and ``verified``;
     of a swap ``target.closed|cloned|moved|checked|switched|opened|marked`` (what will prove that nobody wrote is recorded) and
     ``kept.dropped``;
     ``hook.ended`` (one of the user's, with ``hook``, ``hook_kind``, ``exit`` and ``seconds``);
@@ -22,8 +23,9 @@ class Event:
     decided|settled``, ``golden.copied|migrated``, ``wave.ended``, ``wave.unclaimed`` (no worker takes it), ``gate.looked``,
     ``window.awaited``, and of their targets ``prepared``, ``refused``, ``committed``, ``rolled_back`` and ``moved``; of workers
     ``batch.begun|ended`` and ``worker.ready|troubled``. Of errands ``target.begun``; of backups ``backup.photographed|stored``
-    (its dump) ``|sealed`` (its manifest) ``|recorded|verified|removed|forgotten|swept``. Each is told after the fact, so that a
-    test can kill at every boundary.
+    (its dump) ``|sealed`` (its manifest) ``|recorded|verified|removed|forgotten|swept``; of a rebuilt catalog
+    ``catalog.begun``, ``golden.recorded``, ``stock.recorded`` and of its targets ``unlocked``; ``schedule.begun|ended``; of
+    drills ``drill.proved``. Each is told after the fact, so that a test can kill at every boundary.
     """
 
     kind: str

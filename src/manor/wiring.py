@@ -24,15 +24,21 @@ from manor.settings import Deployment, Environment, Project
 from manor.telemetry import Telemetry
 
 if TYPE_CHECKING:
+    from manor.control.backup.schedule import Schedule
     from manor.control.catalog.catalog import Catalog
     from manor.control.catalog.secrets import KeyRing, SecretBox
     from manor.control.engines.embedded.server import EmbeddedServer
     from manor.control.engines.postgres.driver import PostgresServer
     from manor.control.jobs.pgqueuer_engine import PgQueuerEngine
+    from manor.control.operations.recovery import Recovery
+    from manor.control.operations.schedules import Job
     from manor.control.rollout.backups.vault import BackupVault
+    from manor.control.rollout.bases.place import BasePlace
+    from manor.control.rollout.erasure.places import Surroundings
     from manor.control.runtime import Runtime, StopSignal
     from manor.control.templates.model import Template
     from manor.errors import Finding
+    from manor.storage.store import Store
 
 STATE_FOLDER = ".manor"
 ANCHOR_FILE = "audit.anchor"
@@ -72,10 +78,51 @@ class Workplace:
 
 def embedded_server(project: Project, environment: Environment) -> EmbeddedServer:
     """The embedded PostgreSQL of the project, not started."""
+    from manor.control.engines.embedded.archiving import is_on
     from manor.control.engines.embedded.server import EmbeddedServer, EmbeddedSettings
 
     chosen = dataclasses.asdict(environment.settings.embedded)
+    if chosen["archive"] is None:
+        chosen["archive"] = is_on(project.folder / STATE_FOLDER)
     return EmbeddedServer(project.folder, EmbeddedSettings(**chosen))
+
+
+def base_place(workplace: Workplace, location: str | None = None) -> BasePlace:
+    """Where base backups, archives of WAL and side instances of this environment are: beside the backups, see ``open_vault``.
+    Nothing is made yet; the embedded server must have been."""
+    from manor.control.engines.embedded.archiving import EmbeddedSwitch
+    from manor.control.engines.side.servers import PostgresSides
+    from manor.control.rollout.bases.archive import WalArchive
+    from manor.control.rollout.bases.place import BasePlace
+    from manor.storage.opening import open_store
+
+    project, environment = workplace.project, workplace.environment
+    store = _backup_store(workplace, location)
+    archives, sides, switches = {}, {}, {}
+    for deployment in environment.deployments:
+        name = deployment.name
+        sides[name] = PostgresSides(
+            project=project.folder,
+            environment=os.environ,
+            embedded=deployment.embedded,
+            programs=program_finder(deployment.url or ""),
+        )
+        archives[name] = WalArchive(store=store, prefix=f"wal/{name}")
+        if deployment.embedded:
+            archives[name] = WalArchive(store=open_store(embedded_server(project, environment).archive_folder))
+            switches[name] = EmbeddedSwitch(
+                state=workplace.state,
+                forced=environment.settings.embedded.archive,
+                server=lambda: embedded_server(project, environment),
+            )
+    return BasePlace(store=store, archives=archives, sides=sides, switches=switches)
+
+
+def sweep_sides(project: Project) -> None:
+    """End and remove the side instances of killed commands."""
+    from manor.control.engines.side.homes import sweep_homes
+
+    sweep_homes(project.folder, os.environ)
 
 
 def template_examiner() -> Callable[[Template], list[Finding]]:
@@ -116,14 +163,41 @@ def open_vault(workplace: Workplace, location: str | None = None, *, encrypt: bo
     """The backups at ``location`` (a relative folder counts from the current one), else where ``environ.yaml`` says (from the
     project), else in ``.manor/backups``. Nothing is contacted. Raises ``InputError`` for a location that cannot be used."""
     from manor.control.rollout.backups.vault import BackupVault
-    from manor.storage.opening import open_store
 
     settings = workplace.environment.settings.backup
+    return BackupVault(_backup_store(workplace, location), encrypt=settings.encrypt if encrypt is None else encrypt)
+
+
+def _backup_store(workplace: Workplace, location: str | None) -> Store:
+    from manor.storage.opening import open_store
+
     if location is not None:
-        store = open_store(location)
-    else:
-        store = open_store(settings.location or f"{STATE_FOLDER}/backups", base=workplace.project.folder)
-    return BackupVault(store, encrypt=settings.encrypt if encrypt is None else encrypt)
+        return open_store(location)
+    configured = workplace.environment.settings.backup.location
+    return open_store(configured or f"{STATE_FOLDER}/backups", base=workplace.project.folder)
+
+
+def scheduled(workplace: Workplace) -> tuple[list[Schedule], Mapping[str, Job]]:
+    """The schedules of the environment, and what each of them does. Nothing is contacted."""
+    from manor.control.operations.scheduled_jobs import jobs_of, schedules_of
+
+    settings = workplace.environment.settings
+    wait_seconds = float(settings.lock_wait_seconds)
+    vault = open_vault(workplace)
+    jobs = jobs_of(workplace.project.folder, vault, settings.backup, lock_wait_seconds=wait_seconds)
+    return schedules_of(settings.backup), jobs
+
+
+def erasure_surroundings(workplace: Workplace) -> Surroundings:
+    """Where the backups and objects of tenants are. Nothing is contacted."""
+    from manor.control.rollout.erasure.places import Surroundings
+    from manor.storage.opening import open_store
+
+    def open_it(location: str) -> Store:
+        return open_store(location, base=workplace.project.folder)
+
+    objects = workplace.environment.settings.erasure.storage
+    return Surroundings(vault=open_vault(workplace), open_store=open_it, objects=objects)
 
 
 def open_key_ring(project: Project) -> KeyRing:
@@ -151,11 +225,14 @@ async def open_runtime(
     Raises ``UnreachableError`` or ``EngineError`` (denied, also where the login lacks a right) naming the deployment,
     ``CatalogError`` for a catalog of a newer Manor.
     """
+    import asyncio
+
     from manor.control.catalog.catalog import Catalog
 
     operation = operation or new_operation_id(dt.datetime.now(dt.UTC))
     urls = {d.name: await _reach(workplace, d) for d in workplace.environment.deployments}
     secret_box = open_secrets(workplace.project)
+    await asyncio.to_thread(sweep_sides, workplace.project)
     async with contextlib.AsyncExitStack() as stack:
         servers, away = await _open_servers(workplace, urls, operation, stack, some_away=some_away)
         catalog = await Catalog.open(_catalog_url(workplace, urls), secret_box, application=operation)
@@ -221,10 +298,49 @@ async def look_runtime(workplace: Workplace) -> AsyncIterator[Runtime | None]:
 
 
 @contextlib.asynccontextmanager
+async def open_recovery(workplace: Workplace, *, stop: StopSignal | None = None) -> AsyncIterator[Recovery]:
+    """Servers without a catalog, and the way to a new one: for ``catalog rebuild``. Raises like ``open_runtime``, and
+    ``NotFoundError`` where there never was a server."""
+    from manor.control.catalog.catalog import Catalog
+    from manor.control.catalog.place import CatalogPlace
+    from manor.control.operations.recovery import Recovery
+
+    if _is_untouched(workplace):
+        raise NotFoundError("there is no server yet, so there is no catalog to bring back", hint="manor multi-tenant deploy")
+    operation = new_operation_id(dt.datetime.now(dt.UTC))
+    urls = {d.name: await _reach(workplace, d) for d in workplace.environment.deployments}
+    url = _catalog_url(workplace, urls)
+    place = CatalogPlace(admin_url=url, secrets=open_secrets(workplace.project), application=operation)
+    async with contextlib.AsyncExitStack() as stack:
+        servers, _ = await _open_servers(workplace, urls, operation, stack, some_away=False)
+        found = await Catalog.peek(url, place.secrets, application=operation)
+        if found is not None:
+            stack.push_async_callback(found.close)
+        yield Recovery(
+            servers=servers,
+            home=_server(workplace, "catalog", url, operation, stack),
+            place=place,
+            found=found,
+            runtime=lambda catalog: _runtime(workplace, operation, servers, catalog, stop),
+        )
+
+
+@contextlib.asynccontextmanager
+async def catalog_server(workplace: Workplace, application: str) -> AsyncIterator[PostgresServer]:
+    """The server that holds the catalog, for what is done to its database."""
+    async with contextlib.AsyncExitStack() as stack:
+        urls = {d.name: await _reach(workplace, d) for d in workplace.environment.deployments}
+        yield _server(workplace, "catalog", _catalog_url(workplace, urls), application, stack)
+
+
+@contextlib.asynccontextmanager
 async def inspect_servers(workplace: Workplace) -> AsyncIterator[tuple[list[PostgresServer], Catalog | ManorError | None]]:
     """Servers and catalog for ``doctor``: no catalog is made, and what does not answer or refuses us is left for it to tell."""
+    import asyncio
+
     from manor.control.catalog.catalog import Catalog
 
+    await asyncio.to_thread(sweep_sides, workplace.project)
     operation = new_operation_id(dt.datetime.now(dt.UTC))
     urls = {d.name: await _reach(workplace, d) for d in workplace.environment.deployments}
     async with contextlib.AsyncExitStack() as stack:

@@ -134,7 +134,7 @@ def test_without_a_deployment_there_is_the_embedded_one(folder: Path, text: str 
         environment = environment_of(folder, text)
     assert environment.name == "customer_a"
     assert environment.deployments == (Deployment(name="embedded", url=None, embedded=True),)
-    assert environment.settings.embedded.archive is False
+    assert environment.settings.embedded.archive is None
 
 
 @pytest.mark.parametrize("key", ["deployments", "deployment"])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from manor.cli.failures import Exit
-from manor.cli.options import open_workplace, with_global_options
+from manor.cli.options import open_project, open_workplace, with_global_options
 from manor.cli.render import print_document, print_table
 from manor.errors import EXIT_SOME_FAILED, NotFoundError
 
@@ -58,10 +59,29 @@ def list_entries(limit: int, subject: str | None) -> None:
     print_table(("seq", "at (UTC)", "actor", "action", "subject"), rows)
 
 
-@audit.command()
+@audit.command("verify-certificate")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--fingerprint", metavar="HEX", help="Of the key that must have signed it; without it: the project's own keys.")
 @with_global_options
-def verify() -> None:
-    """Check the whole chain against its keys and outside anchors; exit code 1 if anything was changed."""
+def verify_certificate(file: Path, fingerprint: str | None) -> None:
+    """Check an erasure certificate, without catalog and server; exit code 1 if it was changed or somebody else signed it."""
+    from manor.control.catalog.certificates import known_fingerprints
+    from manor.control.operations.certificate_check import check_certificate
+    from manor.wiring import open_key_ring
+
+    known = frozenset({fingerprint.lower()}) if fingerprint else known_fingerprints(open_key_ring(open_project()[0]))
+    verdict = check_certificate(file, known)
+    if not print_document(verdict.to_json()):
+        click.echo(verdict.words)
+    if not verdict.ok:
+        raise Exit(EXIT_SOME_FAILED)
+
+
+@audit.command()
+@click.option("--allow-rebuilt", is_flag=True, help="Entries lost with a catalog that was rebuilt or restored are no failure.")
+@with_global_options
+def verify(allow_rebuilt: bool) -> None:
+    """Check the whole chain against its keys and outside anchors; exit code 1 if anything was changed or lost."""
 
     async def work() -> AuditVerdict:
         from manor.control.audit import AuditLog
@@ -73,16 +93,20 @@ def verify() -> None:
             return await AuditLog(runtime.catalog, runtime.anchor).verify()
 
     verdict = asyncio.run(work())
+    ok = verdict.ok and (allow_rebuilt or not verdict.breaks)
     document = {
-        "ok": verdict.ok,
+        "ok": ok,
         "entries": verdict.entries,
         "anchored_through": verdict.anchored_through,
         "problems": list(verdict.problems),
+        "breaks": list(verdict.breaks),
     }
     if not print_document(document):
         for problem in verdict.problems:
             click.echo(f"✗ {problem}")
-        sign = "✓" if verdict.ok else "✗"
+        for lost in verdict.breaks:
+            click.echo(f"! {lost}")
+        sign = "✓" if ok else "✗"
         click.echo(f"{sign} audit log: {verdict.entries} entries, anchored outside up to entry {verdict.anchored_through}")
-    if not verdict.ok:
+    if not ok:
         raise Exit(EXIT_SOME_FAILED)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from manor.cli.backup_base import register
+from manor.cli.backup_drill import drill, drills, schedule
 from manor.cli.failures import Exit
 from manor.cli.options import open_workplace, with_global_options
 from manor.cli.releases import looked_at
@@ -33,7 +35,12 @@ reason_option = click.option("--reason", required=True, metavar="TEXT", help="Wh
 @click.group()
 @with_global_options
 def backup() -> None:
-    """List, verify, hold and prune backups (`manor tenant backup` makes them)."""
+    """List, verify, hold and prune backups (`manor tenant backup` makes them); restore them for practice."""
+
+
+backup.add_command(drill)
+backup.add_command(drills)
+backup.add_command(schedule)
 
 
 @backup.command("list")
@@ -250,3 +257,6 @@ def _acted(workplace: Workplace, work: Callable[[Runtime], Awaitable[T]]) -> T:
 def _told(backup_id: str, tenant: str, *, hold: str | None) -> None:
     if not print_document({"backup": backup_id, "tenant_id": tenant, "hold": hold}):
         click.echo(f"backup {backup_id} of {tenant} " + ("is held" if hold else "is no longer held"))
+
+
+register(backup)

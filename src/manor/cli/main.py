@@ -33,7 +33,7 @@ _COMMANDS = {
     "schema": ("manor.cli.schema:schema", "Print the JSON Schemas of the files that you write."),
     "server": ("manor.cli.server:server", "Start, stop and inspect the embedded PostgreSQL."),
     "tenant": ("manor.cli.tenant:tenant", "List, show and enter single tenants."),
-    "worker": ("manor.cli.worker:worker", "Carry out batches of releases that other machines coordinate."),
+    "worker": ("manor.cli.worker:worker", "Carry out batches of releases that other machines coordinate; keep the schedules."),
 }
 
 

@@ -119,8 +119,11 @@ def doctor() -> None:
 @with_global_options
 def destroy(confirm: bool) -> None:
     """Stop it and delete all its data."""
+    from manor.wiring import sweep_sides
+
     embedded = _embedded()
     if not confirm:
         raise RefusedError("this deletes every database of the embedded server", hint="--confirm if this is meant")
+    sweep_sides(open_project()[0])  # their data stands beside the server's
     embedded.destroy()
     say("destroyed")

@@ -34,6 +34,9 @@ from manor.cli.releases import (
 from manor.cli.render import print_document, print_table, say
 from manor.cli.report_file import check_report_file
 from manor.cli.tenant_backup import backup
+from manor.cli.tenant_bundle import export, import_command
+from manor.cli.tenant_erase import certificate, delete, hold, resume, suspend, unhold
+from manor.cli.tenant_restore import restore
 from manor.errors import EXIT_SOME_FAILED, NotFoundError, counted
 
 if TYPE_CHECKING:
@@ -73,12 +76,14 @@ def _named(option: str | None, argument: str | None) -> str:
     return name
 
 
-def _find(name: str) -> DatabaseRecord:
+def _find_open(name: str) -> DatabaseRecord:
+    """A tenant that may be entered."""
+
     async def work() -> DatabaseRecord:
-        from manor.control.operations.tenants import find_tenant
+        from manor.control.operations.tenants import find_open_tenant
 
         async with _looking() as runtime:
-            return await find_tenant(runtime, name)
+            return await find_open_tenant(runtime, name)
 
     return asyncio.run(work())
 
@@ -123,9 +128,14 @@ def list_tenants(group: str | None) -> None:
         return
     print_table(
         ("tenant", "database", "template", "server", "state", "version"),
-        [(str(r.tenant), r.database, r.template, r.server, r.state, r.version) for r in records],
+        [(str(r.tenant), r.database, r.template, r.server, _state(r), r.version) for r in records],
     )
     say(counted(len(records), "tenant"))
+
+
+def _state(record: DatabaseRecord) -> str:
+    """For people: whether it may be entered counts more than whether it is there."""
+    return "suspended" if record.state == "ready" and not record.is_active else record.state
 
 
 def _no_such_group(group: str, records: list[DatabaseRecord]) -> NotFoundError:
@@ -173,7 +183,7 @@ def show(tenant_argument: str | None, tenant: str | None, drift: bool) -> None:
 @with_global_options
 def url(tenant_argument: str | None, tenant: str | None) -> None:
     """Print a tenant's connection URL, password included."""
-    record = _find(_named(tenant, tenant_argument))
+    record = _find_open(_named(tenant, tenant_argument))
     if not print_document({"tenant_id": str(record.tenant), "url": record.url}):
         click.echo(record.url)
 
@@ -188,7 +198,7 @@ def psql(tenant_argument: str, psql_arguments: tuple[str, ...]) -> None:
 
     if psql_arguments[:1] == ("--",):  # separates ours from psql's; to psql itself it would end the options
         psql_arguments = psql_arguments[1:]
-    record = _find(tenant_argument)
+    record = _find_open(tenant_argument)
     program, variables = psql_command(open_workplace(), record.server, record.url)
     os.execve(program, [program, *psql_arguments], {**os.environ, **variables})  # noqa: S606 - no shell wanted
 
@@ -274,4 +284,5 @@ def create(
     say(f"`manor tenant url {made}` prints its URL")
 
 
-tenant.add_command(backup)
+for command in (backup, restore, export, import_command, suspend, resume, hold, unhold, delete, certificate):
+    tenant.add_command(command)

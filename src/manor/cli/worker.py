@@ -1,17 +1,20 @@
-"""``manor worker``: one of the processes that carry releases out, on this or any machine that reaches catalog and servers."""
+"""``manor worker``: one of the processes that carry releases out and keep the schedules, on this or any machine that reaches
+catalog and servers."""
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
 import click
 
 from manor.cli.options import current, open_workplace, with_global_options
 from manor.cli.progress import run_stoppable
+from manor.errors import UnsupportedError
 from manor.telemetry import Event
 
 if TYPE_CHECKING:
-    from manor.control.runtime import StopSignal
+    from manor.control.runtime import Runtime, StopSignal
 
 
 @click.command()
@@ -33,24 +36,34 @@ if TYPE_CHECKING:
 )
 @with_global_options
 def worker(parallel: int, dead_after: float) -> None:
-    """Carry out batches of releases that are begun with the job engine pgqueuer.
+    """Carry out batches of releases that are begun with the job engine pgqueuer, and keep the schedules of environ.yaml.
 
     Runs until Ctrl-C or SIGTERM: then the tenants under way are finished and recorded, and the rest is left to other workers.
+    Schedules alone need no job engine.
     """
+    from manor.control.operations.schedules import Clock, serve_schedules
     from manor.control.operations.worker import serve
-    from manor.wiring import open_runtime, open_worker_engine
+    from manor.wiring import open_runtime, open_worker_engine, scheduled
 
     workplace = open_workplace(hooks=(_Lines(quiet=current().quiet),))
+    schedules, jobs = scheduled(workplace)
 
     async def work(stop: StopSignal) -> None:
-        engine = await open_worker_engine(workplace, dead_after_seconds=dead_after)
+        def opened(operation: str) -> AbstractAsyncContextManager[Runtime]:
+            return open_runtime(workplace, stop=stop, operation=operation, some_away=True)
+
+        clock = Clock(open_runtime=opened, schedules=schedules, jobs=jobs, telemetry=workplace.telemetry)
+        try:
+            engine = await open_worker_engine(workplace, dead_after_seconds=dead_after)
+        except UnsupportedError:
+            if not schedules:
+                raise
+            await serve_schedules(clock, stop)
+            return
+        telemetry = workplace.telemetry
+        folder = workplace.project.folder
         await serve(
-            lambda operation: open_runtime(workplace, stop=stop, operation=operation, some_away=True),
-            engine,
-            workplace.project.folder,
-            telemetry=workplace.telemetry,
-            parallel=parallel,
-            stop=stop,
+            opened, engine, folder, telemetry=telemetry, parallel=parallel, stop=stop, clock=clock if schedules else None
         )
 
     run_stoppable(work)
@@ -80,6 +93,10 @@ def _line(event: Event) -> str:
         how = "" if told["stop"] == "finished" else f" ({told['stop']})"
         done = f"{told['targets']} targets in {told['seconds']:.1f} s{how}"
         return f"operation {event.operation}: batch {event.subject} of {told['server']} ended, {done}"
+    if event.kind == "schedule.begun":
+        return f"operation {event.operation}: {event.subject} of {told['due'][:16]} begun"
+    if event.kind == "schedule.ended":
+        return f"operation {event.operation}: {event.subject} ended, {told['outcome']}"
     if event.kind == "worker.troubled":
         return f"trouble, trying again: {event.subject}"
     return f"operation {event.subject} was settled: its runner had died" if event.kind == "operation.interrupted" else ""

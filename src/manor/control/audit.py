@@ -41,6 +41,9 @@ class AuditVerdict:
     entries: int
     problems: tuple[str, ...]
     anchored_through: int
+    breaks: tuple[str, ...] = ()
+    """Entries that are lost and of which the log itself says so: the catalog was rebuilt, or restored from a backup. They are
+    no contradiction, but nobody can say any more what they held."""
 
 
 class AnchorFile:
@@ -180,7 +183,28 @@ async def verify(catalog: Catalog, anchors: AnchorFile | None) -> AuditVerdict:
     if anchors and check.sequence and not check.anchors and not check.problems:
         check.report(f"no anchor in {anchors.path} vouches for catalog {catalog.id}: the next operation here writes one")
     problems = check.problems
-    return AuditVerdict(ok=not problems, entries=check.entries, problems=problems, anchored_through=check.anchored_through)
+    return AuditVerdict(
+        ok=not problems,
+        entries=check.entries,
+        problems=problems,
+        anchored_through=check.anchored_through,
+        breaks=tuple(check.breaks),
+    )
+
+
+async def declare_break(catalog: Catalog, anchors: AnchorFile, event: AuditEvent, *, operation_id: str = "") -> Anchor:
+    """Let the log of a catalog that came back (rebuilt, or from a backup) go on from the last anchor, with an entry that says
+    what is lost in between; that entry is anchored at once."""
+    await catalog.append_break(operation_id, event, anchors.last(catalog.id))
+    return await anchor_break(catalog, anchors, operation_id=operation_id)
+
+
+async def anchor_break(catalog: Catalog, anchors: AnchorFile, *, operation_id: str = "") -> Anchor:
+    """Anchor the head of a log whose newest entry is such a one: ``anchor_head`` would miss what is lost before it."""
+    head = await catalog.audit_head()
+    anchor = Anchor(catalog=catalog.id, sequence=head.sequence, mac=head.mac, at=head.at, operation=operation_id)
+    anchors.append(anchor)
+    return anchor
 
 
 async def anchor_head(catalog: Catalog, anchors: AnchorFile, *, operation_id: str = "") -> Anchor:

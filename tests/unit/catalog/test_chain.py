@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import json
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manor.control.catalog.chain import MAX_PROBLEMS, Anchor, ChainCheck, Head, SealedEntry, genesis, safe_json, seal
+from manor.control.catalog.chain import (
+    MAX_PROBLEMS,
+    REBUILT,
+    RESTORED,
+    Anchor,
+    Break,
+    ChainCheck,
+    Head,
+    SealedEntry,
+    genesis,
+    safe_json,
+    seal,
+)
 from manor.control.catalog.records import AuditEvent
 
 NOW = dt.datetime(2026, 11, 20, 12, 0, 0, 5, tzinfo=dt.UTC)
@@ -119,3 +132,72 @@ def test_a_log_without_head_is_a_problem():
 )
 def test_details_are_canonical_and_hold_no_secrets(value, text):
     assert safe_json(value) == text
+
+
+# Logs of catalogs that came back
+
+
+def came_back(kept: list[SealedEntry], anchor: Anchor | None, action: str, more: int = 2) -> list[SealedEntry]:
+    """The log of a catalog that still has ``kept``, gone on with from ``anchor``."""
+    head = head_of(kept) if kept else Head(sequence=0, mac="", at=NOW)
+    lost = Break(kept_through=head.sequence, sequence=head.sequence, mac=head.mac)
+    if anchor is not None and anchor.sequence > head.sequence:
+        lost = dataclasses.replace(lost, sequence=anchor.sequence, mac=anchor.mac)
+        head = Head(sequence=anchor.sequence, mac=anchor.mac, at=NOW)
+    events = [AuditEvent(actor="ann", action=action, subject="catalog", details=lost.to_json())]
+    events += [AuditEvent(actor="ann", action="c", subject="s")] * more
+    return [*kept, *seal(events, operation="op2", head=head, catalog=CATALOG, key_id="k1", key=KEY)]
+
+
+def anchor_at(entry: SealedEntry) -> Anchor:
+    return Anchor(catalog=CATALOG, sequence=entry.sequence, mac=entry.mac, at=NOW)
+
+
+def checked(entries: list[SealedEntry], anchors: list[Anchor]) -> ChainCheck:
+    check = ChainCheck(start=(0, genesis(CATALOG)), key_of={"k1": KEY}.get, anchors=anchors)
+    for entry in entries:
+        check.feed(entry)
+    check.finish(head_of(entries))
+    return check
+
+
+@pytest.mark.parametrize(
+    ("kept", "anchored", "action", "told"),
+    [
+        (0, 5, REBUILT, "entries 1 to 5 are lost"),
+        (0, 0, REBUILT, "all entries before are lost"),
+        (3, 5, RESTORED, "entries 4 to 5 are lost"),
+        (5, 5, RESTORED, "entries after 5 may be lost"),
+        (5, 3, RESTORED, "entries after 5 may be lost"),
+    ],
+)
+def test_a_declared_loss_is_told_and_is_no_problem(kept, anchored, action, told):
+    old = sealed(5)
+    anchors = [anchor_at(entry) for entry in old[:anchored]]
+    entries = came_back(old[:kept], anchors[-1] if anchors else None, action)
+    check = checked(entries, [*anchors, anchor_at(entries[-1])])
+    assert check.problems == ()
+    (words,) = check.breaks
+    assert words.startswith(told)
+    assert "by ann" in words
+
+
+def test_a_loss_that_contradicts_its_anchor_is_a_problem():
+    old = sealed(5)
+    forged = dataclasses.replace(anchor_at(old[4]), mac="0" * 64)
+    entries = came_back([], forged, REBUILT)
+    assert any("entry 5 is not the one" in problem for problem in checked(entries, [anchor_at(old[4])]).problems)
+
+
+@pytest.mark.parametrize("change", [{"kept_through": 4}, {"continues": 3}, {"mac": "0" * 64}])
+def test_a_declared_loss_is_sealed_like_any_entry(change):
+    old = sealed(5)
+    first, *rest = came_back([], anchor_at(old[4]), REBUILT)
+    edited = dataclasses.replace(first, details=safe_json({**json.loads(first.details), **change}))
+    assert checked([edited, *rest], [anchor_at(old[4])]).problems
+
+
+def test_entries_missing_beyond_a_declared_loss_are_a_problem():
+    old = sealed(5)
+    entries = came_back(old[:3], anchor_at(old[4]), RESTORED)
+    assert any("missing" in problem for problem in checked([*entries[:2], *entries[3:]], []).problems)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from manor.control.catalog.records import DatabaseRecord
+from manor.control.catalog.records import DatabaseRecord, ErasureRecord
 from manor.control.engines.driver import FoundDatabase, Marker
 from manor.control.provision.plan import Rules, ServerLook, Survey, large_change, plan_provision, without_unmade
 from manor.control.steps import Plan, Target
@@ -33,6 +34,14 @@ RECORD = DatabaseRecord(
 )
 OURS = Marker(catalog="cat", kind="tenant", tenant=str(TENANT), template="t", digest="d")
 RULES = Rules(source="r.yaml")
+TOMBSTONE = ErasureRecord(
+    tenant=str(TENANT),
+    state="erased",
+    operation="op",
+    actor="me",
+    begun_at=dt.datetime(2026, 3, 4, tzinfo=dt.UTC),
+    erased_at=dt.datetime(2026, 3, 4, tzinfo=dt.UTC),
+)
 
 
 def found(marker: Marker | None = OURS, name: str = "acme_001") -> FoundDatabase:
@@ -46,11 +55,13 @@ def plan(
     roles: frozenset[str] = frozenset(),
     rules: Rules = RULES,
     template: Template = TEMPLATE,
+    erased: ErasureRecord | None = None,
 ) -> Plan:
     survey = Survey(
         catalog="cat",
         records={str(record.tenant): record for record in records},
         servers={"main": ServerLook(databases={d.name: d for d in databases}, roles=roles)},
+        tombstones={erased.tenant: erased} if erased else {},
     )
     return plan_provision([target], {"t": template}, survey, rules, declared=frozenset({str(target.tenant)}))
 
@@ -86,6 +97,23 @@ CASES: dict[str, tuple[Plan, str, str]] = {
         plan(replace(TARGET, auto_provision=False), rules=replace(RULES, auto_create=False)),
         "skip",
         "auto_create_on_deploy",
+    ),
+    "it is suspended": (plan(TARGET, replace(RECORD, is_active=False), databases=(found(),)), "verify", "exists"),
+    "it is suspended and gone": (
+        plan(TARGET, replace(RECORD, is_active=False), rules=replace(RULES, recreate_missing=True)),
+        "conflict",
+        "suspended",
+    ),
+    "it was erased": (plan(erased=TOMBSTONE), "skip", "erased on 2026-03-04"),
+    "it was erased, whatever is there": (
+        plan(TARGET, replace(RECORD, state="erasing"), databases=(found(),), erased=TOMBSTONE),
+        "skip",
+        "erased on",
+    ),
+    "it is being erased": (
+        plan(TARGET, replace(RECORD, state="erasing"), erased=replace(TOMBSTONE, state="erasing", erased_at=None)),
+        "skip",
+        "is being erased (operation op)",
     ),
     "deployment is off": (plan(template=OFF), "skip", "deployment: false"),
     "off, but there": (plan(replace(TARGET, auto_provision=False), RECORD, databases=(found(),)), "verify", "exists"),

@@ -10,19 +10,36 @@ from typing import Self
 
 from manor.control.catalog import schema
 from manor.control.catalog.backups import BackupStore
+from manor.control.catalog.bases import BaseStore
+from manor.control.catalog.drills import DrillStore
+from manor.control.catalog.erasures import ErasureStore
 from manor.control.catalog.fleet import FleetStore
 from manor.control.catalog.kept import KeptStore
 from manor.control.catalog.link import Link, catalog_conninfo
 from manor.control.catalog.locks import HeldLock, hold
 from manor.control.catalog.queries import load_migrations, query
+from manor.control.catalog.rebirth import RebirthStore
 from manor.control.catalog.releases import ReleaseStore
+from manor.control.catalog.schedules import ScheduleStore
 from manor.control.catalog.secrets import SecretBox
 from manor.control.catalog.stock import StockStore
 from manor.control.catalog.vault import VaultStore
 from manor.errors import CatalogError, Code, UnreachableError
 
 
-class Catalog(BackupStore, FleetStore, KeptStore, ReleaseStore, StockStore, VaultStore):
+class Catalog(
+    BackupStore,
+    BaseStore,
+    DrillStore,
+    ErasureStore,
+    FleetStore,
+    KeptStore,
+    RebirthStore,
+    ReleaseStore,
+    ScheduleStore,
+    StockStore,
+    VaultStore,
+):
     """The control-plane database of one environment.
 
     One connection is kept and reopened when it is gone; calls of several tasks take turns on it. A connection that is lost
@@ -59,6 +76,23 @@ class Catalog(BackupStore, FleetStore, KeptStore, ReleaseStore, StockStore, Vaul
         except BaseException:  # cancellation too: whoever gets no catalog cannot close it
             await link.close()
             raise
+
+    @classmethod
+    async def enter(cls, admin_url: str, secrets: SecretBox, database: str, *, application: str) -> Self:
+        """A catalog that is in a database of another name, migrated where needed. Raises like ``open``."""
+        link = Link(catalog_conninfo(admin_url, database=database), application=application)
+        try:
+            async with link.use() as connection:
+                await schema.migrate(connection, load_migrations())
+            return await cls._identified(link, secrets, claim=False)
+        except BaseException:  # cancellation too: whoever gets no catalog cannot close it
+            await link.close()
+            raise
+
+    @property
+    def key_id(self) -> str:
+        """Id of the key that everything stored here can be decrypted with."""
+        return self._secrets.key_id
 
     @classmethod
     async def _identified(cls, link: Link, secrets: SecretBox, *, claim: bool) -> Self:

@@ -21,6 +21,10 @@ from manor.errors import CatalogError
 MAX_PROBLEMS = 100
 _PASSWORD_IN_URL = re.compile(r"(://[^\s/:@\"]*:)[^\s/\"]+@")
 _SECRET_WORDS = ("password", "passwd", "secret", "token")
+REBUILT = "catalog.rebuild"
+RESTORED = "catalog.restore"
+_BREAKS = {REBUILT: "rebuilt from its servers", RESTORED: "restored from a backup"}
+"""Actions of the entries that say so themselves where the log before them is lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +90,32 @@ class SealedEntry:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Break:
+    """What an entry says of entries that are lost before it. The log goes on where the last anchor left it."""
+
+    kept_through: int
+    """The last entry before the lost ones; 0 where all of them are."""
+    sequence: int
+    """The last one that was anchored: it is what the entry hangs on."""
+    mac: str
+
+    def to_json(self) -> dict[str, Any]:
+        """For the entry's details."""
+        return {"kept_through": self.kept_through, "continues": self.sequence, "mac": self.mac}
+
+    @classmethod
+    def of(cls, entry: SealedEntry) -> Break | None:
+        """What ``to_json`` wrote; None where an entry speaks of none, or not as we do."""
+        if entry.action not in _BREAKS:
+            return None
+        try:
+            told = json.loads(entry.details)
+            return cls(kept_through=int(told["kept_through"]), sequence=int(told["continues"]), mac=str(told["mac"]))
+        except (ValueError, KeyError, TypeError):
+            return None
+
+
 def genesis(catalog: str) -> str:
     """What the first entry of a catalog hangs on."""
     return f"catalog:{catalog}"
@@ -145,6 +175,8 @@ class ChainCheck:
         self._key_of = key_of
         self._anchors = iter(anchors)
         self._problems: list[str] = []
+        self.breaks: list[str] = []
+        """Losses that entries of the log declare themselves, in words."""
         self._uncounted = 0
         self.entries = 0
         self.anchors = 0
@@ -164,7 +196,7 @@ class ChainCheck:
     def feed(self, entry: SealedEntry) -> None:
         """The next entry by sequence."""
         self.entries += 1
-        if entry.sequence != self._sequence + 1:
+        if not self._crosses_break(entry) and entry.sequence != self._sequence + 1:
             self.report(_span("missing", self._sequence + 1, entry.sequence - 1))
             self._previous = None
         self._check_mac(entry)
@@ -189,6 +221,23 @@ class ChainCheck:
             self._problems.append(problem)
         else:
             self._uncounted += 1
+
+    def _crosses_break(self, entry: SealedEntry) -> bool:
+        """Whether an entry declares that what is missing before it is lost, and goes on from there. Whoever has no key cannot
+        say so: the entry's MAC is checked like any other's, against what it says that it hangs on."""
+        found = Break.of(entry)
+        if found is None or found.kept_through != self._sequence or found.sequence != entry.sequence - 1:
+            return False
+        if found.sequence > self._sequence:
+            self._check_anchors(found.sequence, found.mac)
+            self._previous = found.mac
+        self.breaks.append(f"{self._lost_until(found.sequence)}: entry {entry.sequence} says that {_how(entry)}")
+        return True
+
+    def _lost_until(self, sequence: int) -> str:
+        if sequence > self._sequence:
+            return _span("lost", self._sequence + 1, sequence)
+        return f"entries after {sequence} may be lost" if sequence else "all entries before are lost"
 
     def _check_mac(self, entry: SealedEntry) -> None:
         key = self._key_of(entry.key_id)
@@ -219,6 +268,10 @@ class ChainCheck:
                 f"the log was cut: entry {anchor.sequence} was anchored at {anchor.at:%Y-%m-%d %H:%M:%S} UTC, "
                 f"the log ends with entry {self._sequence}"
             )
+
+
+def _how(entry: SealedEntry) -> str:
+    return f"the catalog was {_BREAKS[entry.action]} at {entry.at:%Y-%m-%d %H:%M:%S} UTC by {entry.actor}"
 
 
 def _span(what: str, first: int, last: int) -> str:

@@ -23,15 +23,15 @@ class KeptRecord:
     database: str
     tenant: str
     kind: str
-    """``blue`` (replaced by a switch) or ``snapshot`` (copied before a change)."""
+    """``blue`` (replaced by a release's switch), ``restored`` (by a restore) or ``snapshot`` (copied before a change)."""
     operation: str
-    """The release that it was kept for."""
+    """The operation that it was kept for."""
     drop_after: dt.datetime
     version: str = ""
     golden: str = ""
     fingerprint: str = ""
     marks: Mapping[str, Any] = field(default_factory=dict)
-    """What proves that nobody has written since; empty proves nothing."""
+    """What proves that nobody has written since; empty proves nothing. ``head``: the release of what a restore put in place."""
     created_at: dt.datetime | None = None
 
 

@@ -479,6 +479,80 @@ FROM manor.kept_databases AS kept
 WHERE drop_after <= %(now)s AND NOT EXISTS (SELECT FROM manor.claims AS claims WHERE claims.tenant = kept.tenant)
 ORDER BY drop_after, tenant;
 
+-- content --
+SELECT (SELECT count(*) FROM manor.tenants), (SELECT count(*) FROM manor.audit_log),
+    (SELECT state FROM manor.operations WHERE verb = %(verb)s ORDER BY started_at DESC, id DESC LIMIT 1);
+
+-- take_identity --
+UPDATE manor.catalog SET id = %(id)s WHERE NOT EXISTS (SELECT FROM manor.audit_log) AND NOT EXISTS (SELECT FROM manor.tenants);
+
+-- raise_tokens --
+SELECT setval('manor.tokens', greatest(%(highest)s, (SELECT last_value FROM manor.tokens), 1));
+
+-- put_drills --
+INSERT INTO manor.drills (operation, tenant, backup, backup_made_at, ok, problem, rows, fingerprint, seconds)
+SELECT operation, tenant, backup, backup_made_at, ok, problem, rows, fingerprint, seconds
+FROM jsonb_to_recordset(%(batch)s::jsonb) AS batch (
+    operation text, tenant text, backup text, backup_made_at timestamptz, ok boolean, problem text, rows bigint,
+    fingerprint text, seconds double precision)
+ON CONFLICT (operation, tenant) DO UPDATE
+SET backup = excluded.backup, backup_made_at = excluded.backup_made_at, ok = excluded.ok, problem = excluded.problem,
+    rows = excluded.rows, fingerprint = excluded.fingerprint, seconds = excluded.seconds, at = clock_timestamp();
+
+-- drilled --
+SELECT databases.tenant, databases.created_at, proved.at, newest.at, coalesce(newest.problem, ''), coalesce(newest.backup, '')
+FROM manor.databases AS databases
+LEFT JOIN LATERAL (SELECT max(at) AS at FROM manor.drills WHERE tenant = databases.tenant AND ok) AS proved ON true
+LEFT JOIN LATERAL (
+    SELECT at, problem, backup FROM manor.drills WHERE tenant = databases.tenant ORDER BY at DESC LIMIT 1
+) AS newest ON true
+WHERE databases.state = 'ready'
+ORDER BY proved.at NULLS FIRST, databases.created_at, databases.tenant;
+
+-- see_schedules --
+INSERT INTO manor.schedules AS schedules (name, expression)
+SELECT name, expression FROM jsonb_to_recordset(%(batch)s::jsonb) AS batch (name text, expression text)
+ON CONFLICT (name) DO UPDATE
+SET expression = excluded.expression, since = clock_timestamp(), due = NULL, attempts = 0
+WHERE schedules.expression <> excluded.expression;
+
+-- schedules --
+SELECT name, expression, since, due, attempts, operation, worker, started_at, finished_at, outcome
+FROM manor.schedules ORDER BY name;
+
+-- claim_schedule --
+UPDATE manor.schedules
+SET due = %(due)s, attempts = CASE WHEN due = %(due)s THEN attempts + 1 ELSE 1 END, operation = %(operation)s,
+    worker = %(worker)s, started_at = clock_timestamp(), finished_at = NULL, outcome = ''
+WHERE name = %(name)s AND due IS NOT DISTINCT FROM %(seen)s::timestamptz AND attempts = %(attempts)s
+RETURNING name;
+
+-- finish_schedule --
+UPDATE manor.schedules SET finished_at = clock_timestamp(), outcome = %(outcome)s
+WHERE name = %(name)s AND operation = %(operation)s;
+
+-- put_base --
+INSERT INTO manor.bases (id, server, location, operation, major, databases, bytes, started_at, stopped_at)
+VALUES (%(id)s, %(server)s, %(location)s, %(operation)s, %(major)s, %(databases)s, %(bytes)s, %(started_at)s, %(stopped_at)s)
+ON CONFLICT (id) DO NOTHING;
+
+-- bases --
+SELECT id, server, location, operation, major, databases, bytes, started_at, stopped_at
+FROM manor.bases WHERE (%(server)s::text IS NULL OR server = %(server)s) ORDER BY stopped_at, id;
+
+-- forget_bases --
+DELETE FROM manor.bases WHERE id = ANY (%(ids)s);
+
+-- claim_mark --
+INSERT INTO manor.marks (server, name) VALUES (%(server)s, %(name)s) ON CONFLICT DO NOTHING;
+
+-- put_mark --
+UPDATE manor.marks SET lsn = %(lsn)s, at = %(at)s, actor = %(actor)s WHERE server = %(server)s AND name = %(name)s;
+
+-- marks --
+SELECT server, name, lsn, at, actor FROM manor.marks
+WHERE lsn IS NOT NULL AND (%(server)s::text IS NULL OR server = %(server)s) ORDER BY at, name;
+
 -- Backups: their index, holds, and the keys of tenants.
 
 -- put_backups --
@@ -534,3 +608,97 @@ SELECT tenant, recipient, secret FROM manor.tenant_keys ORDER BY tenant, recipie
 UPDATE manor.tenant_keys SET secret = batch.secret
 FROM jsonb_to_recordset(%(batch)s::jsonb) AS batch (tenant text, recipient text, secret text)
 WHERE tenant_keys.tenant = batch.tenant AND tenant_keys.recipient = batch.recipient;
+
+-- suspend_tenant --
+-- Asked again, it keeps since when, and what is said anew counts.
+INSERT INTO manor.suspensions AS suspensions (tenant, reason, since, actor, operation, erase_after, final_export)
+VALUES (%(tenant)s, %(reason)s, %(since)s, %(actor)s, %(operation)s, %(erase_after)s, %(final_export)s::jsonb)
+ON CONFLICT (tenant) DO UPDATE
+SET reason = coalesce(nullif(excluded.reason, ''), suspensions.reason), actor = excluded.actor, operation = excluded.operation,
+    erase_after = coalesce(excluded.erase_after, suspensions.erase_after),
+    final_export = coalesce(excluded.final_export, suspensions.final_export);
+
+-- set_active --
+UPDATE manor.tenants SET is_active = %(active)s, updated_at = now() WHERE id = %(tenant)s;
+
+-- resume_tenant --
+DELETE FROM manor.suspensions WHERE tenant = %(tenant)s;
+
+-- suspensions --
+SELECT tenant, reason, since, actor, operation, erase_after, final_export FROM manor.suspensions
+WHERE (%(tenant)s::text IS NULL OR tenant = %(tenant)s) ORDER BY tenant;
+
+-- due_for_erasure --
+SELECT suspensions.tenant FROM manor.suspensions AS suspensions
+WHERE suspensions.erase_after <= %(now)s
+    AND NOT EXISTS (SELECT FROM manor.tenant_holds AS holds WHERE holds.tenant = suspensions.tenant)
+    AND NOT EXISTS (SELECT FROM manor.claims AS claims WHERE claims.tenant = suspensions.tenant)
+ORDER BY suspensions.erase_after, suspensions.tenant;
+
+-- hold_tenant --
+INSERT INTO manor.tenant_holds (tenant, reason, since, actor) VALUES (%(tenant)s, %(reason)s, %(since)s, %(actor)s)
+ON CONFLICT (tenant) DO UPDATE SET reason = excluded.reason, actor = excluded.actor;
+
+-- unhold_tenant --
+DELETE FROM manor.tenant_holds WHERE tenant = %(tenant)s RETURNING tenant;
+
+-- tenant_holds --
+SELECT tenant, reason, since, actor FROM manor.tenant_holds
+WHERE (%(tenant)s::text IS NULL OR tenant = %(tenant)s) ORDER BY tenant;
+
+-- begin_erasure --
+-- Begun again, it goes on where it was: the subject and the steps of the first time stay.
+INSERT INTO manor.erasures AS erasures (tenant, state, operation, actor, reason, subject, begun_at)
+SELECT %(tenant)s, 'erasing', %(operation)s, %(actor)s, %(reason)s, %(subject)s, %(begun_at)s
+WHERE NOT EXISTS (SELECT FROM manor.tenant_holds AS holds WHERE holds.tenant = %(tenant)s)
+ON CONFLICT (tenant) DO UPDATE
+SET operation = excluded.operation, actor = excluded.actor, reason = coalesce(nullif(excluded.reason, ''), erasures.reason)
+RETURNING tenant;
+
+-- mark_erasing --
+UPDATE manor.databases SET state = 'erasing', operation = %(operation)s, updated_at = now() WHERE tenant = %(tenant)s;
+
+-- erasure --
+SELECT tenant, state, operation, actor, reason, subject, steps, begun_at, erased_at, certificate::text
+FROM manor.erasures WHERE tenant = %(text)s OR split_part(tenant, '/', 3) = %(text)s
+ORDER BY (tenant <> %(text)s), tenant LIMIT 20;
+
+-- erasures --
+SELECT tenant, state, operation, actor, reason, subject, steps, begun_at, erased_at, certificate::text
+FROM manor.erasures ORDER BY begun_at, tenant;
+
+-- erasure_step --
+UPDATE manor.erasures SET steps = steps || jsonb_build_object(%(step)s::text, %(facts)s::jsonb)
+WHERE tenant = %(tenant)s AND state = 'erasing' RETURNING tenant;
+
+-- erase_entries --
+WITH databases AS (DELETE FROM manor.databases WHERE tenant = %(tenant)s RETURNING 1),
+    kept AS (DELETE FROM manor.kept_databases WHERE tenant = %(tenant)s RETURNING 1),
+    suspensions AS (DELETE FROM manor.suspensions WHERE tenant = %(tenant)s RETURNING 1)
+SELECT (SELECT count(*) FROM databases), (SELECT count(*) FROM kept), (SELECT count(*) FROM suspensions);
+
+-- erase_tenant --
+DELETE FROM manor.tenants WHERE id = %(tenant)s;
+
+-- finish_erasure --
+UPDATE manor.erasures
+SET state = 'erased', erased_at = %(erased_at)s, certificate = %(certificate)s::json, subject = '', steps = '{}'
+WHERE tenant = %(tenant)s AND state = 'erasing' RETURNING tenant;
+
+-- catalog_tables --
+SELECT format('%%I.%%I', nspname, relname) FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+WHERE relkind = 'r' AND nspname NOT IN ('pg_catalog', 'information_schema') AND nspname NOT LIKE 'pg_toast%%' ORDER BY 1;
+
+-- rewrite_tenants --
+VACUUM (FULL) manor.tenants, manor.databases, manor.kept_databases, manor.suspensions, manor.erasures, manor.backups, manor.tenant_keys;
+
+-- base_backups_of --
+SELECT id, location, stopped_at FROM manor.bases WHERE server = %(server)s ORDER BY stopped_at, id;
+
+-- subjects_to_reencrypt --
+SELECT tenant, subject FROM manor.erasures WHERE subject <> '' FOR UPDATE;
+
+-- replace_subjects --
+UPDATE manor.erasures SET subject = batch.subject
+FROM jsonb_to_recordset(%(batch)s::jsonb) AS batch (tenant text, subject text)
+WHERE erasures.tenant = batch.tenant;

@@ -175,3 +175,53 @@ class ClaimRecord:
     state: str
     actor: str
     since: dt.datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuspensionRecord:
+    """One tenant that nobody may enter for now."""
+
+    tenant: str
+    reason: str
+    since: dt.datetime
+    actor: str
+    operation: str
+    erase_after: dt.datetime | None = None
+    """When it may be erased; None where nobody asked for that."""
+    final_export: Mapping[str, Any] | None = None
+    """What the customer was given, where that was done already."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldRecord:
+    """One tenant that must not be erased."""
+
+    tenant: str
+    reason: str
+    since: dt.datetime
+    actor: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErasureRecord:
+    """One tenant that is being erased, or was: then ``certificate`` is the signed document, and the rest of it is gone."""
+
+    tenant: str
+    state: str
+    """``erasing`` or ``erased``."""
+    operation: str
+    actor: str
+    begun_at: dt.datetime
+    reason: str = ""
+    subject: Mapping[str, Any] = field(default_factory=dict)
+    """What must be known to go on."""
+    steps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By name, what each step that is done has to tell."""
+    erased_at: dt.datetime | None = None
+    certificate: str = ""
+    """JSON text."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to be erased."""
+        return self.state == "erased"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from psycopg import errors
+from psycopg import errors, sql
 
 from manor.control.catalog.link import CATALOG_DATABASE, Connection, catalog_conninfo, connect, translated
 from manor.control.catalog.queries import Migration, query
@@ -35,6 +35,39 @@ async def create_database(admin_url: str, *, application: str) -> None:
                     hint=f"ALTER ROLE … CREATEDB, or create {CATALOG_DATABASE} yourself with this login as its owner",
                     code=Code.DENIED,
                 ) from error
+
+
+async def rename_database(admin_url: str, old: str, new: str, *, application: str) -> None:
+    """Give a catalog's database another name. Raises ``CatalogError``."""
+    names = sql.Identifier(old), sql.Identifier(new)
+    await _run(admin_url, application, sql.SQL("ALTER DATABASE {} RENAME TO {}").format(*names))
+
+
+async def create_beside(admin_url: str, name: str, *, application: str) -> None:
+    """Make an empty database like that of a catalog, which nobody else may enter; what has its name is dropped before. Raises
+    ``CatalogError``."""
+    database = sql.Identifier(name)
+    await drop_beside(admin_url, name, application=application)
+    await _run(
+        admin_url,
+        application,
+        sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'").format(database),
+        sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database),
+    )
+
+
+async def drop_beside(admin_url: str, name: str, *, application: str) -> None:
+    """Drop it; no error where there is none."""
+    statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+    await _run(admin_url, application, statement)
+
+
+async def _run(admin_url: str, application: str, *statements: sql.Composed) -> None:
+    with translated():
+        admin = await connect(catalog_conninfo(admin_url, database=None), application=application)
+        async with admin:
+            for statement in statements:
+                await admin.execute(statement)
 
 
 async def applied(connection: Connection) -> list[tuple[int, str]]:

@@ -84,8 +84,22 @@ class VaultStore(LedgerStore):
                 break
             after = rows[-1][0]
         changed += await self._reencrypt_keys(secrets)
+        changed += await self._reencrypt_subjects(secrets)
         await self._link.run(query("replace_key"), {"key_id": secrets.key_id})
         return changed
+
+    async def _reencrypt_subjects(self, secrets: SecretBox) -> int:
+        """What erasures under way must know to go on."""
+        async with self._link.transaction() as connection:
+            rows = await (await connection.execute(query("subjects_to_reencrypt"))).fetchall()
+            old = [
+                {"tenant": tenant, "subject": secrets.encrypt(tenant, secrets.decrypt(tenant, token))}
+                for tenant, token in rows
+                if not secrets.is_current(token)
+            ]
+            if old:
+                await connection.execute(query("replace_subjects"), {"batch": batch_json(old)})
+        return len(old)
 
     async def _reencrypt_keys(self, secrets: SecretBox) -> int:
         """The keys of tenants' backups: a few bytes per tenant, in one transaction."""

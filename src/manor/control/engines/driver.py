@@ -8,15 +8,19 @@ it is and whether to try again is decided above. Every method is safe to repeat 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from manor.control.templates.model import BoundDataset, Schema
 
 if TYPE_CHECKING:
+    from manor.control.engines.bases import BaseDriver
     from manor.control.engines.dumps import DumpDriver
+    from manor.control.engines.entries import EntryDriver
     from manor.control.engines.releases import ReleaseDriver
+    from manor.control.engines.restores import RestoreDriver
     from manor.control.engines.swaps import SwapDriver
 
 
@@ -47,7 +51,7 @@ class Marker:
     catalog: str
     """Id of the catalog that owns it."""
     kind: str
-    """``tenant``, ``golden``, ``warm``, ``building``, or ``kept`` (a tenant's former database)."""
+    """``tenant``, ``golden``, ``warm``, ``building``, ``kept`` (a tenant's former database), or ``erasing``."""
     tenant: str = ""
     template: str = ""
     digest: str = ""
@@ -155,6 +159,19 @@ class StrayFolder:
     bytes: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerFolders:
+    """Where a server's files are, on this machine and readable."""
+
+    data: Path
+    logs: Path | None
+    """Of its own log files; None where it writes none, or inside ``data``."""
+    archive: Path | None
+    """Of its archived WAL, where that is known."""
+    compressed_images: bool
+    """Whether page images in its WAL are compressed."""
+
+
 class ServerDriver(Protocol):
     """One database server, entered with an administrator's login (CREATEDB and CREATEROLE suffice)."""
 
@@ -169,6 +186,21 @@ class ServerDriver(Protocol):
     @property
     def swaps(self) -> SwapDriver:
         """The same server as swaps see it."""
+        ...
+
+    @property
+    def entries(self) -> EntryDriver:
+        """The same server's doors."""
+        ...
+
+    @property
+    def bases(self) -> BaseDriver:
+        """The same server as base backups see it."""
+        ...
+
+    @property
+    def restores(self) -> RestoreDriver:
+        """The same server as restores see it."""
         ...
 
     @property
@@ -197,8 +229,16 @@ class ServerDriver(Protocol):
         """Names of all roles."""
         ...
 
+    async def entrants(self) -> Mapping[str, tuple[str, ...]]:
+        """By database, the tenants' roles that may connect to it by a grant of their own."""
+        ...
+
     async def stray_folders(self) -> list[StrayFolder] | None:
         """What crashes of the server left on its disk; None where this login may not look there."""
+        ...
+
+    async def folders(self) -> ServerFolders | None:
+        """Where its files are; None where they are on another machine, or this login or account may not look."""
         ...
 
     async def end_sessions(self, operation: str) -> int:
@@ -240,8 +280,9 @@ class ServerDriver(Protocol):
         ``create_roles`` does."""
         ...
 
-    async def role_faults(self, roles: Mapping[str, str]) -> Mapping[str, RoleFault]:
-        """What is wrong with tenants' roles, by role. ``roles``: the database of each. One query for all of them."""
+    async def role_faults(self, roles: Mapping[str, str], *, closed: Collection[str] = ()) -> Mapping[str, RoleFault]:
+        """What is wrong with tenants' roles, by role. ``roles``: the database of each; ``closed``: those that are not to log in
+        (suspended tenants). One query for all of them."""
         ...
 
     async def drop_database(self, database: str) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from manor.control.engines.driver import IsolatedColumn, Marker
+from manor.errors import Code, EngineError
 
 
 class DumpForm(enum.StrEnum):
@@ -82,6 +83,14 @@ def _rows(number: int | None) -> str:
     return "1 row" if number == 1 else f"{number} rows"
 
 
+class MissingRole(EngineError):
+    """A dump names a role that the server does not have."""
+
+    def __init__(self, message: str, role: str) -> None:
+        super().__init__(message, hint=f"CREATE ROLE {role}, or load it with another role for it", code=Code.NOT_FOUND)
+        self.role = role
+
+
 class DumpDriver(Protocol):
     """One server's databases as backups see them. Every method names the database in its errors."""
 
@@ -108,14 +117,19 @@ class DumpDriver(Protocol):
         self, database: str, chunks: AsyncIterator[bytes], *, form: DumpForm, roles: Mapping[str, str] | None = None
     ) -> None:
         """Load a dump into an empty database, all of it or nothing. ``roles``: by a role that the dump names, the one that
-        gets what belonged to it.
+        gets what belonged to it; empty, where the server has no such role: our own login, and rights of that role are lost.
 
-        Raises ``EngineError`` with the end of what the program said; whatever ``chunks`` raises leaves nothing loaded.
+        Raises ``MissingRole`` where the dump names another role that the server does not have, else ``EngineError`` with the
+        end of what the program said; whatever ``chunks`` raises leaves nothing loaded.
         """
         ...
 
     async def photograph(self, database: str, isolation: Sequence[IsolatedColumn]) -> Photograph:
         """What the database holds now. Raises as ``photographing``; takes one connection."""
+        ...
+
+    def as_text(self, chunks: AsyncIterator[bytes], *, server_version: str) -> AsyncIterator[bytes]:
+        """A custom dump, made from a server of this version, as SQL; the server is not asked. Raises ``EngineError``."""
         ...
 
     async def check(self, chunks: AsyncIterator[bytes], *, server_version: str) -> int:

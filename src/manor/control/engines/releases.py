@@ -185,6 +185,10 @@ class ReleaseDriver(Protocol):
         this. Raises ``EngineError``: ``conflict`` (the fence is higher), ``timeout`` (a prepared transaction holds it)."""
         ...
 
+    async def token(self, database: str) -> int:
+        """The highest token that a database has seen; 0 for none."""
+        ...
+
     async def apply(self, database: str, change: Change) -> Changed:
         """Run and commit a change. Raises ``EngineError``: ``conflict`` (fenced, or another history), ``drift`` (another schema
         would come out), ``timeout`` (a lock was not to be had), ``bad_input`` (a statement fails); then nothing was changed."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from manor.control.operations.deploy import DeployRequest, deploy
 from manor.control.operations.fleet import Examine, Fleet, FleetSource, load_fleet
+from manor.control.provision.plan import tombstone_words
 from manor.control.registry.model import TenantGroup
 from manor.control.rollout.report import Report
 from manor.control.runtime import Runtime
@@ -61,6 +62,9 @@ async def create_tenant(runtime: Runtime, fleet: Fleet, tenant: TenantId, *, loc
     found = known.get(str(tenant))
     if found is not None and found.state == "ready":
         raise _exists(tenant)
+    erased = await runtime.catalog.erasure(str(tenant))
+    if erased is not None and erased.tenant == str(tenant):
+        raise ConflictError(f"tenant {tenant}: {tombstone_words(erased)}", hint="choose another --tenant-id")
     request = DeployRequest(only=str(tenant), verb="tenant create", lock_wait_seconds=lock_wait_seconds)
     report = await deploy(runtime, fleet, request)
     if any(outcome.status is Status.SKIPPED for outcome in report.outcomes):

@@ -11,11 +11,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from manor.control.catalog.records import DatabaseRecord
+from manor.control.catalog.records import DatabaseRecord, ErasureRecord
 from manor.control.engines.driver import HealthFacts, Login, ServerDriver
 from manor.control.operations.fleet import Fleet, with_created
 from manor.control.operations.tenants import server_of
-from manor.control.provision.plan import switched_off
+from manor.control.provision.plan import switched_off, tombstone_words
 from manor.control.rollout.doors import Doors, look_at_doors
 from manor.control.rollout.report import Report
 from manor.control.rollout.verify import drift_problem, recorded_isolation, too_long
@@ -63,6 +63,7 @@ async def healthcheck_fleet(runtime: Runtime | None, fleet: Fleet, request: Heal
         doors=doors,
         releasing=releasing,
         timeout_seconds=request.timeout_seconds,
+        tombstones={erasure.tenant: erasure for erasure in await runtime.catalog.erasures()},
     )
     slots = asyncio.Semaphore(request.parallel)
 
@@ -137,11 +138,17 @@ class _Check:
     releasing: Mapping[str, str]
     """By tenant, the release that is changing it: its schema is that of one version or of the next."""
     timeout_seconds: float
+    tombstones: Mapping[str, ErasureRecord]
 
     async def run(self, target: Target) -> Outcome:
         record = self.records.get(str(target.tenant))
+        gone = self.tombstones.get(str(target.tenant))
+        if gone is not None:
+            return Outcome(target=target, status=Status.SKIPPED, detail=tombstone_words(gone))
         if record is None or record.state != "ready":
             return _not_there(target, self.fleet)
+        if not record.is_active:
+            return await self._suspended(target, record)
         began = time.monotonic()
         try:
             async with asyncio.timeout(self.timeout_seconds):
@@ -162,6 +169,26 @@ class _Check:
             duration_seconds=time.monotonic() - began,
             facts=_facts(facts),
             detail="healthy",
+        )
+
+    async def _suspended(self, target: Target, record: DatabaseRecord) -> Outcome:
+        """Seen from outside: nobody gets in, and it is kept as it should be."""
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(self.timeout_seconds):
+                server = server_of(self.runtime, record)
+                fingerprint, isolated = await server.fingerprint(record.database, recorded_isolation(record.config))
+            problem = drift_problem(record, fingerprint, isolated, self.doors)
+        except TimeoutError:
+            return _failed(target, too_long(record, self.timeout_seconds), time.monotonic() - began)
+        except ManorError as error:
+            return _failed(target, error, time.monotonic() - began)
+        if problem is not None:
+            return _failed(target, problem, time.monotonic() - began)
+        detail = "suspended: nobody may enter it; its schema is as recorded"
+        facts = {"fingerprint": fingerprint}
+        return Outcome(
+            target=target, status=Status.SKIPPED, detail=detail, duration_seconds=time.monotonic() - began, facts=facts
         )
 
     async def _look(self, record: DatabaseRecord) -> HealthFacts:

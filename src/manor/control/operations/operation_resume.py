@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from manor.control.catalog.records import AuditEvent, ReleaseRecord, TargetRecord
+from manor.control.catalog.records import AuditEvent, DatabaseRecord, ReleaseRecord, TargetRecord
 from manor.control.migrate.cohort import Scripts, migration_from
 from manor.control.operations.migrate import hooks_of
 from manor.control.operations.release_draft import Draft
@@ -54,7 +55,7 @@ async def resume(runtime: Runtime, project: Path, decision: Decision | None = No
         runtime = replace(runtime, still_alone=release_still_alone(runtime, lock))
         records = {str(record.tenant): record for record in await runtime.catalog.databases()}
         scripts = await scripts_of(runtime, course)
-        targets = await runtime.catalog.operation_targets(operation)
+        targets = await _without_erased(runtime, token, records)
         chosen = [t for t in targets if decision is None or t.tenant == decision.tenant]
         sources = ReleaseSources(project)
         names = tuple(sorted({cohort.source for cohort in course.cohorts}))
@@ -83,6 +84,21 @@ async def resume(runtime: Runtime, project: Path, decision: Decision | None = No
             started_at=release.operation.started_at,
             seconds=time.monotonic() - began,
         )
+
+
+async def _without_erased(runtime: Runtime, token: int, records: Mapping[str, DatabaseRecord]) -> list[TargetRecord]:
+    """The release's targets; those that were erased since, or are being erased, are skipped from now on."""
+    targets = await runtime.catalog.operation_targets(runtime.operation)
+    erased = {one.tenant for one in await runtime.catalog.erasures()}
+    left = {
+        t.tenant: replace(t, status=str(Status.SKIPPED), error=None, detail="erased since")
+        for t in targets
+        if t.tenant in erased and t.status == Status.PENDING
+    }
+    if left:
+        await runtime.catalog.record_moves(runtime.operation, list(left.values()), token=token)
+    known = records.keys() - erased
+    return [left.get(target.tenant, target) for target in targets if target.tenant in known or target.tenant in left]
 
 
 def _course(release: ReleaseRecord, decision: Decision | None) -> Course:

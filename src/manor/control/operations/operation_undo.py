@@ -68,7 +68,8 @@ async def undo(
     _refuse_where_forbidden(project, course)
     records = {str(record.tenant): record for record in await runtime.catalog.databases()}
     targets = await runtime.catalog.operation_targets(operation)
-    changed = [t for t in targets if _is_changed(t) and (only is None or t.tenant in only)]
+    erased = {one.tenant for one in await runtime.catalog.erasures()}
+    changed = [t for t in targets if _is_changed(t) and (only is None or t.tenant in only) and t.tenant not in erased]
     if not changed:
         raise RefusedError(
             f"operation {operation} changed no tenant: there is nothing to undo",
@@ -88,6 +89,9 @@ async def undo(
     )
     back = _Back(course=course, operation=operation, kept=kept if switches else {}, scripts=scripts)
     draft = _draft(back, changed, records, discard_writes=discard_writes)
+    gone = sorted(target.tenant for target in targets if target.tenant in erased)
+    if gone:
+        draft = replace(draft, notices=(*draft.notices, f"left out, because they were erased since: {', '.join(gone)}"))
     between = [target.tenant for target in targets if target.status == Status.NEEDS_DECISION]
     if between:
         left = f"left as they are, because they need a decision (`manor operation resume {operation}`): {', '.join(between)}"

@@ -18,6 +18,7 @@ async def take_survey(runtime: Runtime) -> Survey:
         catalog=runtime.catalog.id,
         records={str(record.tenant): record for record in records},
         servers=dict(zip(names, looks, strict=True)),
+        tombstones={erasure.tenant: erasure for erasure in await runtime.catalog.erasures()},
     )
 
 

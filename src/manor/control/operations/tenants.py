@@ -8,6 +8,7 @@ from manor.control.audit import anchor_head
 from manor.control.catalog.locks import FLEET_LOCK
 from manor.control.catalog.records import AuditEvent, DatabaseRecord
 from manor.control.engines.driver import Fill, Login, Marker, ServerDriver
+from manor.control.engines.entries import ERASING
 from manor.control.rollout.verify import recorded_isolation
 from manor.control.runtime import Runtime
 from manor.control.templates.model import Schema
@@ -25,11 +26,44 @@ async def find_tenant(runtime: Runtime, text: str) -> DatabaseRecord:
 
     The URL leads to where the server is now, which its next deploy writes down.
     """
-    record = await runtime.catalog.database_by_tenant(text)
+    try:
+        record = await runtime.catalog.database_by_tenant(text)
+    except NotFoundError:
+        await refuse_erased(runtime, text)
+        raise
     server = runtime.servers.get(record.server)
     if server is None or not record.url:
         return record
     return replace(record, url=server.url(record.database, Login(role=record.role, password=password_of(record.url))))
+
+
+async def refuse_erased(runtime: Runtime, text: str) -> None:
+    """Raise ``NotFoundError`` that says when, where the tenant was erased."""
+    found = await runtime.catalog.erasure(text)
+    if found is not None and found.erased_at is not None:
+        hint = f"`manor tenant certificate --tenant-id {found.tenant}` prints what was erased"
+        raise NotFoundError(f"tenant {found.tenant} was erased on {found.erased_at:%Y-%m-%d}", hint=hint)
+
+
+async def find_open_tenant(runtime: Runtime, text: str) -> DatabaseRecord:
+    """The same, for whoever wants to enter. Raises ``RefusedError`` where it is suspended or being erased, too."""
+    record = await find_tenant(runtime, text)
+    await require_open(runtime, record)
+    return record
+
+
+async def require_open(runtime: Runtime, record: DatabaseRecord) -> None:
+    """Raise ``RefusedError`` where nobody may enter a tenant's database."""
+    if record.is_active:
+        return
+    if record.state == ERASING:
+        raise RefusedError(f"tenant {record.tenant} is being erased", hint="`manor tenant delete` goes on with it")
+    found = (await runtime.catalog.suspensions(str(record.tenant))).get(str(record.tenant))
+    since = f" since {found.since:%Y-%m-%d %H:%M} UTC" if found else ""
+    reason = f" ({found.reason})" if found and found.reason else ""
+    raise RefusedError(
+        f"tenant {record.tenant} is suspended{since}{reason}", hint=f"`manor tenant resume {record.tenant}` opens it again"
+    )
 
 
 def server_of(runtime: Runtime, record: DatabaseRecord) -> ServerDriver:
@@ -68,7 +102,8 @@ async def _differences(runtime: Runtime, server: ServerDriver, record: DatabaseR
         expected = await server.describe(copy, isolation)
     finally:
         await server.drop_database(copy)
-    faults = await server.role_faults({record.role: record.database})
+    closed = () if record.is_active else (record.role,)
+    faults = await server.role_faults({record.role: record.database}, closed=closed)
     differences = server.explain_drift(expected, await server.describe(record.database, isolation))
     return [*(fault.message for fault in faults.values()), *differences]
 
@@ -90,6 +125,7 @@ async def rotate_password(runtime: Runtime, text: str, *, lock_wait_seconds: flo
 async def _set_new_password(runtime: Runtime, record: DatabaseRecord) -> None:
     if record.state != "ready":
         raise RefusedError(f"tenant {record.tenant} is {record.state}", hint="deploy it first")
+    await require_open(runtime, record)
     server = server_of(runtime, record)
     login = Login(role=record.role, password=runtime.new_password())
     url = server.url(record.database, login)

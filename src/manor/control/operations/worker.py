@@ -22,6 +22,7 @@ from manor.control.jobs.engine import Again, Batch, WorkerEngine
 from manor.control.operations.migrate import hooks_of
 from manor.control.operations.operation_resume import scripts_of
 from manor.control.operations.release_sources import ReleaseSources
+from manor.control.operations.schedules import Clock
 from manor.control.rollout.alone import BatchLock
 from manor.control.rollout.alongside import again_and_again
 from manor.control.rollout.release.batch import BatchRunner, Mover, Tally
@@ -57,8 +58,10 @@ async def serve(
     telemetry: Telemetry,
     parallel: int,
     stop: StopSignal,
+    clock: Clock | None = None,
 ) -> None:
-    """Settle dead releases, then carry out batches until ``stop``; those under way are brought to the next target's end.
+    """Settle dead releases, then carry out batches, and what is due by ``clock``, until ``stop``; what is under way is brought
+    to the next target's end.
 
     Raises what keeps it from beginning: no catalog, no right.
     """
@@ -70,7 +73,10 @@ async def serve(
             telemetry.emit("worker.troubled", runtime.operation, str(error) or type(error).__name__)
 
         telemetry.emit("worker.ready", runtime.operation, ", ".join(runtime.servers))
-        async with again_and_again(SETTLE_SECONDS, lambda: _tidy(runtime, releases), on_trouble):
+        async with (
+            again_and_again(SETTLE_SECONDS, lambda: _tidy(runtime, releases), on_trouble),
+            _ticking(clock, runtime, stop),
+        ):
             await engine.serve(
                 carrier.carry,
                 servers=list(runtime.servers),
@@ -78,6 +84,21 @@ async def serve(
                 should_stop=lambda: stop.requested,
                 on_trouble=on_trouble,
             )
+
+
+@contextlib.asynccontextmanager
+async def _ticking(clock: Clock | None, runtime: Runtime, stop: StopSignal) -> AsyncIterator[None]:
+    """The clock runs inside the block, and what it began is waited for."""
+    if clock is None:
+        yield
+        return
+    ended = StopSignal()  # the block may end by an error too
+    task = asyncio.create_task(clock.keep(runtime, lambda: stop.requested or ended.requested))
+    try:
+        yield
+    finally:
+        ended.set()
+        await task
 
 
 async def _tidy(runtime: Runtime, releases: _Releases) -> None:

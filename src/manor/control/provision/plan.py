@@ -6,10 +6,11 @@ The rule that all others serve: a database that exists is never changed. It is m
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from manor.control.catalog.records import DatabaseRecord
+from manor.control.catalog.records import DatabaseRecord, ErasureRecord
 from manor.control.engines.driver import FoundDatabase
+from manor.control.engines.entries import ERASING
 from manor.control.steps import Action, Orphan, Plan, Step, Target
 from manor.control.templates.model import Template
 
@@ -30,6 +31,8 @@ class Survey:
     records: Mapping[str, DatabaseRecord]
     """By tenant id in its long form."""
     servers: Mapping[str, ServerLook]
+    tombstones: Mapping[str, ErasureRecord] = field(default_factory=dict)
+    """By tenant id: who was erased, or is being erased."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +55,7 @@ def without_unmade(survey: Survey, source: str, declared: frozenset[str]) -> tup
         for tenant, record in survey.records.items()
         if record.source == source
         and tenant not in declared
-        and record.state != "ready"
+        and record.state not in ("ready", ERASING)
         and record.server in survey.servers
         and record.database not in survey.servers[record.server].databases
     )
@@ -80,7 +83,7 @@ _Owners = Mapping[tuple[str, str], DatabaseRecord]
 
 
 def _step(target: Target, template: Template, survey: Survey, rules: Rules, owners: _Owners) -> Step:
-    decision = _taken(target, survey, owners) or _decide(target, template, survey, rules)
+    decision = _erased(target, survey) or _taken(target, survey, owners) or _decide(target, template, survey, rules)
     return Step(
         target=target,
         action=decision.action,
@@ -97,6 +100,19 @@ class _Decision:
     reason: str = ""
     hint: str = ""
     changes: str = ""
+
+
+def _erased(target: Target, survey: Survey) -> _Decision | None:
+    """Whoever was erased is not made again, whatever the registry says."""
+    tombstone = survey.tombstones.get(str(target.tenant))
+    return _Decision(Action.SKIP, tombstone_words(tombstone)) if tombstone is not None else None
+
+
+def tombstone_words(tombstone: ErasureRecord) -> str:
+    """What is said of a declared tenant that was erased, or is being erased."""
+    if tombstone.erased_at is None:
+        return f"is being erased (operation {tombstone.operation}): `manor tenant delete` goes on with it"
+    return f"erased on {tombstone.erased_at:%Y-%m-%d}, never made again: take it out of the registry"
 
 
 def _taken(target: Target, survey: Survey, owners: _Owners) -> _Decision | None:
@@ -136,6 +152,8 @@ def _decide(target: Target, template: Template, survey: Survey, rules: Rules) ->
         return _Decision(Action.VERIFY, "exists")
     if found is not None:
         return _Decision(Action.FINISH, "the database is complete, the catalog has yet to hear of it")
+    if record is not None and record.state == "ready" and not record.is_active:
+        return _Decision(Action.CONFLICT, "suspended, but the database is gone from the server", hint="restore it")
     if record is not None and record.state == "ready" and not rules.recreate_missing:
         reason = "recorded as ready, but the database is gone from the server"
         return _Decision(Action.CONFLICT, reason, hint="restore it, or build an empty one with --recreate-missing")
@@ -198,7 +216,7 @@ def _orphans(survey: Survey, rules: Rules, declared: frozenset[str]) -> tuple[Or
         if visible is not None and record.state == "ready" and record.database not in visible.databases:
             detail = f"{tenant} is recorded as ready, its database is gone"
             orphans.append(Orphan(database=record.database, server=record.server, kind="missing", detail=detail))
-        elif record.source == rules.source and tenant not in declared:
+        elif record.source == rules.source and tenant not in declared and record.state != ERASING:
             detail = f"{tenant} is no longer in {rules.source}; nothing is dropped"
             orphans.append(Orphan(database=record.database, server=record.server, kind="undeclared", detail=detail))
     return tuple(orphans)

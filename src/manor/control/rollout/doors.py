@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -37,13 +38,18 @@ class Doors:
 async def look_at_doors(servers: Mapping[str, ServerDriver], records: Iterable[DatabaseRecord]) -> Doors:
     """Look at the roles of ``records`` on those of ``servers`` that hold any."""
     by_server: dict[str, dict[str, str]] = {}
+    closed: set[tuple[str, str]] = set()
     for record in records:
         by_server.setdefault(record.server, {})[record.role] = record.database
+        if not record.is_active:
+            closed.add((record.server, record.role))
     faults: dict[str, Mapping[str, RoleFault]] = {}
     unseen: dict[str, ManorError] = {}
     for name in by_server.keys() & servers.keys():
+        shut = [role for role in by_server[name] if (name, role) in closed]
+        look = functools.partial(servers[name].role_faults, by_server[name], closed=shut)
         try:
-            faults[name] = await retrying(lambda: servers[name].role_faults(by_server[name]), attempts=2)  # noqa: B023 - awaited at once
+            faults[name] = await retrying(look, attempts=2)
         except ManorError as error:
             unseen[name] = error
     return Doors(faults, unseen)

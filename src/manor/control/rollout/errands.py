@@ -222,7 +222,8 @@ async def _begin(runtime: Runtime, order: Order, targets: Sequence[TargetRecord]
         claims=order.claims,
         audit=[AuditEvent(actor=runtime.actor, action=f"{order.verb}.begin", subject=runtime.operation, details=details)],
     )
-    runtime.telemetry.emit("operation.started", runtime.operation, order.source, targets=len(targets))
+    runtime.telemetry.emit("operation.planned", runtime.operation, targets=len(targets))
+    runtime.telemetry.emit("operation.started", runtime.operation, order.source)
     return token
 
 

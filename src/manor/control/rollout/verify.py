@@ -76,7 +76,7 @@ async def _verify(
         return Outcome(
             target=step.target, status=Status.ERROR, failure=failure, detail=failure.message, duration_seconds=seconds
         )
-    remark = "exists, fingerprint verified"
+    remark = "exists, fingerprint verified" if record.is_active else "exists, suspended: nobody may enter; fingerprint verified"
     if digest and record.golden != digest:
         remark = "exists, verified against the earlier schema it was made from; the template has changed since"
     return Outcome(

@@ -51,6 +51,12 @@ class EmbeddedServer:
         """The administrator's URL. Known before the server runs; no password is needed (peer authentication)."""
         return sockets.admin_url(find_socket_directory(self._site))
 
+    @property
+    def archive_folder(self) -> Path:
+        """Where finished WAL segments go while they are archived. The server must have been made."""
+        with translated("looking for the WAL archive", self._site.layout.folder):
+            return self._site.layout.archive
+
     def start(self) -> ServerStatus:
         """Make the server if there is none, start it if it does not run, and bring its settings up to ours. Safe to repeat.
 

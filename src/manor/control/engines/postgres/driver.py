@@ -7,7 +7,7 @@ checkpoint (docs/decisions/0006). Passwords reach the server as SCRAM verifiers,
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,20 +25,26 @@ from manor.control.engines.driver import (
     Publication,
     RoleFault,
     ServerFacts,
+    ServerFolders,
     StrayFolder,
 )
 from manor.control.engines.postgres import compile as ddl
+from manor.control.engines.postgres.bases import PostgresBases
 from manor.control.engines.postgres.describe import describe
 from manor.control.engines.postgres.dumps import LOCK_TIMEOUT_SECONDS, PostgresDumps
+from manor.control.engines.postgres.entries import PostgresEntries
 from manor.control.engines.postgres.fill import fill_database
 from manor.control.engines.postgres.fingerprint import explain_drift
+from manor.control.engines.postgres.folders import find_folders
 from manor.control.engines.postgres.golden_checks import refuse_rows_of_nobody, refuse_tables_elsewhere
 from manor.control.engines.postgres.isolation import placeholder
 from manor.control.engines.postgres.marker import read_marker, write_marker
 from manor.control.engines.postgres.programs import Finder, machine_program
 from manor.control.engines.postgres.releases import PostgresReleases
+from manor.control.engines.postgres.restores import PostgresRestores
 from manor.control.engines.postgres.role_faults import find_role_faults
 from manor.control.engines.postgres.roles import GROUP_ROLE, are_ours, let_in, make_roles, verifiers_of
+from manor.control.engines.postgres.server_facts import server_facts
 from manor.control.engines.postgres.session import APPLICATION_PREFIX, Sessions, tenant_url
 from manor.control.engines.postgres.strays import find_strays
 from manor.control.engines.postgres.swaps import PostgresSwaps
@@ -48,23 +54,18 @@ from manor.settings import redact_url
 
 OLDEST = 140000
 
-# An ordinary login does not see what kind of session another role's is (NULL), but it does see the database.
-_FACTS = """
-SELECT current_setting('server_version'), current_setting('server_version_num')::int, current_user,
-       r.rolsuper, r.rolcreatedb OR r.rolsuper, r.rolcreaterole OR r.rolsuper,
-       coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false),
-       current_setting('max_connections')::int - CASE WHEN r.rolsuper THEN 0 ELSE
-           current_setting('superuser_reserved_connections')::int
-           + coalesce(current_setting('reserved_connections', true), '0')::int END,
-       (SELECT count(*) FROM pg_stat_activity WHERE coalesce(backend_type, 'client backend') = 'client backend' AND datid > 0),
-       current_setting('max_prepared_transactions')::int, pg_backend_pid(),
-       CASE WHEN r.rolsuper THEN current_setting('data_directory') END
-FROM pg_roles r WHERE r.rolname = current_user
-"""
-
 _DATABASES = """
 SELECT d.datname, r.rolname, shobj_description(d.oid, 'pg_database'), d.datconnlimit
 FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba
+"""
+
+_ENTRANTS = """
+SELECT d.datname, array_agg(r.rolname::text ORDER BY r.rolname)
+FROM pg_database d CROSS JOIN LATERAL aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
+JOIN pg_roles r ON r.oid = a.grantee
+WHERE a.privilege_type = 'CONNECT'
+    AND EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid WHERE m.member = r.oid AND g.rolname = %s)
+GROUP BY d.datname
 """
 
 _SIZE_AND_SESSIONS = """
@@ -99,6 +100,9 @@ class PostgresServer:
         self._version = 0
         self.releases = PostgresReleases(self._sessions)
         self.swaps = PostgresSwaps(self._sessions)
+        self.bases = PostgresBases(self._sessions, programs)
+        self.restores = PostgresRestores(self._sessions)
+        self.entries = PostgresEntries(self._sessions)
         self.dumps = PostgresDumps(self._sessions, programs, lock_timeout_seconds=dump_lock_timeout)
 
     def limit(self, sessions: int) -> None:
@@ -106,27 +110,13 @@ class PostgresServer:
 
     async def facts(self) -> ServerFacts:
         async with self._sessions.maintenance() as connection:
-            row = await _one(connection, _FACTS)
-            pid_of_handshake = connection.info.backend_pid
-        self._version = row[1]
+            found = await server_facts(connection)
+        self._version = found.version_number
         if self._version < OLDEST:
-            raise UnsupportedError(f"server {self.name}: PostgreSQL {row[0]} is too old", hint="14 is the oldest that works")
-        return ServerFacts(
-            engine=self.engine,
-            version=row[0],
-            version_number=row[1],
-            user=row[2],
-            superuser=row[3],
-            can_create_databases=row[4],
-            can_create_roles=row[5],
-            encrypted=row[6],
-            max_connections=row[7],
-            used_connections=row[8],
-            max_prepared_transactions=row[9],
-            data_directory=row[11],
-            # A pooler answers the handshake itself, so the process id it told us is not the server's.
-            pooler="a connection pooler" if pid_of_handshake != row[10] else None,
-        )
+            raise UnsupportedError(
+                f"server {self.name}: PostgreSQL {found.version} is too old", hint="14 is the oldest that works"
+            )
+        return found
 
     async def databases(self) -> Mapping[str, FoundDatabase]:
         async with self._sessions.maintenance() as connection:
@@ -141,11 +131,22 @@ class PostgresServer:
             rows = await (await connection.execute("SELECT rolname FROM pg_roles")).fetchall()
         return frozenset(row[0] for row in rows)
 
+    async def entrants(self) -> Mapping[str, tuple[str, ...]]:
+        async with self._sessions.maintenance() as connection:
+            rows = await (await connection.execute(_ENTRANTS, [GROUP_ROLE])).fetchall()
+        return {database: tuple(roles) for database, roles in rows}
+
     async def stray_folders(self) -> list[StrayFolder] | None:
         if not (await self.facts()).superuser:
             return None
         async with self._sessions.maintenance() as connection:
             return await find_strays(connection)
+
+    async def folders(self) -> ServerFolders | None:
+        if not (await self.facts()).superuser:
+            return None
+        async with self._sessions.maintenance() as connection:
+            return await find_folders(connection)
 
     async def end_sessions(self, operation: str) -> int:
         # pg_terminate_backend with a timeout returns once the process is gone; it may be in the middle of copying files.
@@ -271,9 +272,9 @@ class PostgresServer:
             await make_roles(connection, [login], verifiers)
             await connection.execute(let_in(database, login.role))
 
-    async def role_faults(self, roles: Mapping[str, str]) -> Mapping[str, RoleFault]:
+    async def role_faults(self, roles: Mapping[str, str], *, closed: Collection[str] = ()) -> Mapping[str, RoleFault]:
         async with self._sessions.maintenance() as connection:
-            return await find_role_faults(connection, roles)
+            return await find_role_faults(connection, roles, closed=closed)
 
     async def drop_database(self, database: str) -> None:
         statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database))

@@ -11,12 +11,12 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from manor.control.engines.driver import IsolatedColumn, Marker
-from manor.control.engines.dumps import DumpForm, Photograph
+from manor.control.engines.dumps import DumpForm, MissingRole, Photograph
 from manor.control.engines.postgres import photograph as photographs
 from manor.control.engines.postgres.client import psql_environment
 from manor.control.engines.postgres.marker import write_marker
 from manor.control.engines.postgres.programs import Finder, Run, fed, streamed, translated
-from manor.control.engines.postgres.roles_in_dumps import renamed, roles_there
+from manor.control.engines.postgres.roles_in_dumps import handed_on, missing_role, roles_there
 from manor.control.engines.postgres.session import APPLICATION_PREFIX, Sessions
 from manor.errors import Code, EngineError
 
@@ -94,7 +94,15 @@ class PostgresDumps:
     async def load(
         self, database: str, chunks: AsyncIterator[bytes], *, form: DumpForm, roles: Mapping[str, str] | None = None
     ) -> None:
-        changed = {old: new for old, new in (roles or {}).items() if old != new}
+        try:
+            await self._load(database, chunks, form, {old: new for old, new in (roles or {}).items() if old != new})
+        except EngineError as error:
+            missing = missing_role(error.message)
+            if missing is None or missing in (roles or {}):
+                raise
+            raise MissingRole(error.message, missing) from error
+
+    async def _load(self, database: str, chunks: AsyncIterator[bytes], form: DumpForm, changed: Mapping[str, str]) -> None:
         async with self._sessions.place():
             if form is DumpForm.CUSTOM and not changed:
                 arguments = [
@@ -107,9 +115,13 @@ class PostgresDumps:
                 return
             text = chunks if form is DumpForm.PLAIN else await self._as_text(database, chunks)
             if changed:
-                text = renamed(text, changed, await self._roles(changed))
-            arguments = ["--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1", "--single-transaction", "--file=-"]
-            await fed(await self._run("psql", database, arguments), text)
+                text = handed_on(text, changed, await self._roles(changed))
+            arguments = ["--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1", "--file=-"]
+            await fed(await self._run("psql", database, arguments), _in_transaction(text))
+
+    def as_text(self, chunks: AsyncIterator[bytes], *, server_version: str) -> AsyncIterator[bytes]:
+        program = self._find("pg_restore", int(server_version.partition(".")[0]))
+        return translated(Run(program=program, arguments=["--file=-"], environment={}, where="the dump"), chunks)
 
     async def check(self, chunks: AsyncIterator[bytes], *, server_version: str) -> int:
         program = self._find("pg_restore", int(server_version.partition(".")[0]))
@@ -141,6 +153,15 @@ class PostgresDumps:
             async with self._sessions.maintenance() as connection:
                 self._major = connection.info.server_version // 10000
         return self._major
+
+
+async def _in_transaction(text: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The SQL in a transaction that commits at its end: with its own option psql would commit also where whoever feeds it dies
+    in the middle."""
+    yield b"BEGIN;\n"
+    async for chunk in text:
+        yield chunk
+    yield b"\nCOMMIT;\n"
 
 
 async def _locale(connection: psycopg.AsyncConnection[Any], like: str) -> sql.Composed:

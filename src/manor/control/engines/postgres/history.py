@@ -50,6 +50,13 @@ _RIGHTS = (
     f"REVOKE ALL ON public.schema_migrations, public.manor_fence, public.manor_statements FROM {GROUP_ROLE}; "
     f"GRANT SELECT ON public.schema_migrations TO {GROUP_ROLE}"
 )
+OWN_RIGHTS = f"""
+DO $$ BEGIN
+    IF to_regclass('public.manor_fence') IS NOT NULL THEN {_RIGHTS}; END IF;
+END $$
+"""
+"""After rights on all tables were granted: Manor's own are not among them. The three tables come together."""
+
 _GRANTS_ALL = re.compile(r"\bON\s+ALL\s+TABLES\b", re.IGNORECASE)
 """In a migration that means its own tables, and would give away ours."""
 
@@ -80,6 +87,15 @@ async def read_history(connection: Connection) -> tuple[HistoryRow, ...]:
         return tuple(HistoryRow(version=version) for version in sorted(str(row[0]) for row in rows))
     except psycopg.errors.UndefinedTable:
         return ()
+
+
+async def read_token(connection: Connection) -> int:
+    """The token that stands in the fence, in autocommit; 0 where there is none."""
+    try:
+        row = await (await connection.execute("SELECT max(token) FROM public.manor_fence")).fetchone()
+    except MISSING:
+        return 0
+    return int(row[0] or 0) if row else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

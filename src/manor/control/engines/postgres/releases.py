@@ -91,6 +91,10 @@ class PostgresReleases:
             await connection.execute("COMMIT")
         return begun.rows
 
+    async def token(self, database: str) -> int:
+        async with self._sessions.inside(database) as connection:
+            return await history.read_token(connection)
+
     async def apply(self, database: str, change: Change) -> Changed:
         async with self._sessions.inside(database) as connection:
             changed = await run_change(connection, database, change)

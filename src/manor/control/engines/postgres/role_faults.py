@@ -6,7 +6,7 @@ that it owns, and the doors of all databases that were opened for a role by name
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import psycopg
@@ -62,13 +62,16 @@ class _Role(NamedTuple):
     open_to_all: bool
 
 
-async def find_role_faults(connection: psycopg.AsyncConnection[Any], roles: Mapping[str, str]) -> dict[str, RoleFault]:
-    """By role, all that is wrong with it in one sentence. ``roles``: the database of each."""
+async def find_role_faults(
+    connection: psycopg.AsyncConnection[Any], roles: Mapping[str, str], *, closed: Collection[str] = ()
+) -> dict[str, RoleFault]:
+    """By role, all that is wrong with it in one sentence. ``roles``: the database of each; ``closed``: those that are not to
+    log in."""
     if not roles:
         return {}
     values = {"roles": list(roles), "databases": list(roles.values())}
     rows = await (await connection.execute(_FAULTS.encode(), values)).fetchall()
-    found = {role.name: list(_faults(role)) for role in map(_Role._make, rows)}
+    found = {role.name: list(_faults(role, role.name in closed)) for role in map(_Role._make, rows)}
     return {
         name: RoleFault(message="; ".join(f.message for f in faults), hint="; ".join(dict.fromkeys(f.hint for f in faults)))
         for name, faults in found.items()
@@ -76,7 +79,7 @@ async def find_role_faults(connection: psycopg.AsyncConnection[Any], roles: Mapp
     }
 
 
-def _faults(role: _Role) -> Iterator[RoleFault]:
+def _faults(role: _Role, closed: bool) -> Iterator[RoleFault]:
     if not role.exists:
         yield RoleFault(message=f"its role {role.name} is gone", hint=_MADE_WHOLE)
         return
@@ -100,5 +103,8 @@ def _faults(role: _Role) -> Iterator[RoleFault]:
         yield RoleFault(message="isolation is broken: every role may enter it", hint=hint)
     if GROUP_ROLE not in role.memberships:  # which is also what tells our roles from strangers'
         yield RoleFault(message="its role may not use its tables", hint=f"GRANT {GROUP_ROLE} TO {quoted}")
-    if not role.can_login or role.database not in role.entered:
+    if closed:
+        if role.can_login:
+            yield RoleFault(message="it is suspended, but its role may log in", hint="`manor tenant suspend` shuts it out")
+    elif not role.can_login or role.database not in role.entered:
         yield RoleFault(message="its role may not log in, or not enter it", hint=_MADE_WHOLE)

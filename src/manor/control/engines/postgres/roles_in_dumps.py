@@ -1,20 +1,84 @@
-"""Loads a dump for another role than the one it names: for the time of one transaction the other one has its name.
+"""Loads a dump for other roles than those that it names: what they own and may is handed on inside the loaded database, in the
+same transaction. A role that the server does not have is there for just as long.
 
-Roles are renamed by transactions like everything else, so that nobody outside ever sees the borrowed name, and nothing has to
-be replaced inside the dump's text, where a row may hold the same word.
+Nothing is replaced inside the dump's text, where a row may hold the same word; and no role of the server is renamed: whoever
+dies in the middle must not leave a tenant with another one's name.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import psycopg
 
-from manor.control.engines.postgres.quoting import quote_identifier
+from manor.control.engines.postgres.quoting import quote_identifier, quote_literal
 from manor.errors import Code, EngineError
 
-_ASIDE = "manor_aside_"
+_MISSING = re.compile(r'ERROR:  role "((?:[^"]|"")+)" does not exist')
+
+# An owner needs CREATE on the schema of what it gets; only a superuser gives without.
+_INVENT = "CREATE ROLE {0} NOLOGIN;\nGRANT {0} TO CURRENT_USER;\nGRANT USAGE, CREATE ON SCHEMA public TO {0};\n"
+_DISMISS = "REASSIGN OWNED BY {0} TO CURRENT_USER;\nDROP OWNED BY {0};\nDROP ROLE {0};\n"
+
+# What is owned first: its rights follow the owner. A sequence that belongs to a column follows its table.
+_HAND_ON = """
+DO $manor$
+DECLARE
+    former oid := (SELECT oid FROM pg_roles WHERE rolname = {old});
+    heir text := {new};
+    statement text;
+BEGIN
+    PERFORM set_config('search_path', '', true);
+    FOR statement IN
+        SELECT format('ALTER %s %s OWNER TO %I', kind, name, heir) FROM (
+            SELECT 'TABLE', c.oid::regclass::text, relowner FROM pg_class c
+            WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND NOT EXISTS (
+                SELECT FROM pg_depend d
+                WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND relkind = 'S' AND d.deptype IN ('a', 'i'))
+            UNION ALL SELECT 'ROUTINE', oid::regprocedure::text, proowner FROM pg_proc
+            UNION ALL SELECT 'SCHEMA', quote_ident(nspname), nspowner FROM pg_namespace
+            UNION ALL SELECT 'TYPE', oid::regtype::text, typowner FROM pg_type WHERE typtype IN ('e', 'd', 'r')
+        ) AS owned (kind, name, owner) WHERE owner = former
+    LOOP
+        EXECUTE statement;
+    END LOOP;
+    FOR statement IN
+        SELECT format(template, words, heir) || CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
+            || '; ' || format(replace(replace(template, 'GRANT ', 'REVOKE '), ' TO %I', ' FROM %I'), words, {old})
+        FROM (
+            SELECT format('GRANT %%s ON %s %s TO %%I', CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, oid::regclass),
+                '%s', relacl FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+            UNION ALL
+            SELECT format('GRANT %%s ON TABLE %s TO %%I', attrelid::regclass), format('%%s (%I)', attname), attacl
+            FROM pg_attribute WHERE NOT attisdropped
+            UNION ALL SELECT format('GRANT %%s ON ROUTINE %s TO %%I', oid::regprocedure), '%s', proacl FROM pg_proc
+            UNION ALL SELECT format('GRANT %%s ON SCHEMA %I TO %%I', nspname), '%s', nspacl FROM pg_namespace
+            UNION ALL SELECT format('GRANT %%s ON TYPE %s TO %%I', oid::regtype), '%s', typacl FROM pg_type
+            UNION ALL
+            SELECT format('ALTER DEFAULT PRIVILEGES FOR ROLE %s%s GRANT %%s ON %s TO %%I', defaclrole::regrole,
+                    ' IN SCHEMA ' || nullif(defaclnamespace, 0)::regnamespace,
+                    CASE defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'ROUTINES'
+                        WHEN 'T' THEN 'TYPES' WHEN 'n' THEN 'SCHEMAS' ELSE 'LARGE OBJECTS' END),
+                '%s', defaclacl FROM pg_default_acl
+        ) AS granted (template, spelling, acl)
+        CROSS JOIN LATERAL aclexplode(acl) AS entry
+        CROSS JOIN LATERAL (SELECT format(spelling, entry.privilege_type) AS words) AS spelled
+        WHERE entry.grantee = former
+    LOOP
+        EXECUTE statement;
+    END LOOP;
+END
+$manor$;
+"""
+
+
+def missing_role(said: str) -> str | None:
+    """The role that the server did not find, from its own words (programs are run with LC_ALL=C); None where it is something
+    else."""
+    match = _MISSING.search(said)
+    return match[1].replace('""', '"') if match else None
 
 
 async def roles_there(connection: psycopg.AsyncConnection[Any], names: Sequence[str]) -> frozenset[str]:
@@ -23,19 +87,23 @@ async def roles_there(connection: psycopg.AsyncConnection[Any], names: Sequence[
     return frozenset(name for (name,) in rows)
 
 
-async def renamed(chunks: AsyncIterator[bytes], roles: Mapping[str, str], there: frozenset[str]) -> AsyncIterator[bytes]:
-    """The SQL of ``chunks`` between the statements that lend and give back the names. ``roles``: by the role that the dump
-    names, the one that gets what belonged to it. Raises ``EngineError`` (``not_found``) where that one is not ``there``."""
-    missing = sorted(set(roles.values()) - there)
+async def handed_on(chunks: AsyncIterator[bytes], roles: Mapping[str, str], there: frozenset[str]) -> AsyncIterator[bytes]:
+    """The SQL of ``chunks`` between the statements that hand on what belongs to roles. ``roles``: by the role that the dump
+    names, the one that gets what belonged to it, or nothing: then that is Manor's login, and no right remains. Raises
+    ``EngineError`` (``not_found``) where one that is to get something is not ``there``."""
+    missing = sorted(set(filter(None, roles.values())) - there)
     if missing:
         raise EngineError(f"there is no role {missing[0]} on the server", code=Code.NOT_FOUND)
-    aside = {old: f"{_ASIDE}{number}" for number, old in enumerate(roles) if old in there}
-    yield _script([*aside.items(), *((new, old) for old, new in roles.items())])
+    invented = [old for old in roles if old not in there]
+    yield _lines(_INVENT, invented)
     async for chunk in chunks:
         yield chunk
-    yield b"\n" + _script([*roles.items(), *((name, old) for old, name in aside.items())])
+    yield b"\n" + "".join(_hand_on(old, new) for old, new in roles.items() if new).encode() + _lines(_DISMISS, invented)
 
 
-def _script(renames: Sequence[tuple[str, str]]) -> bytes:
-    lines = [f"ALTER ROLE {quote_identifier(old)} RENAME TO {quote_identifier(new)};\n" for old, new in renames]
-    return "".join(lines).encode()
+def _hand_on(old: str, new: str) -> str:
+    return _HAND_ON.replace("{old}", quote_literal(old)).replace("{new}", quote_literal(new))
+
+
+def _lines(text: str, roles: Sequence[str]) -> bytes:
+    return "".join(text.format(quote_identifier(role)) for role in roles).encode()

@@ -11,7 +11,7 @@ import datetime as dt
 import functools
 import hashlib
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -30,6 +30,8 @@ from manor.storage.store import Store
 
 MANIFEST = ".manifest.json"
 ENCRYPTED = ".age"
+CATALOGS = "@catalog"
+"""The folder of catalogs' backups: no tenant's id can begin so."""
 _DUMPS = tuple(f".{form.ending}{tail}" for form in DumpForm for tail in ("", ENCRYPTED))
 _TRIES = 2
 """Of one tenant's backup, where the first error was one that trying again can help."""
@@ -107,7 +109,7 @@ class BackupVault:
         async with dumps.photographing(record.database, recorded_isolation(record.config)) as (photograph, snapshot):
             self._tell(runtime, "photographed", record)
             async with aclosing(dumps.dump(record.database, form=form, snapshot=snapshot)) as chunks:
-                dump = await self._put(f"{record.tenant}/{name}", chunks, recipient)
+                dump = await self.put_dump(f"{record.tenant}/{name}", chunks, recipient)
         self._tell(runtime, "stored", record)
         made = _manifest(runtime, record, backup_id, kind, form, photograph, dump, recipient, made_at)
         backup = Backup(key=f"{record.tenant}/{backup_id}{MANIFEST}", manifest=made)
@@ -115,7 +117,8 @@ class BackupVault:
         self._tell(runtime, "sealed", record)
         return backup
 
-    async def _put(self, key: str, chunks: AsyncIterator[bytes], recipient: str) -> DumpFile:
+    async def put_dump(self, key: str, chunks: AsyncIterator[bytes], recipient: str = "") -> DumpFile:
+        """Store a dump, encrypted for ``recipient`` where there is one; a manifest is to follow."""
         name = key.rpartition("/")[2]
         if not recipient:
             stored = await self.store.put(key, chunks)
@@ -186,6 +189,13 @@ class BackupVault:
             pass
         self.require_intact(backup, stored, plain)
 
+    async def proved(self, backup: Backup) -> AsyncIterator[bytes]:
+        """The dump of a backup that is not encrypted, proved at its end. Raises as ``open``."""
+        stored = Sums(self.store.get(backup.dump_key))
+        async for chunk in stored:
+            yield chunk
+        self.require_intact(backup, stored, stored)
+
     async def plain(self, runtime: Runtime, backup: Backup, stored: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """What is inside ``stored``. Raises ``CatalogError`` where the tenant's key was destroyed."""
         manifest = backup.manifest
@@ -207,9 +217,11 @@ class BackupVault:
             raise ManorError(f"{where} was altered: its digest is another one", code=Code.CORRUPT, hint=_ANOTHER)
 
     async def list(self, tenant: str = "") -> Listing:
-        """What there is, of one tenant or of all."""
+        """What there is, of one tenant or of all; catalogs are left out."""
         listing = Listing()
         async for found in self.store.list(tenant):
+            if found.key.startswith(f"{CATALOGS}/"):
+                continue
             if found.key.endswith(MANIFEST):
                 listing.manifests[id_of(found.key)] = found
             elif found.key.endswith(_DUMPS):
@@ -240,6 +252,12 @@ _ANOTHER = "restore another backup; `manor backup verify` reads all of them"
 def id_of(key: str) -> str:
     """The backup's id in the key of its manifest or dump."""
     return key.rpartition("/")[2].partition(".")[0]
+
+
+def newest_first(manifests: Iterable[Found]) -> list[str]:
+    """Their keys. Ids begin with the moment that they were made in; of one moment, what was written later is newer."""
+    ordered = sorted(manifests, key=lambda found: (id_of(found.key).partition("-")[0], found.modified), reverse=True)
+    return [found.key for found in ordered]
 
 
 def tenant_of(key: str) -> str:

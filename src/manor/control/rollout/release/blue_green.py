@@ -15,7 +15,7 @@ from manor.control.migrate.cohort import Segment
 from manor.control.rollout.release.apart import Undecided
 from manor.control.rollout.release.gate import HealthGate
 from manor.control.rollout.release.move import Done, detail_of, move, run_segments
-from manor.control.rollout.release.swap import Swap, is_at
+from manor.control.rollout.release.swap import Swap, SwapTerms, is_at
 from manor.control.rollout.release.waves import Mover
 from manor.control.rollout.release.work import Work
 from manor.control.rollout.retry import retrying
@@ -33,7 +33,7 @@ async def replace_database(work: Work, target: TargetRecord, *, gate: Gate | Non
 
     Raises ``ManorError`` with the tenant open and as it was; ``Undecided`` where it could not be opened.
     """
-    swap = Swap(work, target)
+    swap = Swap(SwapTerms.of(work, target))
     await swap.tidy()
     if await is_at(work, target, work.cohort(target).after):
         return Done(detail=detail_of(work, target, False))
@@ -65,7 +65,7 @@ async def _build(work: Work, target: TargetRecord, swap: Swap, closed: Closed, g
     swap.tell("target.cloned")
     await swap.swaps.admit(swap.green)
     try:
-        await run_segments(work, green, _unpublished(work.segments(target)))
+        await run_segments(work, green, unpublished(work.segments(target)))
     except Undecided as error:  # the clone is dropped: there is nothing to decide
         raise EngineError(error.message, hint="nothing was changed; the tenant is open", code=error.code) from error
     if gate is not None:
@@ -73,7 +73,7 @@ async def _build(work: Work, target: TargetRecord, swap: Swap, closed: Closed, g
         await _check(work, green, gate)
 
 
-def _unpublished(segments: list[Segment]) -> list[Segment]:
+def unpublished(segments: list[Segment]) -> list[Segment]:
     """The same steps, after which the database says that it is being built."""
     found = []
     for segment in segments:

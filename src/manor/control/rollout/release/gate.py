@@ -62,10 +62,17 @@ class HealthGate:
     async def _look(self, target: TargetRecord, login: Login, proved: bool) -> str:
         record = self._work.records[target.tenant]
         server = self._work.server(target)
-        seen = await server.check(target.database, login, recorded_isolation(record.config), other=None)
-        released = proved or seen.fingerprint == self._work.cohort(target).fingerprint
-        if not released or not seen.isolation_ok:
+        isolation = recorded_isolation(record.config)
+        if record.is_active:
+            seen = await server.check(target.database, login, isolation, other=None)
+            fingerprint, isolated = seen.fingerprint, seen.isolation_ok
+        else:  # suspended: its role cannot log in, and what it would see nobody else can tell
+            fingerprint, isolated = await server.fingerprint(target.database, isolation)
+        released = proved or fingerprint == self._work.cohort(target).fingerprint
+        if not released or not isolated:
             return f"{target.database}: its schema is not the released one"
+        if not record.is_active:
+            return ""
         for query in self._gate.sql:
             if not await server.releases.holds(target.database, login, query):
                 return f"{target.database}: {query} is not true"

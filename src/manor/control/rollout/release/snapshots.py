@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from manor.control.catalog.records import TargetRecord
 from manor.control.rollout.release.move import Act, Done, failed, in_place, move
 from manor.control.rollout.release.stopping import Stop, asked, taken_over
-from manor.control.rollout.release.swap import Swap, is_at
+from manor.control.rollout.release.swap import Swap, SwapTerms, is_at
 from manor.control.rollout.release.waves import Mover
 from manor.control.rollout.release.work import Work
 from manor.control.rollout.retry import ATTEMPTS, retrying, until_recorded
@@ -88,7 +88,7 @@ async def _snapshot_unless_asked(work: Work, target: TargetRecord) -> TargetReco
 async def take_snapshot(work: Work, target: TargetRecord) -> Snapshot:
     """Copy one target's database. Raises ``ManorError`` with the tenant open and no copy left; ``Undecided`` where it could not
     be opened."""
-    swap = Swap(work, target)
+    swap = Swap(SwapTerms.of(work, target))
     await swap.tidy()
     kept = await swap.keep("snapshot")
     try:

@@ -21,8 +21,8 @@ import functools
 import hashlib
 import time
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 from manor.control.catalog.kept import KeptRecord
 from manor.control.catalog.records import DatabaseRecord, TargetRecord
@@ -31,7 +31,7 @@ from manor.control.engines.swaps import Closed, Grant, Switch
 from manor.control.rollout.release.apart import Undecided
 from manor.control.rollout.release.work import Work
 from manor.control.rollout.retry import ATTEMPTS, retrying, until_recorded
-from manor.control.runtime import operation_token
+from manor.control.runtime import Runtime, operation_token
 from manor.errors import ManorError
 
 GREEN = "manor_green_"
@@ -64,24 +64,49 @@ async def is_at(work: Work, target: TargetRecord, history: tuple[tuple[str, str,
     return {(row.version, row.checksum) for row in rows} == {(version, checksum) for version, checksum, _ in history}
 
 
-class Swap:
-    """What one run does to one target's databases."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwapTerms:
+    """What a swap needs to know of whoever wants it: a release, a restore."""
 
-    def __init__(self, work: Work, target: TargetRecord) -> None:
-        self.work = work
-        self.target = target
-        self.swaps = work.server(target).swaps
-        self.by = f"{work.operation}:{work.runtime.new_token()}"
-        self.green = green_name(work.runtime.catalog.id, target.tenant, self.by)
-        self.kept = kept_name(work.runtime.catalog.id, target.tenant, self.by)
+    runtime: Runtime
+    record: DatabaseRecord
+    """The tenant as the catalog has it."""
+    attempts: int
+    """Tries of what may be refused for a moment."""
+    grace_seconds: float
+    """How long the replaced database is kept."""
+
+    @classmethod
+    def of(cls, work: Work, target: TargetRecord) -> Self:
+        """Those of a release for one of its targets."""
+        conduct = work.conduct
+        return cls(
+            runtime=work.runtime,
+            record=work.records[target.tenant],
+            attempts=conduct.attempts,
+            grace_seconds=conduct.grace_period_seconds,
+        )
+
+
+class Swap:
+    """What one run does to one tenant's databases."""
+
+    def __init__(self, terms: SwapTerms, *, incoming: str = "") -> None:
+        """``incoming``: a database that is ready to be switched to, which is dropped where that comes to nothing; empty: there
+        is to be a clone."""
+        self.terms = terms
+        self.runtime = terms.runtime
+        self.record = terms.record
+        self.tenant = str(terms.record.tenant)
+        self.database = terms.record.database
+        self.server: ServerDriver = self.runtime.servers[terms.record.server]
+        self.swaps = self.server.swaps
+        self.by = f"{self.runtime.operation}:{self.runtime.new_token()}"
+        self.green = incoming or green_name(self.runtime.catalog.id, self.tenant, self.by)
+        self.kept = kept_name(self.runtime.catalog.id, self.tenant, self.by)
         self.closed_seconds = 0.0
         self.sessions = 0
         self._since: float | None = None
-
-    @property
-    def record(self) -> DatabaseRecord:
-        """The target as the catalog has it."""
-        return self.work.records[self.target.tenant]
 
     @property
     def is_open(self) -> bool:
@@ -91,60 +116,60 @@ class Swap:
     async def tidy(self) -> None:
         """Finish off what an earlier try of this very operation left of this target. Its claim on the tenant says that no other
         operation is at it; and that try, should it live, cannot switch or open any more."""
-        found = await retrying(functools.partial(self.swaps.marker, self.target.database), attempts=ATTEMPTS)
-        if found is not None and found.closed.partition(":")[0] == self.work.operation:
-            again = functools.partial(reopen, self.work.server(self.target), self.target.database, found, self.record.role)
+        found = await retrying(functools.partial(self.swaps.marker, self.database), attempts=ATTEMPTS)
+        if found is not None and found.closed.partition(":")[0] == self.runtime.operation:
+            again = functools.partial(reopen, self.server, self.database, found, self.record.role)
             await retrying(again, attempts=ATTEMPTS)
 
     async def keep(self, kind: str, marks: Mapping[str, Any] | None = None) -> KeptRecord:
         """Record what is about to be kept."""
-        runtime, record = self.work.runtime, self.record
+        runtime, record = self.runtime, self.record
         kept = KeptRecord(
-            server=self.target.server,
+            server=self.record.server,
             database=self.kept,
-            tenant=self.target.tenant,
+            tenant=self.tenant,
             kind=kind,
-            operation=self.work.operation,
+            operation=self.runtime.operation,
             version=record.version,
             golden=record.golden,
             fingerprint=record.fingerprint,
             marks=marks or {},
-            drop_after=runtime.now() + dt.timedelta(seconds=self.work.conduct.grace_period_seconds),
+            drop_after=runtime.now() + dt.timedelta(seconds=self.terms.grace_seconds),
         )
         await until_recorded(runtime, lambda: runtime.catalog.put_kept(kept))
         return kept
 
     async def mark(self, kept: KeptRecord, marks: Mapping[str, Any]) -> None:
-        """Record what proves that nobody has written since."""
-        catalog, marked = self.work.runtime.catalog, replace(kept, marks=marks)
-        await until_recorded(self.work.runtime, lambda: catalog.put_kept(marked))
+        """Record what proves that nobody has written since, beside the marks that are there."""
+        catalog, marked = self.runtime.catalog, replace(kept, marks={**kept.marks, **marks})
+        await until_recorded(self.runtime, lambda: catalog.put_kept(marked))
         self.tell("target.marked")
 
     async def forget(self, kept: KeptRecord) -> None:
         """Strike off what is kept no more."""
-        catalog = self.work.runtime.catalog
-        await until_recorded(self.work.runtime, lambda: catalog.forget_kept(kept.server, [kept.database]))
+        catalog = self.runtime.catalog
+        await until_recorded(self.runtime, lambda: catalog.forget_kept(kept.server, [kept.database]))
 
     async def close(self) -> Closed:
         """Close the target and end its sessions. Raises ``EngineError``; call ``back_out`` then."""
         self._since = time.monotonic()
         close = functools.partial(
-            self.swaps.close, self.target.database, catalog=self.work.runtime.catalog.id, tenant=self.target.tenant, by=self.by
+            self.swaps.close, self.database, catalog=self.runtime.catalog.id, tenant=self.tenant, by=self.by
         )
-        closed = await retrying(close, attempts=self.work.conduct.attempts)
+        closed = await retrying(close, attempts=self.terms.attempts)
         self.sessions = closed.sessions
         self.tell("target.closed", sessions=closed.sessions)
         return closed
 
     async def switch(self, incoming: str) -> None:
         """Put ``incoming`` in the place of the target's database, which is kept."""
-        switch = Switch(database=self.target.database, kept=self.kept, incoming=incoming, by=self.by)
-        await retrying(functools.partial(self.swaps.switch, switch), attempts=self.work.conduct.attempts)
+        switch = Switch(database=self.database, kept=self.kept, incoming=incoming, by=self.by)
+        await retrying(functools.partial(self.swaps.switch, switch), attempts=self.terms.attempts)
         self.tell("target.switched")
 
     async def open(self, grants: tuple[Grant, ...] = ()) -> None:
         """Open it again. Raises ``Undecided`` where that cannot be done just now."""
-        opening = functools.partial(self.swaps.open, self.target.database, by=self.by, grants=grants)
+        opening = functools.partial(self.swaps.open, self.database, by=self.by, grants=grants)
         try:
             await retrying(opening, attempts=ATTEMPTS)
         except ManorError as error:
@@ -153,7 +178,7 @@ class Swap:
 
     async def open_counted(self, kept: KeptRecord, grants: tuple[Grant, ...]) -> None:
         """Open what was switched to, and record what it held at that moment."""
-        opening = self.swaps.open_counted(self.target.database, by=self.by, grants=grants, opened=self.opened)
+        opening = self.swaps.open_counted(self.database, by=self.by, grants=grants, opened=self.opened)
         try:
             census = await opening
         except ManorError:
@@ -178,21 +203,20 @@ class Swap:
             raise self._still_closed(error) from error
 
     async def _back_out(self) -> bool:
-        found = await self.swaps.marker(self.target.database)
+        found = await self.swaps.marker(self.database)
         old = await self.swaps.marker(self.kept)
-        server = self.work.server(self.target)
         if found is not None and found.closed == self.by:
-            await reopen(server, self.target.database, found, self.record.role)
+            await reopen(self.server, self.database, found, self.record.role)
         self.opened()
-        await server.drop_database(self.green)
+        await self.server.drop_database(self.green)
         if old is None:
-            catalog = self.work.runtime.catalog
-            await until_recorded(self.work.runtime, lambda: catalog.forget_kept(self.target.server, [self.kept]))
+            catalog = self.runtime.catalog
+            await until_recorded(self.runtime, lambda: catalog.forget_kept(self.record.server, [self.kept]))
         return old is not None
 
     def _still_closed(self, error: ManorError) -> Undecided:
         return Undecided(
-            f"database {self.target.database} is closed and could not be opened again: {error.message}",
+            f"database {self.database} is closed and could not be opened again: {error.message}",
             hint="`manor operation recover` opens it once its server answers",
             code=error.code,
         )
@@ -210,7 +234,7 @@ class Swap:
 
     def tell(self, kind: str, **details: object) -> None:
         """An event of this target."""
-        self.work.runtime.telemetry.emit(kind, self.work.operation, self.target.tenant, **details)
+        self.runtime.telemetry.emit(kind, self.runtime.operation, self.tenant, **details)
 
 
 async def reopen(server: ServerDriver, database: str, found: Marker, role: str) -> None:

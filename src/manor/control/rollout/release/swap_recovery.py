@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from manor.control.catalog.kept import KeptRecord
 from manor.control.catalog.records import AuditEvent
 from manor.control.engines.driver import FoundDatabase, ServerDriver
+from manor.control.rollout.release.restored_heads import record_restored_heads
 from manor.control.rollout.release.swap import GREEN, KEPT, reopen
 from manor.control.rollout.retry import ATTEMPTS, retrying, until_recorded
 from manor.control.runtime import Runtime, operation_token
@@ -71,6 +72,7 @@ async def _recover(runtime: Runtime, look: _Look, is_dead: IsDead) -> int:
     opened = await _open_closed(runtime, look, is_dead)
     dropped = await _drop_leftovers(runtime, look, is_dead)
     await _forget_unmade(runtime, look, is_dead)
+    await record_restored_heads(runtime, look.kept, look.found, is_dead)
     return opened + dropped
 
 

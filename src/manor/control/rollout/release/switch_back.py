@@ -9,13 +9,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from manor.control.catalog.kept import KeptRecord
 from manor.control.catalog.records import TargetRecord
 from manor.control.engines.swaps import Census, SwapDriver, writes_between
 from manor.control.migrate.cohort import Cohort
 from manor.control.rollout.release.move import Done, detail_of, move
-from manor.control.rollout.release.swap import Swap, is_at
+from manor.control.rollout.release.swap import Swap, SwapTerms, is_at
 from manor.control.rollout.release.waves import Mover
 from manor.control.rollout.release.work import Work
 from manor.control.rollout.verify import recorded_isolation
@@ -44,7 +45,7 @@ async def switch_back(work: Work, target: TargetRecord, *, kept: Mapping[str, Ke
     Its cohort must lead to the kept database's history, by steps that need no text (``forget``). Raises ``RefusedError`` where
     nothing is kept or somebody wrote, with the tenant open and as it was; ``Undecided`` where it could not be opened.
     """
-    swap = Swap(work, target)
+    swap = Swap(SwapTerms.of(work, target))
     await swap.tidy()
     record = kept.get(target.tenant)
     there = await swap.swaps.marker(record.database) if record is not None else None
@@ -52,24 +53,35 @@ async def switch_back(work: Work, target: TargetRecord, *, kept: Mapping[str, Ke
         if await is_at(work, target, work.cohort(target).after):
             return Done(detail=detail_of(work, target, False))
         raise RefusedError(f"nothing is kept of {target.tenant} (any more)", hint="was its grace period over?")
+    if not discard_writes and not await is_at(work, target, work.cohort(target).before):
+        raise RefusedError(f"the history of {target.tenant} is not the one that is recorded", hint=DISCARD)
+    await exchange(swap, record, kind="blue", discard_writes=discard_writes)
+    return Done(detail=f"{detail_of(work, target, True)}, switched back, {swap.words}", facts=swap.facts)
+
+
+async def exchange(
+    swap: Swap, kept: KeptRecord, *, kind: str, discard_writes: bool, marks: Mapping[str, Any] | None = None
+) -> None:
+    """Put a kept database back into its place; the one that it replaces is kept in its turn, as a ``kind`` with ``marks``.
+
+    Raises ``RefusedError`` where somebody wrote since, with the tenant open and as it was; ``Undecided`` where it could not be
+    opened.
+    """
     if not discard_writes:
-        if not await is_at(work, target, work.cohort(target).before):
-            raise RefusedError(f"the history of {target.tenant} is not the one that is recorded", hint=DISCARD)
-        await _refuse_writes(swap, record)
-    replaced = await swap.keep("blue")
+        await _refuse_writes(swap, kept)
+    replaced = await swap.keep(kind, marks)
     try:
         closed = await swap.close()
         if not discard_writes:
-            await swap.swaps.seclude(target.database, by=swap.by)
-            await _refuse_writes(swap, record)
-        await swap.switch(record.database)
+            await swap.swaps.seclude(swap.database, by=swap.by)
+            await _refuse_writes(swap, kept)
+        await swap.switch(kept.database)
     except BaseException:  # cancellation too: a tenant is not left closed
         if not await swap.back_out():
             raise
     else:
         await swap.open_counted(replaced, closed.grants)
-    await swap.forget(record)
-    return Done(detail=f"{detail_of(work, target, True)}, switched back, {swap.words}", facts=swap.facts)
+    await swap.forget(kept)
 
 
 async def _refuse_writes(swap: Swap, kept: KeptRecord) -> None:
@@ -77,7 +89,7 @@ async def _refuse_writes(swap: Swap, kept: KeptRecord) -> None:
     if found:
         shown = "; ".join(found[:_SHOWN]) + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
         raise RefusedError(
-            f"{swap.target.tenant} may have been written to since: {shown}",
+            f"{swap.tenant} may have been written to since: {shown}",
             hint=DISCARD,
         )
 
@@ -86,14 +98,12 @@ async def writes_since(swap: Swap, kept: KeptRecord) -> tuple[str, ...]:
     """What says that the target was written to since ``kept`` was left, in words; empty only where that is proved."""
     try:
         before = await _before(swap.swaps, kept)
-        now = await swap.swaps.census(swap.target.database, since=before.transaction) if before is not None else None
+        now = await swap.swaps.census(swap.database, since=before.transaction) if before is not None else None
         if before is None or now is None:
             return ("it was not recorded what it held",)
         found = writes_between(before, now)
         record = swap.record
-        fingerprint, isolated = await swap.work.server(swap.target).fingerprint(
-            swap.target.database, recorded_isolation(record.config)
-        )
+        fingerprint, isolated = await swap.server.fingerprint(swap.database, recorded_isolation(record.config))
     except ManorError as error:
         if error.transient or error.code is Code.UNREACHABLE:
             raise

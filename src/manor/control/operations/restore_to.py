@@ -1,0 +1,181 @@
+"""One tenant at a moment of the past: what it takes, and the moment itself as a source to restore from."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from manor.control.audit import anchor_head
+from manor.control.backup.recover import Recovery, Target, read_time
+from manor.control.catalog.records import AuditEvent, DatabaseRecord
+from manor.control.engines.dumps import DumpForm, Photograph
+from manor.control.engines.wal import read_lsn
+from manor.control.operations.restore import VERB, Manner, begin, find_ready, restore_source
+from manor.control.rollout.backups.load import Source
+from manor.control.rollout.bases.look import Chosen, choose
+from manor.control.rollout.bases.place import BasePlace
+from manor.control.rollout.bases.side_source import TenantAtMoment, tenant_at
+from manor.control.rollout.release.move import target_of
+from manor.control.rollout.report import Report
+from manor.control.rollout.verify import recorded_isolation
+from manor.control.runtime import Runtime
+from manor.control.steps import Outcome, Status
+from manor.errors import counted
+from manor.storage.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """A tenant as it was: its database on a side instance, photographed, and the snapshot that shows it."""
+
+    tenant: str
+    described: str
+    then: TenantAtMoment
+    photograph: Photograph
+    snapshot: str
+    base: str
+    log_range: str
+
+    def dump(self, form: DumpForm = DumpForm.CUSTOM) -> AsyncIterator[bytes]:
+        """Its content; may be asked for several times."""
+        return self.then.server.dumps.dump(self.then.database, form=form, snapshot=self.snapshot)
+
+
+def read_target(*, to: str | None, to_mark: str | None, to_lsn: str | None) -> Target:
+    """What the options ``--to``, ``--to-mark`` and ``--to-lsn`` say. Raises ``InputError``."""
+    return Target(
+        time=read_time(to) if to is not None else None,
+        mark=to_mark or "",
+        lsn=read_lsn(to_lsn) if to_lsn is not None else None,
+    )
+
+
+async def explain(runtime: Runtime, place: BasePlace, record: DatabaseRecord, target: Target) -> dict[str, Any]:
+    """What ``at_moment`` would use, or why it could not, for people and programs. Touches nothing."""
+    chosen = await choose(runtime, place, record.server, target, act=False)
+    found = chosen.outcome
+    document: dict[str, Any] = {"tenant_id": str(record.tenant), "server": record.server, "target": str(target)}
+    if isinstance(found, Recovery):
+        pieces = chosen.manifest.pieces_for(str(record.tenant))
+        size = sum(chosen.manifest.members[piece].bytes for piece in pieces)
+        document |= {"reachable": True, "base": found.base.id, "log": found.log_range, "timeline": found.timeline}
+        document |= {"pieces": len(pieces), "bytes": size}
+    else:
+        nearest = {"earlier": found.earlier, "later": found.later}
+        document |= {"reachable": False, "reason": found.reason, "hint": found.nearest or found.hint}
+        document |= {f"nearest_{name}": at.isoformat() if at else None for name, at in nearest.items()}
+    return {**document, "problems": list(chosen.problems)}
+
+
+async def extract_to(
+    runtime: Runtime,
+    place: BasePlace,
+    record: DatabaseRecord,
+    target: Target,
+    store: Store,
+    key: str,
+    *,
+    deadline_seconds: float,
+) -> dict[str, Any]:
+    """Store the tenant's dump (PostgreSQL's custom format), whole or not at all. Raises as ``at_moment`` and storage do."""
+    async with at_moment(runtime, place, record, target, deadline_seconds=deadline_seconds) as moment:
+        stored = await store.put(key, moment.dump())
+        details = {"to": str(target), "base": moment.base}
+        event = AuditEvent(actor=runtime.actor, action="tenant.extract", subject=moment.tenant, details=details)
+        await runtime.catalog.append_audit(runtime.operation, [event])
+    await anchor_head(runtime.catalog, runtime.anchor, operation_id=runtime.operation)
+    return {
+        "tenant_id": moment.tenant,
+        "target": str(target),
+        "bytes": stored.size,
+        "sha256": stored.sha256,
+        "rows": moment.photograph.total_rows,
+        "version": moment.photograph.version,
+        "database": moment.then.database,
+        "base": moment.base,
+        "log": moment.log_range,
+        "rolled_back": list(moment.then.rolled_back),
+    }
+
+
+@contextlib.asynccontextmanager
+async def at_moment(
+    runtime: Runtime, place: BasePlace, record: DatabaseRecord, target: Target, *, deadline_seconds: float = 120.0
+) -> AsyncIterator[Moment]:
+    """The tenant of ``record`` at ``target``, for as long as the block lasts; neighbours are not touched.
+
+    Raises ``RefusedError`` that says why the moment cannot be reached and which ones can, ``EngineError`` (``corrupt``) naming
+    the file of the backup or the archive that is damaged, ``NotFoundError`` where the tenant had no database then.
+    """
+    tenant = str(record.tenant)
+    runtime.telemetry.emit("target.recovering", runtime.operation, tenant, to=str(target))
+    chosen = await choose(runtime, place, record.server, target, act=True, deadline_seconds=deadline_seconds)
+    if not isinstance(chosen.outcome, Recovery):
+        raise chosen.outcome.error(record.server)
+    recovery, manifest = chosen.outcome, chosen.manifest
+    async with tenant_at(place, manifest, recovery, tenant, now=chosen.now) as then:
+        isolation = recorded_isolation(record.config)
+        async with then.server.dumps.photographing(then.database, isolation) as (photograph, snapshot):
+            runtime.telemetry.emit("target.recovered", runtime.operation, tenant, database=then.database)
+            yield Moment(
+                tenant=tenant,
+                described=f"{tenant} at {target} (base backup {manifest.id})",
+                then=then,
+                photograph=photograph,
+                snapshot=snapshot,
+                base=manifest.id,
+                log_range=recovery.log_range,
+            )
+
+
+async def restore_to(runtime: Runtime, place: BasePlace, tenant: str, target: Target, manner: Manner) -> Report:
+    """Take a tenant back to a moment of the past: load beside its database, verify, and switch. Neighbours are not touched.
+
+    Raises before the tenant is touched what ``begin`` raises, and ``RefusedError`` where the moment cannot be reached; what
+    fails later is the tenant's outcome.
+    """
+    record = await begin(runtime, tenant)
+    await _require_reachable(runtime, place, record, target)
+
+    def opening(runtime: Runtime, record: DatabaseRecord) -> contextlib.AbstractAsyncContextManager[Source]:
+        return source_at(runtime, place, record, target)
+
+    return await restore_source(runtime, record, opening, manner, {"to": str(target)})
+
+
+async def dry_run_to(runtime: Runtime, place: BasePlace, tenant: str, target: Target) -> Report:
+    """Look only. Raises as ``restore_to`` does before it begins."""
+    record = await find_ready(runtime, tenant)
+    chosen = await _require_reachable(runtime, place, record, target)
+    assert isinstance(chosen.outcome, Recovery)  # noqa: S101 - the others were raised
+    facts = {"to": str(target), "base": chosen.outcome.base.id, "log": chosen.outcome.log_range}
+    detail = f"would recover base backup {facts['base']} with the log from {facts['log']}, to {target}, and switch to it"
+    outcome = Outcome(target=target_of(record), status=Status.PENDING, detail=detail, facts=facts)
+    return Report(operation=runtime.operation, verb=VERB, dry_run=True, source=record.source, outcomes=(outcome,))
+
+
+async def _require_reachable(runtime: Runtime, place: BasePlace, record: DatabaseRecord, target: Target) -> Chosen:
+    chosen = await choose(runtime, place, record.server, target, act=False)
+    if not isinstance(chosen.outcome, Recovery):
+        raise chosen.outcome.error(record.server)
+    return chosen
+
+
+@contextlib.asynccontextmanager
+async def source_at(
+    runtime: Runtime, place: BasePlace, record: DatabaseRecord, target: Target, *, deadline_seconds: float = 120.0
+) -> AsyncIterator[Source]:
+    """The tenant at a moment as what it is loaded from. Raises as ``at_moment``."""
+    async with at_moment(runtime, place, record, target, deadline_seconds=deadline_seconds) as moment:
+        doubts = len(moment.then.rolled_back)
+        told = f", without {counted(doubts, 'transaction')} that {'was' if doubts == 1 else 'were'} in doubt" if doubts else ""
+        yield Source(
+            described=moment.described + told,
+            form=DumpForm.CUSTOM,
+            chunks=moment.dump,
+            expected=moment.photograph,
+            tenant=moment.tenant,
+            database=moment.then.database,
+        )
