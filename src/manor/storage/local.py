@@ -41,15 +41,12 @@ class LocalDriver:
 
     async def put(self, key: str, chunks: AsyncIterator[bytes], *, overwrite: bool) -> None:
         """See ``Driver.put``."""
-        if not overwrite and await self._run(key, (self._folder / key).exists):
-            raise faults.exists(self._place(key))
         incoming = _Incoming(self._folder / _INCOMING / secrets.token_hex(12))
         try:
-            await self._run(key, incoming.begin)
+            await self._run(key, self._begin, incoming, key, overwrite)
             async for chunk in chunks:
                 await self._run(key, incoming.write, chunk)
-            await self._run(key, incoming.sync)
-            await self._run(key, self._settle, incoming.path, key, overwrite)
+            await self._run(key, self._settle, incoming, key, overwrite)
         finally:
             incoming.close()
 
@@ -101,13 +98,19 @@ class LocalDriver:
     def _place(self, key: str) -> str:
         return str(self._folder / key)
 
-    def _settle(self, path: Path, key: str, overwrite: bool) -> None:
+    def _begin(self, incoming: _Incoming, key: str, overwrite: bool) -> None:
+        if not overwrite and (self._folder / key).exists():
+            raise faults.exists(self._place(key))
+        incoming.begin()
+
+    def _settle(self, incoming: _Incoming, key: str, overwrite: bool) -> None:
         """Give a finished file its key. Somebody who empties the folder above at this moment is given way to."""
+        incoming.sync()
         target = self._folder / key
         for attempt in range(1, _PLACING_ATTEMPTS + 1):
             _make_folder(target.parent)
             try:
-                _move(path, target, overwrite)
+                _move(incoming.path, target, overwrite)
                 break
             except FileNotFoundError:
                 if attempt == _PLACING_ATTEMPTS:

@@ -39,12 +39,16 @@ class PostgresDumps:
         self._major = 0
         self._open: dict[str, tuple[str, ...]] = {}
         """By snapshot, what its dump need not look for."""
+        self._tables: dict[tuple[tuple[str, str], ...], photographs.Listed] = {}
+        """By isolated columns, which stand for a template, the tables that were found last."""
+        self._paths: dict[str, str] = {}
+        self._variables = psql_environment(sessions.admin_url)
 
     @contextlib.asynccontextmanager
     async def photographing(self, database: str, isolation: Sequence[IsolatedColumn]) -> AsyncIterator[tuple[Photograph, str]]:
         async with self._sessions.inside_with_place(database) as connection:
             self._major = connection.info.server_version // 10000
-            taken = await photographs.take(connection, isolation, lock_timeout_seconds=self._lock_timeout_seconds)
+            taken = await self._take(connection, isolation)
             self._open[taken.snapshot] = taken.omitted
             try:
                 yield taken.photograph, taken.snapshot
@@ -53,8 +57,16 @@ class PostgresDumps:
 
     async def photograph(self, database: str, isolation: Sequence[IsolatedColumn]) -> Photograph:
         async with self._sessions.inside(database) as connection:
-            taken = await photographs.take(connection, isolation, lock_timeout_seconds=self._lock_timeout_seconds)
-            return taken.photograph
+            return (await self._take(connection, isolation)).photograph
+
+    async def _take(self, connection: psycopg.AsyncConnection[Any], isolation: Sequence[IsolatedColumn]) -> photographs.Taken:
+        template = tuple((column.table, column.column) for column in isolation)
+        taken = await photographs.take(
+            connection, isolation, lock_timeout_seconds=self._lock_timeout_seconds, guess=self._tables.get(template)
+        )
+        if not taken.listed.foreign:  # which tables belong to an extension is said by numbers that each database has of its own
+            self._tables[template] = taken.listed
+        return taken
 
     async def dump(self, database: str, *, form: DumpForm, snapshot: str = "") -> AsyncGenerator[bytes, None]:
         arguments = [f"--format={form}", "--no-password", f"--lock-wait-timeout={round(self._lock_timeout_seconds * 1000)}"]
@@ -130,11 +142,11 @@ class PostgresDumps:
 
     async def _run(self, program: str, database: str, arguments: Sequence[str]) -> Run:
         where = f"server {self._sessions.name}, database {database}"
-        path = self._find(program, await self._server_major())
-        variables = psql_environment(self._sessions.admin_url)
+        if program not in self._paths:
+            self._paths[program] = self._find(program, await self._server_major())
         # A dead operation's sessions are found by this name.
-        variables |= {"PGDATABASE": database, "PGAPPNAME": APPLICATION_PREFIX + self._sessions.application}
-        return Run(program=path, arguments=arguments, environment=variables, where=where)
+        own = {"PGDATABASE": database, "PGAPPNAME": APPLICATION_PREFIX + self._sessions.application}
+        return Run(program=self._paths[program], arguments=arguments, environment={**self._variables, **own}, where=where)
 
     async def _server_major(self) -> int:
         if not self._major:

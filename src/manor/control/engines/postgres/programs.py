@@ -11,7 +11,10 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,6 +27,8 @@ Finder = Callable[[str, int], str]
 ``UnsupportedError`` where every one that is there is older."""
 
 CHUNK_BYTES = 256 * 1024
+_READERS = ThreadPoolExecutor(max_workers=512, thread_name_prefix="manor-programs")
+"""One thread for each program that is read; in the loop's own pool they would keep everybody else from their turn."""
 _INHERITED = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "HOME", "TMPDIR", "SYSTEMROOT")
 _DISTRIBUTIONS = "/usr/lib/postgresql"
 """Where Debian and Ubuntu keep the programs of each major version."""
@@ -95,14 +100,89 @@ def program_environment(variables: Mapping[str, str]) -> dict[str, str]:
 
 async def streamed(run: Run) -> AsyncGenerator[bytes]:
     """Its output. Raises ``EngineError`` where it fails; whoever stops reading ends it."""
-    process = await _start(run, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-    said = asyncio.create_task(_all(process.stderr))
+    output = _Output(run)
     try:
-        while chunk := await _read(process.stdout):
+        while chunk := await _read_on(output):
             yield chunk
-        await _require_success(run, process, said)
+        output.require_success()
     finally:
-        await _end(process, said)
+        await asyncio.get_running_loop().run_in_executor(_READERS, output.end)
+
+
+async def _read_on(output: _Output) -> bytes:
+    reading = asyncio.get_running_loop().run_in_executor(_READERS, output.read)
+    try:
+        return await asyncio.shield(reading)
+    except asyncio.CancelledError:
+        output.stop()  # the thread waits for what no longer comes
+        await asyncio.wait([reading])
+        raise
+
+
+class _Output:
+    """A program and its output, read in threads: begun with the first piece and waited for with the last one, it takes a small
+    database's dump a single hop, where asyncio's own pipes take a dozen."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._lock = threading.Lock()
+        self._stopped = False
+        self._process: subprocess.Popen[bytes] | None = None
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the program
+
+    def read(self) -> bytes:
+        """The next piece, empty at the end. Raises ``EngineError`` where the program cannot be started."""
+        process = self._process or self._begin()
+        assert process.stdout is not None  # noqa: S101 - it was asked for
+        piece = process.stdout.read(CHUNK_BYTES)
+        if len(piece) < CHUNK_BYTES:
+            process.wait()
+        return piece
+
+    def _begin(self) -> subprocess.Popen[bytes]:
+        run = self._run
+        try:
+            process = subprocess.Popen(
+                [run.program, *run.arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=self._said,
+                env=program_environment(run.environment),
+                start_new_session=True,  # Ctrl-C is ours to handle
+            )
+        except OSError as error:
+            raise _unstartable(run, error) from error
+        with self._lock:
+            self._process = process
+            if self._stopped:
+                process.kill()
+        return process
+
+    def require_success(self) -> None:
+        """Raise what the program's exit code means, once all was read."""
+        if self._process is not None and self._process.returncode:
+            self._said.seek(0)
+            raise failure_of(self._run, self._process.returncode, self._said.read().decode(errors="replace"))
+
+    def stop(self) -> None:
+        """End the program now or, where it is just being started, at once."""
+        with self._lock:
+            self._stopped = True
+            if self._process is not None and self._process.returncode is None:
+                self._process.kill()
+
+    def end(self) -> None:
+        """No program outlives whoever started it, whatever happened."""
+        self.stop()
+        if self._process is not None:
+            self._process.wait()
+            if self._process.stdout is not None:
+                self._process.stdout.close()
+        self._said.close()
+
+
+def _unstartable(run: Run, error: OSError) -> EngineError:
+    return EngineError(f"{run.where}: {run.name} cannot be started: {error.strerror}", hint=_INSTALL)
 
 
 async def fed(run: Run, chunks: AsyncIterator[bytes]) -> bytes:
@@ -165,7 +245,7 @@ async def _start(run: Run, *, stdin: int, stdout: int) -> asyncio.subprocess.Pro
             start_new_session=True,  # Ctrl-C is ours to handle
         )
     except OSError as error:
-        raise EngineError(f"{run.where}: {run.name} cannot be started: {error.strerror}", hint=_INSTALL) from error
+        raise _unstartable(run, error) from error
 
 
 async def _read(stream: asyncio.StreamReader | None) -> bytes:
