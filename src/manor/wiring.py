@@ -179,13 +179,17 @@ def _backup_store(workplace: Workplace, location: str | None) -> Store:
 
 def scheduled(workplace: Workplace) -> tuple[list[Schedule], Mapping[str, Job]]:
     """The schedules of the environment, and what each of them does. Nothing is contacted."""
+    from manor.control.operations.erase import EraseRequest
     from manor.control.operations.scheduled_jobs import jobs_of, schedules_of
 
     settings = workplace.environment.settings
-    wait_seconds = float(settings.lock_wait_seconds)
-    vault = open_vault(workplace)
-    jobs = jobs_of(workplace.project.folder, vault, settings.backup, lock_wait_seconds=wait_seconds)
-    return schedules_of(settings.backup), jobs
+    erasure = EraseRequest(
+        around=erasure_surroundings(workplace),
+        open_vault=lambda location: open_vault(workplace, location, encrypt=False),
+        keep_days=settings.backup.keep_days,
+        lock_wait_seconds=float(settings.lock_wait_seconds),
+    )
+    return schedules_of(settings), jobs_of(workplace.project.folder, open_vault(workplace), settings.backup, erasure)
 
 
 def erasure_surroundings(workplace: Workplace) -> Surroundings:

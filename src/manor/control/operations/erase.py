@@ -289,7 +289,7 @@ async def _begin(runtime: Runtime, record: DatabaseRecord, request: EraseRequest
         operation=runtime.operation,
         actor=runtime.actor,
         reason=request.reason or suspension.reason,
-        subject={**subject_of(record), "export_to": request.export_to or ""},
+        subject={**subject_of(record), "export_to": request.export_to or "", "was_due": suspension.erase_after is not None},
         begun_at=runtime.now(),
     )
     event = AuditEvent(
@@ -318,21 +318,33 @@ def _found_elsewhere(record: DatabaseRecord, hits: Sequence[Hit]) -> Failure:
     )
 
 
-async def delete_due(runtime: Runtime, request: EraseRequest) -> Report:
+async def delete_due(runtime: Runtime, request: EraseRequest, *, scheduled: bool = False) -> Report:
     """Erase everybody whose grace period is over, and finish what was stopped; one outcome for each. Raises ``ConflictError``
-    where another operation holds one of them."""
+    where another operation holds one of them.
+
+    ``scheduled``: nobody stands behind it, so only those whose deletion was confirmed with a grace period, and whom nobody
+    holds.
+    """
     notices = await _settled(runtime)
     due = [
         await runtime.catalog.database_by_tenant(t, with_url=False)
         for t in await runtime.catalog.due_for_erasure(runtime.now())
     ]
-    begun = [await runtime.catalog.erasure(one.tenant) for one in await runtime.catalog.erasures() if not one.is_done]
-    stopped = [record_of(one.subject) for one in begun if one is not None and not one.is_done]
-    records = {str(record.tenant): record for record in [*due, *stopped]}
+    records = {str(record.tenant): record for record in [*due, *await _stopped(runtime, only_due=scheduled)]}
+    if scheduled:
+        held = {claim.tenant for claim in await runtime.catalog.claims(records)}
+        records = {tenant: record for tenant, record in records.items() if tenant not in held}
     request = replace(request, confirm=True, after=dt.timedelta())
     if not records:
         return Report(operation="", verb="delete", notices=(*notices, "nobody is due to be erased"))
     return await _carried_out(runtime, list(records.values()), request, _erase_due, notices)
+
+
+async def _stopped(runtime: Runtime, *, only_due: bool) -> list[DatabaseRecord]:
+    """Whose erasure has begun and did not come to its end. ``only_due``: of those that had a grace period."""
+    begun = [await runtime.catalog.erasure(one.tenant) for one in await runtime.catalog.erasures() if not one.is_done]
+    left = [one for one in begun if one is not None and not one.is_done]
+    return [record_of(one.subject) for one in left if not only_due or one.subject.get("was_due")]
 
 
 async def _erase_due(runtime: Runtime, record: DatabaseRecord, *, request: EraseRequest, told: _Told) -> Done:
