@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 STATE_FOLDER = ".manor"
 ANCHOR_FILE = "audit.anchor"
+TOMBSTONE_FILE = "erased.tombstones"
 
 
 def new_operation_id(now: dt.datetime) -> str:
@@ -307,6 +308,7 @@ async def open_recovery(workplace: Workplace, *, stop: StopSignal | None = None)
     ``NotFoundError`` where there never was a server."""
     from manor.control.catalog.catalog import Catalog
     from manor.control.catalog.place import CatalogPlace
+    from manor.control.catalog.tombstones import TombstoneFile
     from manor.control.operations.recovery import Recovery
 
     if _is_untouched(workplace):
@@ -325,6 +327,7 @@ async def open_recovery(workplace: Workplace, *, stop: StopSignal | None = None)
             home=_server(workplace, "catalog", url, operation, stack),
             place=place,
             found=found,
+            tombstones=TombstoneFile(workplace.state / TOMBSTONE_FILE),
             runtime=lambda catalog: _runtime(workplace, operation, servers, catalog, stop),
         )
 
@@ -379,6 +382,7 @@ def _runtime(
     stop: StopSignal | None,
 ) -> Runtime:
     from manor.control.audit import AnchorFile
+    from manor.control.catalog.tombstones import TombstoneFile
     from manor.control.runtime import Runtime, StopSignal
 
     return Runtime(
@@ -387,6 +391,7 @@ def _runtime(
         servers=servers,
         catalog=catalog,  # type: ignore[arg-type]
         anchor=AnchorFile(workplace.state / ANCHOR_FILE),
+        tombstones=TombstoneFile(workplace.state / TOMBSTONE_FILE),
         telemetry=workplace.telemetry,
         stop=stop or StopSignal(),
     )

@@ -46,7 +46,7 @@ def test_a_backup_of_a_tenant_that_is_not_there_becomes_anothers(fleet: Any, els
     assert outcome(done)["status"] == "success"
     assert elsewhere.entries(1) == ["of the third"]
     assert elsewhere.ask(MAY_CREATE, elsewhere.databases[0]) == [(False,)]
-    assert elsewhere.ask("SELECT FROM pg_roles WHERE rolname ~ '^(manor_green_|acme_t_003)'") == []
+    assert elsewhere.ask("SELECT rolname FROM pg_roles WHERE rolname ~ '^(manor_green_|acme_t_003)'") == []
     elsewhere.check()
 
 

@@ -23,6 +23,7 @@ from manor.control.operations.suspend import suspension_of
 from manor.control.rollout.backups.vault import BackupVault
 from manor.control.rollout.erasure.certify import certify, searched, unsearched
 from manor.control.rollout.erasure.erase import Erasure, final_export, shut_out
+from manor.control.rollout.erasure.graves import engrave
 from manor.control.rollout.erasure.places import Belongings, Surroundings, look_around
 from manor.control.rollout.errands import Done, Order, run_errands
 from manor.control.rollout.release.move import target_of
@@ -299,6 +300,7 @@ async def _begin(runtime: Runtime, record: DatabaseRecord, request: EraseRequest
         details={"reason": begun.reason, "database": record.database},
     )
     await until_recorded(runtime, lambda: runtime.catalog.begin_erasure(begun, suspension, audit=[event]))
+    engrave(runtime, tenant, "erasing")
     if before is not None and before.final_export:
         exported = {"at": str(before.final_export.get("verified_at", "")), **before.final_export}
         await until_recorded(runtime, lambda: runtime.catalog.erasure_step(tenant, "exported", exported))
