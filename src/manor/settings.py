@@ -81,6 +81,9 @@ class ErasureSettings:
     """Locations with ``{tenant_id}`` and the like."""
     grace_days: int = 0
     require_final_export: bool = False
+    schedule: str | None = None
+    """When ``manor worker`` erases who is due, as cron spells it; None: never."""
+    tz: str = "UTC"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,6 +261,8 @@ def _settings(read: EnvironFile) -> Settings:
             storage=tuple(read.settings.erasure.storage),
             grace_days=read.settings.erasure.grace_days,
             require_final_export=read.settings.erasure.require_final_export,
+            schedule=read.settings.erasure.schedule,
+            tz=read.settings.erasure.tz,
         ),
         lock_wait_seconds=read.settings.lock_wait_seconds,
         connect_timeout_seconds=read.settings.connect_timeout_seconds,

@@ -238,6 +238,11 @@ class ErasureBlock(StrictModel):
     """Days for which a deleted tenant is only suspended, where the command does not say `--after`."""
     require_final_export: bool = False
     """Whether a deletion must say `--final-export` or `--no-final-export`."""
+    schedule: CronText | None = None
+    """When `manor worker` erases the tenants whose grace period (`--after`) is over, such as `0 2 * * *`; never where it is
+    absent: then `manor tenant delete --due` does."""
+    tz: ZoneText = "UTC"
+    """Time zone of this schedule, by its IANA name."""
 
 
 class SettingsBlock(StrictModel):

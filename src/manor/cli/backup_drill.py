@@ -124,7 +124,7 @@ def schedule() -> None:
     header = ("schedule", "cron", "time zone", "next (UTC)", "last due (UTC)", "ended (UTC)", "outcome")
     print_table(header, [_planned_row(one) for one in planned])
     if not planned:
-        say("nothing is done by the clock: settings.backup.schedules in environ.yaml")
+        say("nothing is done by the clock: settings.backup.schedules and settings.erasure.schedule in environ.yaml")
 
 
 def _planned_json(one: Planned) -> dict[str, Any]:

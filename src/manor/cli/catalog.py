@@ -151,6 +151,7 @@ def restore(backup_file: str) -> None:
         "tenants": found.tenants,
         "unrecorded": list(found.unrecorded),
         "missing": list(found.missing),
+        "erased": list(found.erased),
     }
     if print_document(document):
         return
@@ -159,4 +160,6 @@ def restore(backup_file: str) -> None:
         say(f"note: {tenant} was made since: `manor multi-tenant deploy` records it")
     for tenant in found.missing:
         say(f"note: the database of {tenant} is not where the catalog believes")
+    for tenant in found.erased:
+        say(f"note: {tenant} was erased since: what the backup held of it is erased again")
     say("`manor tenant migrate --all --verify` records the versions that the databases have now")

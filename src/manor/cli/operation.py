@@ -14,6 +14,7 @@ from manor.cli.progress import progress, run_stoppable
 from manor.cli.releases import finish, looked_at
 from manor.cli.render import MARKS, print_document, print_table, say
 from manor.cli.report_file import check_report_file
+from manor.cli.undoing import put_back_all, undo_all
 from manor.errors import EXIT_SOME_FAILED, counted
 
 if TYPE_CHECKING:
@@ -277,16 +278,24 @@ def resume(operation_id: str, report: Path | None) -> None:
 @operation_argument
 @click.option("--tenant-id", "tenant", required=True, metavar="T", help="The target that needs a decision.")
 @click.option(
-    "--as", "taken", required=True, type=click.Choice(("done", "again")), help="What its open statement is taken for."
+    "--as",
+    "taken",
+    required=True,
+    type=click.Choice(("done", "again", "undone")),
+    help="What its open statement is taken for; undone: back to the snapshot before the release.",
 )
+@click.option("--discard-writes", is_flag=True, help="With --as undone: also where there were writes since the snapshot.")
 @report_option
 @with_global_options
-def decide(operation_id: str, tenant: str, taken: str, report: Path | None) -> None:
-    """Say whether a statement of unknown end was done or is to be run again, and bring that target to its end."""
-    _resumed(operation_id, report, (tenant, taken))
+def decide(operation_id: str, tenant: str, taken: str, discard_writes: bool, report: Path | None) -> None:
+    """Say whether a statement of unknown end was done or is to be run again, and bring that target to its end; or put it back
+    to the snapshot that the release took of it."""
+    if discard_writes and taken != "undone":
+        raise click.UsageError("--discard-writes goes with --as undone")
+    _resumed(operation_id, report, (tenant, taken), discard_writes=discard_writes)
 
 
-def _resumed(operation_id: str, report: Path | None, decided: tuple[str, str] | None) -> None:
+def _resumed(operation_id: str, report: Path | None, decided: tuple[str, str] | None, *, discard_writes: bool = False) -> None:
     check_report_file(report)
 
     async def settle(runtime: Runtime) -> None:
@@ -304,7 +313,9 @@ def _resumed(operation_id: str, report: Path | None, decided: tuple[str, str] | 
             from manor.control.rollout.release.apart import Begun
             from manor.wiring import open_runtime
 
-            decision = Decision(tenant=decided[0], begun=Begun(decided[1])) if decided else None
+            if decided and decided[1] == "undone":
+                return await put_back_all(workplace, stop, operation_id, decided[:1], discard_writes=discard_writes)
+            decision = Decision(tenants=decided[:1], begun=Begun(decided[1])) if decided else None
             async with open_runtime(workplace, stop=stop, operation=operation_id, some_away=True) as runtime:
                 return await resume(runtime, workplace.project.folder, decision)
 
@@ -327,7 +338,7 @@ def retry(operation_id: str, report: Path | None) -> None:
 @report_option
 @with_global_options
 def undo(operation_id: str, discard_writes: bool, report: Path | None) -> None:
-    """Take a release back, for exactly the tenants that it changed."""
+    """Take a release back, for exactly the tenants that it changed; those that it left half way go back to their snapshots."""
     _again(operation_id, report, "undo", discard_writes=discard_writes)
 
 
@@ -338,15 +349,14 @@ def _again(operation_id: str, report: Path | None, verb: str, *, discard_writes:
 
         async def work(stop: StopSignal) -> Report:
             from manor.control.operations.operation_log import recover_all
-            from manor.control.operations.operation_undo import retry, undo
+            from manor.control.operations.operation_undo import retry
             from manor.wiring import open_runtime
 
+            if verb == "undo":
+                return await undo_all(workplace, stop, operation_id, discard_writes=discard_writes)
             async with open_runtime(workplace, stop=stop, some_away=True) as runtime:
                 await recover_all(runtime)
-                project = workplace.project.folder
-                if verb == "retry":
-                    return await retry(runtime, project, operation_id)
-                return await undo(runtime, project, operation_id, discard_writes=discard_writes)
+                return await retry(runtime, workplace.project.folder, operation_id)
 
         result = run_stoppable(work)
     finish(result, report)

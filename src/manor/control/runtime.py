@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from manor.control.audit import AnchorFile
 from manor.control.catalog.catalog import Catalog
+from manor.control.catalog.tombstones import TombstoneFile
 from manor.control.engines.driver import ServerDriver
 from manor.control.jobs.engine import JobEngine
 from manor.errors import ManorError
@@ -80,6 +81,7 @@ class Runtime:
     servers: Mapping[str, ServerDriver]
     catalog: Catalog
     anchor: AnchorFile
+    tombstones: TombstoneFile
     telemetry: Telemetry
     stop: StopSignal = field(default_factory=StopSignal)
     outage: Outage = field(default_factory=Outage)

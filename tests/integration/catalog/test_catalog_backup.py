@@ -131,3 +131,18 @@ def test_so_many_of_the_newest_stay_and_tenants_backups_do_not_count(fleet: fixt
     assert sorted(path.name for path in folder.glob("*.dump")) == sorted(f"{m['backup']}.dump" for m in made[1:])
     fleet("tenant", "backup", "--tenant-id", "001")
     assert [one["tenant_id"] for one in fleet.json("backup", "list")] == ["acme/tenants/001"]
+
+
+def test_who_was_erased_since_does_not_come_back_with_the_backup(fleet: fixtures.Fleet) -> None:
+    """Neither its entries nor its key, and no deploy makes it again."""
+    fleet("tenant", "backup", "--tenant-id", "acme/tenants/002", "--encrypt")
+    made = fleet.json("catalog", "backup")
+    fleet("tenant", "delete", "--tenant-id", "acme/tenants/002", "--confirm", "--no-final-export", "--no-search")
+    lose(fleet)
+    found = fleet.json("catalog", "restore", "--backup-file", made["file"])
+    assert (found["erased"], found["missing"], found["tenants"]) == (["acme/tenants/002"], [], 1)
+    for table, column in (("tenants", "id"), ("databases", "tenant"), ("tenant_keys", "tenant")):
+        assert fleet.ask(f"SELECT 1 FROM manor.{table} WHERE {column} = 'acme/tenants/002'", "manor_catalog") == []
+    report = fleet.json("multi-tenant", "deploy", "--registry", fleet.registry)
+    assert set(fixtures.statuses(report).values()) == {"skipped"}
+    assert fleet.ask("SELECT datname FROM pg_database WHERE datname = 'acme_t_002'") == []

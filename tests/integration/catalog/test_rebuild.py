@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -243,3 +244,45 @@ def test_who_was_suspended_stays_suspended(fleet: fixtures.Fleet, kind: str) -> 
     assert fleet.json("tenant", "show", "acme/tenants/001")["is_active"] is False
     fleet("tenant", "resume", "--tenant-id", "acme/tenants/001")
     works(fleet)
+
+
+def deployed(fleet: fixtures.Fleet) -> dict[str, tuple[str, str]]:
+    report = fleet.json("multi-tenant", "deploy", "--registry", fleet.registry)
+    return {outcome["database"]: (outcome["status"], outcome["detail"]) for outcome in report["outcomes"]}
+
+
+def test_who_was_erased_is_not_made_again(fleet: fixtures.Fleet) -> None:
+    """The registry still declares it; a dry run and a second loss know it too, and nothing but its id was kept for that."""
+    fleet("tenant", "delete", "--tenant-id", "acme/tenants/002", "--confirm", "--no-final-export", "--no-search")
+    for _ in range(2):
+        lose(fleet)
+        told = fleet.json("catalog", "rebuild", "--dry-run")["notices"]
+        assert "acme/tenants/002 was erased, and stays so" in told
+        assert fleet.json("catalog", "rebuild")["summary"] == {"success": 3}
+        status, detail = deployed(fleet)["acme_t_002"]
+        assert status == "skipped"
+        assert detail.startswith("erased on ")
+        assert fleet.ask("SELECT datname FROM pg_database WHERE datname = 'acme_t_002'") == []
+    assert "was lost with the catalog" in fleet.json("tenant", "certificate", "--tenant-id", "acme/tenants/002")["note"]
+    lines = (fleet.folder / ".manor" / "erased.tombstones").read_text("utf-8").splitlines()
+    assert [set(json.loads(line)) for line in lines] == [{"catalog", "tenant", "state", "at", "operation"}] * 2
+    again = fleet.json("tenant", "delete", "--tenant-id", "acme/tenants/002", "--confirm", "--no-final-export")
+    assert set(fixtures.statuses(again).values()) == {"skipped"}
+
+
+def test_an_erasure_that_was_under_way_is_gone_on_with(fleet: fixtures.Fleet) -> None:
+    """Its database was gone when the catalog was lost: no deploy makes a new one, and `delete` erases the rest."""
+    words = ("tenant", "delete", "--tenant-id", "acme/tenants/002", "--confirm", "--no-final-export", "--no-search")
+    done = killed_command.killed(fleet.folder, "erase.databases", 1, *words)
+    assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
+    lose(fleet)
+    report = fleet.json("catalog", "rebuild")
+    assert report["summary"] == {"success": 3}
+    assert any("the erasure of acme/tenants/002 had begun" in one for one in report["notices"])
+    status, detail = deployed(fleet)["acme_t_002"]
+    assert status == "skipped"
+    assert detail.startswith("is being erased")
+    assert fleet.ask("SELECT rolname FROM pg_roles WHERE rolname = 'acme_t_002'") == [("acme_t_002",)]
+    fleet(*words)
+    assert fleet.ask("SELECT rolname FROM pg_roles WHERE rolname = 'acme_t_002'") == []
+    assert deployed(fleet)["acme_t_002"][1].startswith("erased on ")

@@ -14,6 +14,7 @@ from restore_fixtures import build
 from manor.control.engines.embedded.server import EmbeddedServer
 
 Outcome = Callable[[Any], dict[str, Any]]
+MAY_CREATE = "SELECT has_schema_privilege('acme_t_001', 'public', 'CREATE')"
 
 
 @pytest.fixture
@@ -34,6 +35,18 @@ def test_a_backup_is_restored_in_another_installation(fleet: Any, elsewhere: Any
     backup = fleet.back_up(1)
     assert outcome(elsewhere.restore(1, "--backup-file", backup))["status"] == "success"
     assert elsewhere.entries(1) == ["before"]
+    elsewhere.check()
+
+
+def test_a_backup_of_a_tenant_that_is_not_there_becomes_anothers(fleet: Any, elsewhere: Any, outcome: Outcome) -> None:
+    """The role that it names is none of this server: who gets it has the rights of its golden, and not one more."""
+    fleet.write_entries(3, "of the third")
+    backup = fleet.back_up(3)
+    done = elsewhere.restore(3, "--backup-file", backup, "--as", elsewhere.tenant(1))
+    assert outcome(done)["status"] == "success"
+    assert elsewhere.entries(1) == ["of the third"]
+    assert elsewhere.ask(MAY_CREATE, elsewhere.databases[0]) == [(False,)]
+    assert elsewhere.ask("SELECT rolname FROM pg_roles WHERE rolname ~ '^(manor_green_|acme_t_003)'") == []
     elsewhere.check()
 
 

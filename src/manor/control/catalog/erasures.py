@@ -171,6 +171,22 @@ class ErasureStore(LedgerStore):
                 raise ConflictError(f"tenant {tenant} is not being erased")
             await self._append(connection, operation_id, audit)
 
+    async def bury(self, record: ErasureRecord) -> None:
+        """Record an erasure of which only a tombstone is known. Safe to repeat."""
+        is_done = record.is_done
+        values = {
+            "tenant": record.tenant,
+            "state": record.state,
+            "operation": record.operation,
+            "actor": record.actor,
+            "reason": record.reason,
+            "subject": "" if is_done else self._secrets.encrypt(record.tenant, json.dumps(record.subject)),
+            "begun_at": record.begun_at,
+            "erased_at": record.erased_at,
+            "certificate": record.certificate or None,
+        }
+        await self._link.run(query("bury"), values)
+
     async def base_backups(self, server: str) -> list[tuple[str, str, dt.datetime]]:
         """(id, location, when it ended) of a server's base backups, oldest first."""
         return [(row[0], row[1], row[2]) for row in await self._link.rows(query("base_backups_of"), {"server": server})]

@@ -685,6 +685,15 @@ UPDATE manor.erasures
 SET state = 'erased', erased_at = %(erased_at)s, certificate = %(certificate)s::json, subject = '', steps = '{}'
 WHERE tenant = %(tenant)s AND state = 'erasing' RETURNING tenant;
 
+-- bury --
+-- An erasure that a tombstone beside the catalog tells of; one that the catalog knows to be over stays as it is.
+INSERT INTO manor.erasures AS erasures (tenant, state, operation, actor, reason, subject, begun_at, erased_at, certificate)
+VALUES (%(tenant)s, %(state)s, %(operation)s, %(actor)s, %(reason)s, %(subject)s, %(begun_at)s, %(erased_at)s,
+    %(certificate)s::json)
+ON CONFLICT (tenant) DO UPDATE
+SET state = excluded.state, erased_at = excluded.erased_at, certificate = excluded.certificate, subject = '', steps = '{}'
+WHERE erasures.state = 'erasing' AND excluded.state = 'erased';
+
 -- catalog_tables --
 SELECT format('%%I.%%I', nspname, relname) FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
 WHERE relkind = 'r' AND nspname NOT IN ('pg_catalog', 'information_schema') AND nspname NOT LIKE 'pg_toast%%' ORDER BY 1;

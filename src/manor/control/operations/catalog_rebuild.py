@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from manor.control.catalog.catalog import Catalog
 from manor.control.catalog.locks import FLEET_LOCK
+from manor.control.catalog.records import DatabaseRecord
+from manor.control.catalog.tombstones import Tombstone
 from manor.control.operations.fleet import FleetSource
 from manor.control.operations.rebuild_look import (
     Declared,
@@ -23,8 +25,9 @@ from manor.control.operations.rebuild_look import (
     read_declared,
 )
 from manor.control.operations.recovery import Recovery, aside_name, make_room, refuse_in_use, replaced_by
+from manor.control.rollout.erasure.graves import dig, graves_of
 from manor.control.rollout.rebuild import GoldenLook, begin, end, restore_stock, restore_tenants
-from manor.control.rollout.rebuild_plan import Finding, Rebuilt, choose_catalog, plan_rebuild, tenants_of
+from manor.control.rollout.rebuild_plan import Declaration, Finding, Rebuilt, choose_catalog, plan_rebuild, tenants_of
 from manor.control.rollout.report import Report
 from manor.control.runtime import Runtime
 from manor.control.steps import Failure, Outcome, Status
@@ -46,6 +49,8 @@ class _Plan:
     looks: Looks
     declared: Declared
     rebuilt: Rebuilt
+    tombstones: Mapping[str, Tombstone]
+    """By tenant: who was erased, as far as that was written down beside the catalog."""
     replaced: str
     """Id of a catalog without tenants that is in the way; empty where there is none."""
 
@@ -70,6 +75,7 @@ async def _carry_out(runtime: Runtime, plan: _Plan, request: RebuildRequest, beg
     async with runtime.catalog.lock(FLEET_LOCK, wait_seconds=request.lock_wait_seconds, holder=runtime.operation):
         runtime.telemetry.emit("operation.planned", runtime.operation, targets=len(plan.rebuilt.findings))
         await begin(runtime, plan.rebuilt)
+        await dig(runtime, _graves(plan), _unfinished(plan))
         fingerprints = await restore_stock(runtime, plan.rebuilt, _goldens(plan))
         outcomes = await restore_tenants(runtime, plan.rebuilt.findings, fingerprints, parallel=request.parallel)
         problems = await end(runtime, outcomes)
@@ -93,7 +99,57 @@ async def _plan(recovery: Recovery, sources: Sequence[FleetSource], request: Reb
         await look_at_prepared(recovery.servers, catalog),
     )
     replaced = await replaced_by(recovery, catalog)
-    return _Plan(catalog=catalog, looks=looks, declared=declared, rebuilt=rebuilt, replaced=replaced)
+    return _Plan(
+        catalog=catalog,
+        looks=looks,
+        declared=declared,
+        rebuilt=rebuilt,
+        tombstones=recovery.tombstones.of(catalog),
+        replaced=replaced,
+    )
+
+
+def _living(plan: _Plan) -> set[str]:
+    return {str(finding.found.tenant) for finding in plan.rebuilt.findings}
+
+
+def _graves(plan: _Plan) -> list[Tombstone]:
+    return graves_of(plan.tombstones, _living(plan))
+
+
+def _unfinished(plan: _Plan) -> dict[str, DatabaseRecord]:
+    """By tenant whose erasure began and that a registry still declares, where it was."""
+    began = [one.tenant for one in _graves(plan) if one.state != "erased"]
+    return {tenant: _declared_record(plan.declared.tenants[tenant]) for tenant in began if tenant in plan.declared.tenants}
+
+
+def _declared_record(declaration: Declaration) -> DatabaseRecord:
+    target = declaration.target
+    return DatabaseRecord(
+        tenant=target.tenant,
+        database=target.database,
+        server=target.server,
+        group=target.group,
+        template=target.template,
+        state="erasing",
+        role=target.database,
+        source=declaration.source,
+        config={"isolation": [[one.table, one.column, one.value] for one in declaration.isolation]},
+    )
+
+
+def _buried(plan: _Plan) -> Iterator[str]:
+    """What the tombstones say, for people."""
+    unfinished = _unfinished(plan)
+    for one in _graves(plan):
+        if one.state == "erased":
+            yield f"{one.tenant} was erased, and stays so"
+        elif one.tenant in unfinished:
+            yield f"the erasure of {one.tenant} had begun: `manor tenant delete` goes on with it"
+        else:
+            yield f"the erasure of {one.tenant} had begun, and no registry tells any more where it was"
+    for tenant in sorted(plan.tombstones.keys() & _living(plan)):
+        yield f"{tenant} was to be erased, and its database is there: `manor tenant delete` it again"
 
 
 async def _half_rebuilt(found: Catalog | None) -> str:
@@ -146,7 +202,7 @@ def _report(
         started_at=started_at,
         duration_seconds=seconds,
         outcomes=tuple(outcomes),
-        notices=(*_replaced(plan), *(f"lost: {one}" for one in plan.rebuilt.unknown)),
+        notices=(*_replaced(plan), *_buried(plan), *(f"lost: {one}" for one in plan.rebuilt.unknown)),
         problems=problems,
         extra={"catalog": plan.catalog, "lost": list(plan.rebuilt.unknown)},
     )

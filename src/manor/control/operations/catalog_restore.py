@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from manor.control.audit import declare_break
@@ -21,6 +21,7 @@ from manor.control.operations.rebuild_look import Looks, look_at_servers
 from manor.control.operations.recovery import Recovery, make_room, refuse_in_use
 from manor.control.rollout.backups.backup_file import split_location
 from manor.control.rollout.backups.vault import MANIFEST, Backup, BackupVault, id_of
+from manor.control.rollout.erasure.graves import bury_again
 from manor.control.rollout.rebuild import GoldenLook, record_goldens
 from manor.control.rollout.rebuild_plan import tenants_of
 from manor.control.rollout.retry import ATTEMPTS, retrying
@@ -41,6 +42,8 @@ class RestoredCatalog:
     """Tenants made since, by the marks of their databases."""
     missing: tuple[str, ...]
     """Recorded tenants whose databases are not where the catalog believes."""
+    erased: tuple[str, ...] = ()
+    """Tenants erased since: what the backup held of them is erased again."""
 
 
 async def restore_catalog(recovery: Recovery, backup_file: str, *, base: Path) -> RestoredCatalog:
@@ -60,6 +63,7 @@ async def restore_catalog(recovery: Recovery, backup_file: str, *, base: Path) -
         await _load(recovery, vault, backup, building)
         async with await recovery.place.enter(building) as catalog:
             runtime = recovery.runtime(catalog)
+            buried = await bury_again(runtime, recovery.tombstones.of(catalog_id))
             records = await catalog.databases()
             await _go_on(runtime, backup, records, looks)
         await make_room(recovery, catalog_id)
@@ -68,7 +72,7 @@ async def restore_catalog(recovery: Recovery, backup_file: str, *, base: Path) -
     except BaseException:  # cancellation too: nothing is left beside
         await recovery.place.drop_beside(building)
         raise
-    return _told(catalog_id, backup, records, looks)
+    return replace(_told(catalog_id, backup, records, looks), erased=tuple(buried))
 
 
 async def _find(text: str, base: Path) -> tuple[BackupVault, Backup]:

@@ -23,6 +23,7 @@ from manor.control.operations.suspend import suspension_of
 from manor.control.rollout.backups.vault import BackupVault
 from manor.control.rollout.erasure.certify import certify, searched, unsearched
 from manor.control.rollout.erasure.erase import Erasure, final_export, shut_out
+from manor.control.rollout.erasure.graves import engrave
 from manor.control.rollout.erasure.places import Belongings, Surroundings, look_around
 from manor.control.rollout.errands import Done, Order, run_errands
 from manor.control.rollout.release.move import target_of
@@ -289,7 +290,7 @@ async def _begin(runtime: Runtime, record: DatabaseRecord, request: EraseRequest
         operation=runtime.operation,
         actor=runtime.actor,
         reason=request.reason or suspension.reason,
-        subject={**subject_of(record), "export_to": request.export_to or ""},
+        subject={**subject_of(record), "export_to": request.export_to or "", "was_due": suspension.erase_after is not None},
         begun_at=runtime.now(),
     )
     event = AuditEvent(
@@ -299,6 +300,7 @@ async def _begin(runtime: Runtime, record: DatabaseRecord, request: EraseRequest
         details={"reason": begun.reason, "database": record.database},
     )
     await until_recorded(runtime, lambda: runtime.catalog.begin_erasure(begun, suspension, audit=[event]))
+    engrave(runtime, tenant, "erasing")
     if before is not None and before.final_export:
         exported = {"at": str(before.final_export.get("verified_at", "")), **before.final_export}
         await until_recorded(runtime, lambda: runtime.catalog.erasure_step(tenant, "exported", exported))
@@ -318,21 +320,33 @@ def _found_elsewhere(record: DatabaseRecord, hits: Sequence[Hit]) -> Failure:
     )
 
 
-async def delete_due(runtime: Runtime, request: EraseRequest) -> Report:
+async def delete_due(runtime: Runtime, request: EraseRequest, *, scheduled: bool = False) -> Report:
     """Erase everybody whose grace period is over, and finish what was stopped; one outcome for each. Raises ``ConflictError``
-    where another operation holds one of them."""
+    where another operation holds one of them.
+
+    ``scheduled``: nobody stands behind it, so only those whose deletion was confirmed with a grace period, and whom nobody
+    holds.
+    """
     notices = await _settled(runtime)
     due = [
         await runtime.catalog.database_by_tenant(t, with_url=False)
         for t in await runtime.catalog.due_for_erasure(runtime.now())
     ]
-    begun = [await runtime.catalog.erasure(one.tenant) for one in await runtime.catalog.erasures() if not one.is_done]
-    stopped = [record_of(one.subject) for one in begun if one is not None and not one.is_done]
-    records = {str(record.tenant): record for record in [*due, *stopped]}
+    records = {str(record.tenant): record for record in [*due, *await _stopped(runtime, only_due=scheduled)]}
+    if scheduled:
+        held = {claim.tenant for claim in await runtime.catalog.claims(records)}
+        records = {tenant: record for tenant, record in records.items() if tenant not in held}
     request = replace(request, confirm=True, after=dt.timedelta())
     if not records:
         return Report(operation="", verb="delete", notices=(*notices, "nobody is due to be erased"))
     return await _carried_out(runtime, list(records.values()), request, _erase_due, notices)
+
+
+async def _stopped(runtime: Runtime, *, only_due: bool) -> list[DatabaseRecord]:
+    """Whose erasure has begun and did not come to its end. ``only_due``: of those that had a grace period."""
+    begun = [await runtime.catalog.erasure(one.tenant) for one in await runtime.catalog.erasures() if not one.is_done]
+    left = [one for one in begun if one is not None and not one.is_done]
+    return [record_of(one.subject) for one in left if not only_due or one.subject.get("was_due")]
 
 
 async def _erase_due(runtime: Runtime, record: DatabaseRecord, *, request: EraseRequest, told: _Told) -> Done:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from manor.control.catalog.kept import KeptRecord
 from manor.control.catalog.records import AuditEvent, DatabaseRecord, ReleaseRecord, TargetRecord
 from manor.control.migrate.cohort import Scripts, migration_from
 from manor.control.operations.migrate import hooks_of
@@ -19,7 +20,9 @@ from manor.control.rollout.alone import release_still_alone
 from manor.control.rollout.release.apart import Begun
 from manor.control.rollout.release.course import Course
 from manor.control.rollout.release.move import move
+from manor.control.rollout.release.put_back import putting_back
 from manor.control.rollout.release.settle import release_lock
+from manor.control.rollout.release.waves import Mover
 from manor.control.rollout.report import Report
 from manor.control.rollout.states import REOPENED, Event, State, states_with
 from manor.control.rollout.strategy import Kind
@@ -30,11 +33,20 @@ from manor.errors import InputError, NotFoundError, RefusedError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What somebody knows about a target that nobody could tell about."""
+    """What somebody knows about targets that nobody could tell about."""
 
-    tenant: str
-    begun: Begun
+    tenants: tuple[str, ...]
+    begun: Begun = Begun.LOOK
     """``done`` or ``again``: what its open statement is taken for."""
+    undone: bool = False
+    """Instead: put it back to the snapshot that the release took of it."""
+    discard_writes: bool = False
+    """Also where it was written to since."""
+
+    @property
+    def taken(self) -> str:
+        """What was decided, as the command has it."""
+        return "undone" if self.undone else str(self.begun)
 
 
 async def resume(runtime: Runtime, project: Path, decision: Decision | None = None) -> Report:
@@ -50,13 +62,14 @@ async def resume(runtime: Runtime, project: Path, decision: Decision | None = No
         release = await runtime.catalog.release(operation)
         course = _course(release, decision)
         if decision is not None:
-            decision = replace(decision, tenant=await _undecided(runtime, operation, decision.tenant))
+            named = [await _undecided(runtime, operation, tenant) for tenant in decision.tenants]
+            decision = replace(decision, tenants=tuple(named))
         token = await _take_over(runtime, release, decision)
         runtime = replace(runtime, still_alone=release_still_alone(runtime, lock))
         records = {str(record.tenant): record for record in await runtime.catalog.databases()}
         scripts = await scripts_of(runtime, course)
         targets = await _without_erased(runtime, token, records)
-        chosen = [t for t in targets if decision is None or t.tenant == decision.tenant]
+        chosen = [t for t in targets if decision is None or t.tenant in decision.tenants]
         sources = ReleaseSources(project)
         names = tuple(sorted({cohort.source for cohort in course.cohorts}))
         runtime.telemetry.emit("operation.planned", operation, targets=sum(t.status == Status.PENDING for t in chosen))
@@ -72,7 +85,7 @@ async def resume(runtime: Runtime, project: Path, decision: Decision | None = No
             since=release.operation.started_at,
             own=frozenset(target.tenant for target in targets),
             paused=decision is not None and release.operation.state == State.PAUSED,
-            mover=functools.partial(move, begun=decision.begun) if decision else None,
+            mover=await _mover(runtime, decision) if decision else None,
         )
         ended = await run.carry_out(chosen)
         draft = Draft(course=course, targets=tuple(targets), records=records, scripts=scripts, sources=names)
@@ -84,6 +97,19 @@ async def resume(runtime: Runtime, project: Path, decision: Decision | None = No
             started_at=release.operation.started_at,
             seconds=time.monotonic() - began,
         )
+
+
+async def _mover(runtime: Runtime, decision: Decision) -> Mover:
+    if not decision.undone:
+        return functools.partial(move, begun=decision.begun)
+    kept = await snapshots_of(runtime, runtime.operation)
+    return putting_back(kept, discard_writes=decision.discard_writes)
+
+
+async def snapshots_of(runtime: Runtime, operation: str) -> dict[str, KeptRecord]:
+    """By tenant, the snapshot that a release took of it and that is kept."""
+    kept = await runtime.catalog.kept_databases(operation=operation)
+    return {one.tenant: one for one in kept if one.kind == "snapshot"}
 
 
 async def _without_erased(runtime: Runtime, token: int, records: Mapping[str, DatabaseRecord]) -> list[TargetRecord]:
@@ -121,14 +147,14 @@ def _course(release: ReleaseRecord, decision: Decision | None) -> Course:
 
 async def _take_over(runtime: Runtime, release: ReleaseRecord, decision: Decision | None) -> int:
     operation = release.operation.id
-    details = {"tenant": decision.tenant, "as": str(decision.begun)} if decision else {}
+    details = {"tenant": ", ".join(decision.tenants), "as": decision.taken} if decision else {}
     event = AuditEvent(actor=runtime.actor, action="release.resume", subject=operation, details=details)
     token = await runtime.catalog.take_over(
         operation,
         actor=runtime.actor,
         states=states_with(Event.RESUME),
         reopen=() if decision else REOPENED,
-        tenants=[decision.tenant] if decision else [],
+        tenants=list(decision.tenants) if decision else [],
         audit=[event],
     )
     if token is None:

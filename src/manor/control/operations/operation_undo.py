@@ -12,7 +12,8 @@ from manor.control.migrate.cohort import Cohort, Scripts, StepPlan
 from manor.control.migrate.model import Migration
 from manor.control.migrate.plan import ReleasePlan
 from manor.control.operations.migrate import MigrateRequest, carry_out_draft, migrate
-from manor.control.operations.operation_resume import scripts_of
+from manor.control.operations.operation_put_back import NothingChanged, refuse_where_forbidden
+from manor.control.operations.operation_resume import scripts_of, snapshots_of
 from manor.control.operations.release_draft import Draft, Selection, arrange, label_of
 from manor.control.operations.release_sources import ReleaseSources
 from manor.control.rollout.release.course import Course
@@ -22,7 +23,7 @@ from manor.control.rollout.report import Report
 from manor.control.rollout.strategy import Kind, Strategy
 from manor.control.runtime import Runtime
 from manor.control.steps import Status
-from manor.errors import Finding, InvalidInput, Place, RefusedError, counted
+from manor.errors import Finding, InvalidInput, RefusedError, counted
 
 LEFT = frozenset({"error", "not_started", "rolled_back", "needs_decision", "pending", "in_progress"})
 
@@ -58,27 +59,27 @@ async def undo(
 ) -> Report:
     """Take back what a release did, for exactly the tenants that it changed: by switching back to the databases that it kept
     (blue-green; or snapshots, where there is no down section), else by the migrations' down sections. An undo is taken back by
-    switching again, and by nothing else.
+    switching again, and by nothing else. Who stands between two versions is not of them: see ``operation_put_back``.
 
     Raises ``InvalidInput`` where there is neither, ``RefusedError`` where later releases stand upon this one, or where an undo
     kept nothing: then nothing is touched. ``discard_writes``: switch back also where somebody has written since.
     """
     release = await _ended(runtime, operation)
     course = Course.from_json(release.plan)
-    _refuse_where_forbidden(project, course)
+    refuse_where_forbidden(project, course)
     records = {str(record.tenant): record for record in await runtime.catalog.databases()}
     targets = await runtime.catalog.operation_targets(operation)
     erased = {one.tenant for one in await runtime.catalog.erasures()}
     changed = [t for t in targets if _is_changed(t) and (only is None or t.tenant in only) and t.tenant not in erased]
     if not changed:
-        raise RefusedError(
+        raise NothingChanged(
             f"operation {operation} changed no tenant: there is nothing to undo",
             hint=f"`manor operation show {operation}` tells what became of each",
         )
     taken_back = await runtime.catalog.undone_tenants(operation)
     changed = [t for t in changed if t.tenant not in taken_back or not _is_back(t, course, records)]
     if not changed:
-        raise RefusedError(f"operation {operation} is undone already", hint="`manor operation list` shows by which")
+        raise NothingChanged(f"operation {operation} is undone already", hint="`manor operation list` shows by which")
     kept = {one.tenant: one for one in await runtime.catalog.kept_databases(operation=operation)}
     scripts = {**await scripts_of(runtime, course), **_mended(project, course.cohorts)}
     is_kept = all(target.tenant in kept for target in changed)
@@ -92,21 +93,12 @@ async def undo(
     gone = sorted(target.tenant for target in targets if target.tenant in erased)
     if gone:
         draft = replace(draft, notices=(*draft.notices, f"left out, because they were erased since: {', '.join(gone)}"))
-    between = [target.tenant for target in targets if target.status == Status.NEEDS_DECISION]
+    copied = await snapshots_of(runtime, operation)
+    between = [t.tenant for t in targets if t.status == Status.NEEDS_DECISION and t.tenant not in copied]
     if between:
         left = f"left as they are, because they need a decision (`manor operation resume {operation}`): {', '.join(between)}"
         draft = replace(draft, notices=(*draft.notices, left))
     return await carry_out_draft(runtime, project, draft, verb="undo", parent=parent or operation)
-
-
-def _refuse_where_forbidden(project: Path, course: Course) -> None:
-    sources = ReleaseSources(project)
-    for name in sorted({cohort.source for cohort in course.cohorts}):
-        config = sources.source(name).registry.migration_config
-        if config is not None and not config.rollback_enabled:
-            raise RefusedError(
-                "migration_config says rollback_enabled: false", place=Place(name), hint="write a new migration instead"
-            )
 
 
 async def _undone(runtime: Runtime, release: ReleaseRecord) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from manor.control.catalog.catalog import Catalog
 from manor.control.catalog.place import CatalogPlace
+from manor.control.catalog.tombstones import TombstoneFile
 from manor.control.engines.driver import ServerDriver
 from manor.control.runtime import Runtime
 from manor.errors import RefusedError, counted
@@ -23,6 +24,8 @@ class Recovery:
     place: CatalogPlace
     found: Catalog | None
     """The catalog, where its database is there all the same."""
+    tombstones: TombstoneFile
+    """Beside the catalog: who was erased."""
     runtime: Callable[[Catalog], Runtime]
     now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)
 

@@ -10,26 +10,33 @@ from manor.control.backup.schedule import Schedule
 from manor.control.operations.backup import BackupRequest, backup
 from manor.control.operations.backup_drill import DrillRequest, drill
 from manor.control.operations.backup_prune import prune_backups
+from manor.control.operations.erase import EraseRequest, delete_due
 from manor.control.operations.release_draft import Selection
 from manor.control.operations.schedules import Job
 from manor.control.rollout.backups.vault import BackupVault
 from manor.control.rollout.report import Report
 from manor.control.runtime import Runtime
 from manor.errors import counted
-from manor.settings import BackupSettings
+from manor.settings import BackupSettings, Settings
 
 EVERYONE = Selection(everyone=True)
 
 
-def schedules_of(settings: BackupSettings) -> list[Schedule]:
+def schedules_of(settings: Settings) -> list[Schedule]:
     """The schedules of an environment, by name."""
-    times = settings.schedules
-    chosen = {"backup": times.backup, "drill": times.drill, "prune": times.prune}
-    return [Schedule(name=name, cron=cron, zone=times.tz) for name, cron in chosen.items() if cron]
+    times, erasure = settings.backup.schedules, settings.erasure
+    chosen = {
+        "backup": (times.backup, times.tz),
+        "drill": (times.drill, times.tz),
+        "prune": (times.prune, times.tz),
+        "erase": (erasure.schedule, erasure.tz),
+    }
+    return [Schedule(name=name, cron=cron, zone=zone) for name, (cron, zone) in chosen.items() if cron]
 
 
-def jobs_of(project: Path, vault: BackupVault, settings: BackupSettings, *, lock_wait_seconds: float) -> Mapping[str, Job]:
-    """What each of them does."""
+def jobs_of(project: Path, vault: BackupVault, settings: BackupSettings, erasure: EraseRequest) -> Mapping[str, Job]:
+    """What each of them does. ``erasure``: how tenants are erased whose grace period is over."""
+    lock_wait_seconds = erasure.lock_wait_seconds
 
     async def back_up(runtime: Runtime) -> str:
         request = BackupRequest(selection=EVERYONE, parallel=settings.parallel, lock_wait_seconds=lock_wait_seconds)
@@ -45,7 +52,10 @@ def jobs_of(project: Path, vault: BackupVault, settings: BackupSettings, *, lock
         problems = f", {counted(len(pruned.problems), 'problem')}" if pruned.problems else ""
         return f"{counted(len(pruned.removed), 'backup')} removed{problems}"
 
-    return {"backup": back_up, "drill": practise, "prune": prune}
+    async def erase(runtime: Runtime) -> str:
+        return _told(await delete_due(runtime, erasure, scheduled=True))
+
+    return {"backup": back_up, "drill": practise, "prune": prune, "erase": erase}
 
 
 def _told(report: Report) -> str:

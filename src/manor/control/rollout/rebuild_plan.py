@@ -151,7 +151,7 @@ def plan_rebuild(
             for server, found, marker in _ours(catalog, looks, "erasing")
         ),
         "operations, their outcomes, and the entries of the audit log",
-        "legal holds, keys of encrypted backups, and which tenants were erased: take those out of the registry before a deploy",
+        "legal holds, keys of encrypted backups, certificates of erasures",
     ]
     return Rebuilt(
         findings=findings,

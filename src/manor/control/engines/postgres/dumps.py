@@ -115,7 +115,7 @@ class PostgresDumps:
                 return
             text = chunks if form is DumpForm.PLAIN else await self._as_text(database, chunks)
             if changed:
-                text = handed_on(text, changed, await self._roles(changed))
+                text = handed_on(text, changed, await self._roles(changed), builder=database)
             arguments = ["--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1", "--file=-"]
             await fed(await self._run("psql", database, arguments), _in_transaction(text))
 

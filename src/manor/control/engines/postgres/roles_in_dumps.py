@@ -18,9 +18,12 @@ from manor.errors import Code, EngineError
 
 _MISSING = re.compile(r'ERROR:  role "((?:[^"]|"")+)" does not exist')
 
-# An owner needs CREATE on the schema of what it gets; only a superuser gives without.
-_INVENT = "CREATE ROLE {0} NOLOGIN;\nGRANT {0} TO CURRENT_USER;\nGRANT USAGE, CREATE ON SCHEMA public TO {0};\n"
+# An owner needs CREATE on the schema of what it gets; only a superuser gives without. It comes by a role beside, so that it is
+# not among what is handed on.
+_OPEN = "CREATE ROLE {0} NOLOGIN;\nGRANT {0} TO CURRENT_USER;\nGRANT USAGE, CREATE ON SCHEMA public TO {0};\n"
+_INVENT = "CREATE ROLE {0} NOLOGIN;\nGRANT {0} TO CURRENT_USER;\nGRANT {1} TO {0};\n"
 _DISMISS = "REASSIGN OWNED BY {0} TO CURRENT_USER;\nDROP OWNED BY {0};\nDROP ROLE {0};\n"
+_CLOSE = "DROP OWNED BY {0};\nDROP ROLE {0};\n"
 
 # What is owned first: its rights follow the owner. A sequence that belongs to a column follows its table.
 _HAND_ON = """
@@ -87,23 +90,29 @@ async def roles_there(connection: psycopg.AsyncConnection[Any], names: Sequence[
     return frozenset(name for (name,) in rows)
 
 
-async def handed_on(chunks: AsyncIterator[bytes], roles: Mapping[str, str], there: frozenset[str]) -> AsyncIterator[bytes]:
+async def handed_on(
+    chunks: AsyncIterator[bytes], roles: Mapping[str, str], there: frozenset[str], *, builder: str
+) -> AsyncIterator[bytes]:
     """The SQL of ``chunks`` between the statements that hand on what belongs to roles. ``roles``: by the role that the dump
-    names, the one that gets what belonged to it, or nothing: then that is Manor's login, and no right remains. Raises
-    ``EngineError`` (``not_found``) where one that is to get something is not ``there``."""
+    names, the one that gets what belonged to it, or nothing: then that is Manor's login, and no right remains. ``builder``: a
+    role that nobody has, for as long as it takes. Raises ``EngineError`` (``not_found``) where one that is to get something is
+    not ``there``."""
     missing = sorted(set(filter(None, roles.values())) - there)
     if missing:
         raise EngineError(f"there is no role {missing[0]} on the server", code=Code.NOT_FOUND)
     invented = [old for old in roles if old not in there]
-    yield _lines(_INVENT, invented)
+    if invented:
+        yield _lines(_OPEN, [builder]) + _lines(_INVENT, invented, builder)
     async for chunk in chunks:
         yield chunk
     yield b"\n" + "".join(_hand_on(old, new) for old, new in roles.items() if new).encode() + _lines(_DISMISS, invented)
+    if invented:
+        yield _lines(_CLOSE, [builder])
 
 
 def _hand_on(old: str, new: str) -> str:
     return _HAND_ON.replace("{old}", quote_literal(old)).replace("{new}", quote_literal(new))
 
 
-def _lines(text: str, roles: Sequence[str]) -> bytes:
-    return "".join(text.format(quote_identifier(role)) for role in roles).encode()
+def _lines(text: str, roles: Sequence[str], *others: str) -> bytes:
+    return "".join(text.format(*map(quote_identifier, (role, *others))) for role in roles).encode()

@@ -12,6 +12,7 @@ from manor.control.backup.certificate import Erased, ScanResult, certificate
 from manor.control.backup.scan import Finder, Hit
 from manor.control.catalog.certificates import SIGNATURE
 from manor.control.catalog.records import AuditEvent, DatabaseRecord, ErasureRecord
+from manor.control.rollout.erasure.graves import engrave
 from manor.control.rollout.erasure.places import Surroundings
 from manor.control.rollout.erasure.remains import remaining
 from manor.control.rollout.erasure.search import Search, terms_of
@@ -75,6 +76,7 @@ async def certify(
     details = {"certificate": signed[SIGNATURE]["value"], "key": signed[SIGNATURE]["fingerprint"]}
     event = AuditEvent(actor=runtime.actor, action="tenant.erased", subject=tenant, details=details)
     finish = functools.partial(runtime.catalog.finish_erasure, tenant, text, now, operation_id=runtime.operation, audit=[event])
+    engrave(runtime, tenant, "erased")  # before: the catalog alone must not be the one that knows
     await until_recorded(runtime, finish)
     runtime.telemetry.emit("erase.certified", runtime.operation, tenant)
     return signed, scan.unexplained(rest)

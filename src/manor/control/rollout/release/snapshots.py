@@ -1,7 +1,8 @@
 """Snapshots before a change (``--backup-first``): a copy of the tenant's database, which is closed as long as that takes.
 
-A snapshot is kept like a database that blue-green replaced, and undo switches to it. Nothing tells the tenant's writes from the
-migration's own, so undo takes every row that has changed since for a tenant's.
+A snapshot is kept like a database that blue-green replaced, and undo switches to it; to that of a tenant which stands between
+two versions as well (``put_back``). Nothing tells the tenant's writes from the migration's own, so undo takes every row that
+has changed since for a tenant's.
 """
 
 from __future__ import annotations

@@ -60,21 +60,28 @@ async def switch_back(work: Work, target: TargetRecord, *, kept: Mapping[str, Ke
 
 
 async def exchange(
-    swap: Swap, kept: KeptRecord, *, kind: str, discard_writes: bool, marks: Mapping[str, Any] | None = None
+    swap: Swap,
+    kept: KeptRecord,
+    *,
+    kind: str,
+    discard_writes: bool,
+    marks: Mapping[str, Any] | None = None,
+    on_the_way: bool = False,
 ) -> None:
     """Put a kept database back into its place; the one that it replaces is kept in its turn, as a ``kind`` with ``marks``.
+    ``on_the_way``: it stands between two versions, so that its schema is nobody's.
 
     Raises ``RefusedError`` where somebody wrote since, with the tenant open and as it was; ``Undecided`` where it could not be
     opened.
     """
     if not discard_writes:
-        await _refuse_writes(swap, kept)
+        await _refuse_writes(swap, kept, on_the_way)
     replaced = await swap.keep(kind, marks)
     try:
         closed = await swap.close()
         if not discard_writes:
             await swap.swaps.seclude(swap.database, by=swap.by)
-            await _refuse_writes(swap, kept)
+            await _refuse_writes(swap, kept, on_the_way)
         await swap.switch(kept.database)
     except BaseException:  # cancellation too: a tenant is not left closed
         if not await swap.back_out():
@@ -84,8 +91,8 @@ async def exchange(
     await swap.forget(kept)
 
 
-async def _refuse_writes(swap: Swap, kept: KeptRecord) -> None:
-    found = await writes_since(swap, kept)
+async def _refuse_writes(swap: Swap, kept: KeptRecord, on_the_way: bool) -> None:
+    found = await writes_since(swap, kept, on_the_way=on_the_way)
     if found:
         shown = "; ".join(found[:_SHOWN]) + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
         raise RefusedError(
@@ -94,13 +101,18 @@ async def _refuse_writes(swap: Swap, kept: KeptRecord) -> None:
         )
 
 
-async def writes_since(swap: Swap, kept: KeptRecord) -> tuple[str, ...]:
-    """What says that the target was written to since ``kept`` was left, in words; empty only where that is proved."""
+async def writes_since(swap: Swap, kept: KeptRecord, *, on_the_way: bool = False) -> tuple[str, ...]:
+    """What says that the target was written to since ``kept`` was left, in words; empty only where that is proved.
+
+    ``on_the_way``: a migration was begun there, so its schema proves nothing, and a new table without rows is the migration's.
+    Rows that the migration itself wrote cannot be told from the tenant's."""
     try:
         before = await _before(swap.swaps, kept)
         now = await swap.swaps.census(swap.database, since=before.transaction) if before is not None else None
         if before is None or now is None:
             return ("it was not recorded what it held",)
+        if on_the_way:
+            return writes_between(before, _without_new_tables(before, now))
         found = writes_between(before, now)
         record = swap.record
         fingerprint, isolated = await swap.server.fingerprint(swap.database, recorded_isolation(record.config))
@@ -110,6 +122,12 @@ async def writes_since(swap: Swap, kept: KeptRecord) -> tuple[str, ...]:
         return (f"its rows could not be counted ({error.message})",)
     drifted = () if isolated and fingerprint == record.fingerprint else ("its schema was changed by hand",)
     return (*found, *drifted)
+
+
+def _without_new_tables(before: Census, now: Census) -> Census:
+    rows = {name: number for name, number in now.rows.items() if name in before.rows or number}
+    sequences = {name: at for name, at in now.sequences.items() if name in before.sequences or at is not None}
+    return replace(now, rows=rows, sequences=sequences)
 
 
 async def _before(swaps: SwapDriver, kept: KeptRecord) -> Census | None:
