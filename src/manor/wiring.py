@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from manor.control.catalog.secrets import KeyRing, SecretBox
     from manor.control.engines.embedded.server import EmbeddedServer
     from manor.control.engines.postgres.driver import PostgresServer
+    from manor.control.engines.side.pgbackrest import PgBackRest
     from manor.control.jobs.pgqueuer_engine import PgQueuerEngine
     from manor.control.operations.recovery import Recovery
     from manor.control.operations.schedules import Job
@@ -115,7 +116,24 @@ def base_place(workplace: Workplace, location: str | None = None) -> BasePlace:
                 forced=environment.settings.embedded.archive,
                 server=lambda: embedded_server(project, environment),
             )
-    return BasePlace(store=store, archives=archives, sides=sides, switches=switches)
+    return BasePlace(store=store, archives=archives, sides=sides, switches=switches, repositories=_repositories(workplace))
+
+
+def _repositories(workplace: Workplace) -> dict[str, PgBackRest]:
+    """By deployment, where ``environ.yaml`` names a stanza."""
+    from manor.control.engines.side.pgbackrest import PgBackRest
+
+    folder = workplace.project.folder
+    return {
+        server: PgBackRest(
+            server=server,
+            stanza=named.stanza,
+            config=str(folder / named.config) if named.config else None,
+            project=folder,
+            environment=os.environ,
+        )
+        for server, named in workplace.environment.settings.backup.pgbackrest.items()
+    }
 
 
 def sweep_sides(project: Project) -> None:
