@@ -83,6 +83,11 @@ def _age() -> Path | None:
     return Path(program).parent if program else None
 
 
+def _pgbackrest() -> Path | None:
+    program = shutil.which("pgbackrest")
+    return Path(program).parent if program else None
+
+
 PARTS = {
     "debian-postgresql": Part(
         description="a PostgreSQL server of the distribution, for TLS and logins that are not superusers",
@@ -98,6 +103,11 @@ PARTS = {
         description="the program age, which must open what Manor encrypts",
         remedy="run tests/setup_machine.sh as root, or apt-get install age",
         find=_age,
+    ),
+    "pgbackrest": Part(
+        description="the program pgbackrest, whose repository can be the source of a restore",
+        remedy="run tests/setup_machine.sh as root, or apt-get install pgbackrest",
+        find=_pgbackrest,
     ),
 }
 

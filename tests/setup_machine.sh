@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Adds what the tests use where that can be done quietly: Debian's PostgreSQL server, for TLS and logins that are not superusers; the
-# program `age`, which must open what Manor encrypts; an S3 server. Assumes nothing and never fails: what could not be had is named by
-# the test run itself (tests/conftest.py).
+# program `age`, which must open what Manor encrypts; `pgbackrest`, whose repository can be the source of a restore; an S3 server.
+# Assumes nothing and never fails: what could not be had is named by the test run itself (tests/conftest.py).
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -29,6 +29,11 @@ add_age() {
   install_with_apt "the program age" age
 }
 
+add_pgbackrest() {
+  if command -v pgbackrest >/dev/null; then return; fi
+  install_with_apt "the program pgbackrest" pgbackrest
+}
+
 # In an environment of its own: botocore, which it brings, holds python-dateutil below 3, and .venv has 4.
 add_s3_server() {
   local stamp
@@ -42,5 +47,6 @@ add_s3_server() {
 
 add_postgresql
 add_age
+add_pgbackrest
 add_s3_server
 exit 0

@@ -58,6 +58,15 @@ class ScheduleSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PgBackRestSettings:
+    """Where pgBackRest keeps a server's backups."""
+
+    stanza: str
+    config: str | None = None
+    """Path of its configuration, relative to the project; None: its own default."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BackupSettings:
     """Where backups go, and for how long they are kept; 0: that rule keeps none."""
 
@@ -71,6 +80,8 @@ class BackupSettings:
     keep_weekly: int = 0
     drill_sample: int = 5
     schedules: ScheduleSettings = field(default_factory=ScheduleSettings)
+    pgbackrest: Mapping[str, PgBackRestSettings] = field(default_factory=dict)
+    """By deployment; the others have base backups of Manor's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,6 +251,7 @@ def load_environment(project: Project, folder: Path, *, environment: Mapping[str
     declared = _deployments(read, document)
     if read.catalog_url is not None:
         check_url(read.catalog_url, place=document.place(("catalog_url",)))
+    _refuse_unknown_servers(read, document)
     foreign_keys = read.options.create_foreign_key_constraints
     return Environment(
         folder=folder,
@@ -273,7 +285,19 @@ def _settings(read: EnvironFile) -> Settings:
 
 def _backup_settings(block: BackupBlock) -> BackupSettings:
     values = block.model_dump()
-    return BackupSettings(**{**values, "schedules": ScheduleSettings(**values["schedules"])})
+    stanzas = {name: PgBackRestSettings(**stanza) for name, stanza in values["pgbackrest"].items()}
+    return BackupSettings(**{**values, "schedules": ScheduleSettings(**values["schedules"]), "pgbackrest": stanzas})
+
+
+def _refuse_unknown_servers(read: EnvironFile, document: YamlDocument) -> None:
+    known = list(read.deployments or read.deployment) or [EMBEDDED]
+    for name in read.settings.backup.pgbackrest:
+        if name not in known:
+            raise InputError(
+                f"settings.backup.pgbackrest names {name!r}, which is no deployment",
+                place=document.place(("settings", "backup", "pgbackrest", name), key=True),
+                hint=f"known here: {', '.join(known)}",
+            )
 
 
 def _deployments(read: EnvironFile, document: YamlDocument) -> tuple[Deployment, ...]:

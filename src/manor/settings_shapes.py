@@ -205,6 +205,15 @@ class ScheduleBlock(StrictModel):
     """Time zone of these times, by its IANA name."""
 
 
+class PgBackRestBlock(StrictModel):
+    """Where pgBackRest keeps a server's backups. Passwords belong into its own configuration."""
+
+    stanza: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=256)]
+    """The server's name there."""
+    config: Name | None = None
+    """Path of pgBackRest's configuration, relative to the project; its own default where it is absent."""
+
+
 class BackupBlock(StrictModel):
     """How tenants are backed up, and for how long backups are kept. What one rule keeps is kept."""
 
@@ -226,6 +235,8 @@ class BackupBlock(StrictModel):
     """Tenants whose newest backup a scheduled drill restores: those that have waited longest."""
     schedules: ScheduleBlock = Field(default_factory=ScheduleBlock)
     """When `manor worker` backs up, drills and prunes."""
+    pgbackrest: dict[DeploymentName, PgBackRestBlock] = Field(default_factory=dict)
+    """By deployment: pgBackRest's repository, from which its tenants are restored to a moment instead of from base backups."""
 
 
 class ErasureBlock(StrictModel):

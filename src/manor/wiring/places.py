@@ -12,6 +12,7 @@ from manor.wiring.workplace import STATE_FOLDER, Workplace
 
 if TYPE_CHECKING:
     from manor.control.backup.schedule import Schedule
+    from manor.control.engines.side.pgbackrest import PgBackRest
     from manor.control.operations.schedules import Job
     from manor.control.rollout.backups.vault import BackupVault
     from manor.control.rollout.bases.place import BasePlace
@@ -47,7 +48,24 @@ def base_place(workplace: Workplace, location: str | None = None) -> BasePlace:
                 forced=environment.settings.embedded.archive,
                 server=lambda: embedded_server(project, environment),
             )
-    return BasePlace(store=store, archives=archives, sides=sides, switches=switches)
+    return BasePlace(store=store, archives=archives, sides=sides, switches=switches, repositories=_repositories(workplace))
+
+
+def _repositories(workplace: Workplace) -> dict[str, PgBackRest]:
+    """By deployment, where ``environ.yaml`` names a stanza."""
+    from manor.control.engines.side.pgbackrest import PgBackRest
+
+    folder = workplace.project.folder
+    return {
+        server: PgBackRest(
+            server=server,
+            stanza=named.stanza,
+            config=str(folder / named.config) if named.config else None,
+            project=folder,
+            environment=os.environ,
+        )
+        for server, named in workplace.environment.settings.backup.pgbackrest.items()
+    }
 
 
 def open_vault(workplace: Workplace, location: str | None = None, *, encrypt: bool | None = None) -> BackupVault:

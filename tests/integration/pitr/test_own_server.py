@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import pwd
-import shutil
 import signal
-import socket
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from debian_server import Debian, debian_server
 from pitr_site import Site, wait_until
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from manor.control.backup.recover import Target
-from manor.control.engines.embedded.account import account_of
 
 
 @pytest.fixture
@@ -75,58 +69,10 @@ def test_a_login_without_replication_is_refused_with_the_reason(own: Site, serve
     assert "REPLICATION" in done.stderr
 
 
-@dataclass(frozen=True, kw_only=True)
-class Debian:
-    """The distribution's PostgreSQL as its packages make it: no checksums of pages, and an ordinary login for Manor."""
-
-    url: str
-    outside: str
-
-
 @pytest.fixture
-def debian(require: Callable[[str], Path], tmp_path: Path) -> Iterator[Debian]:
-    """Started for one test, listening on this machine only, and thrown away."""
-    programs = require("debian-postgresql")
-    account = account_of(pwd.getpwnam("postgres").pw_uid if os.geteuid() == 0 else os.geteuid())
-    folder = Path(tempfile.mkdtemp(prefix="manor-debian-"))
-    account.own(folder)
-    data = folder / "data"
-
-    def run(*command: object) -> None:
-        done = account.run([str(part) for part in command], {})
-        assert done.returncode == 0, done.stdout
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    password = folder / "password"
-    password.write_text("outside", encoding="utf-8")
-    account.own(password)
-    run(
-        programs / "initdb",
-        "-D",
-        data,
-        "-U",
-        "postgres",
-        "-A",
-        "scram-sha-256",
-        "--pwfile",
-        password,
-        "-E",
-        "UTF8",
-        "--no-locale",
-    )
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -k {folder} -c max_prepared_transactions=20 -c max_connections=60"
-    try:
-        run(programs / "pg_ctl", "-D", data, "-l", folder / "log", "-w", "-o", options, "start")
-        outside = f"postgresql://postgres:outside@127.0.0.1:{port}/postgres"
-        with psycopg.connect(outside, autocommit=True) as connection:
-            connection.execute("CREATE ROLE platform LOGIN CREATEDB CREATEROLE REPLICATION PASSWORD 'platform'")
-            connection.execute("GRANT EXECUTE ON FUNCTION pg_switch_wal(), pg_create_restore_point(text) TO platform")
-        yield Debian(url=outside.replace("postgres:outside", "platform:platform"), outside=outside)
-    finally:
-        account.run([str(programs / "pg_ctl"), "-D", str(data), "-m", "immediate", "stop"], {})
-        shutil.rmtree(folder)
+def debian(require: Callable[[str], Path]) -> Iterator[Debian]:
+    with debian_server(require("debian-postgresql"), login="REPLICATION") as server:
+        yield server
 
 
 def test_a_tenant_of_debians_server_is_restored_with_an_ordinary_login_and_without_checksums_of_pages(

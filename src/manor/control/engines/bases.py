@@ -40,6 +40,10 @@ class LogFacts:
     """Whether our login may end a segment."""
     mark: bool
     """Whether our login may make restore points."""
+    control_version: int
+    """Of the format of its control file; by it and the next one programs recognise a version of PostgreSQL."""
+    catalog_version: int
+    """Of the format of its system tables."""
     archiving: bool
     """``archive_mode``: the server itself waits for its segments to be archived."""
 

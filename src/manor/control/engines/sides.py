@@ -7,7 +7,7 @@ archives nothing. Everything it left when its command was killed is removed by `
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,10 @@ class Replay:
     timeline: int
     segments: Sequence[str]
     """What the archive has, in order."""
+    restore_command: str = ""
+    """How the server fetches a segment; empty: from the folder ``Side.archive``."""
+    whole: bool = False
+    """Whether the files of every database are there, so that none of their pages may be missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +61,11 @@ class Side(Protocol):
 
     async def lay_out(self, chunks: AsyncIterator[bytes]) -> None:
         """Unpack one tar of a base backup into the data directory."""
+        ...
+
+    async def lay_out_by(self, fill: Callable[[Path], Awaitable[None]]) -> Path:
+        """Let ``fill`` lay out a whole cluster in the empty data directory, which the account of side instances owns; returns
+        that directory. The cluster's own limits count from then on where they are higher than those of the shape."""
         ...
 
     async def leave_out(self, oids: Sequence[int]) -> None:

@@ -102,7 +102,8 @@ async def _carry_out(runtime: Runtime, record: DatabaseRecord, *, opening: Openi
     async with opening(runtime, record) as source:
         loaded = await load_beside(runtime, record, source, purpose=VERB)
     done = await put_in_place(runtime, record, loaded, heads=manner.heads, grace_seconds=manner.grace_seconds)
-    return replace(done, facts={**done.facts, "from": source.described})
+    detail = f"{done.detail}; {source.told}" if source.told else done.detail
+    return replace(done, detail=detail, facts={**done.facts, "from": source.described})
 
 
 async def _as_it_is(runtime: Runtime, record: DatabaseRecord) -> DatabaseRecord:

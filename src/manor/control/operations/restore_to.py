@@ -14,9 +14,9 @@ from manor.control.engines.dumps import DumpForm, Photograph
 from manor.control.engines.wal import read_lsn
 from manor.control.operations.restore import VERB, Manner, begin, find_ready, restore_source
 from manor.control.rollout.backups.load import Source
-from manor.control.rollout.bases.look import Chosen, choose
 from manor.control.rollout.bases.place import BasePlace
-from manor.control.rollout.bases.side_source import TenantAtMoment, tenant_at
+from manor.control.rollout.bases.side_source import TenantAtMoment
+from manor.control.rollout.bases.ways import find_way
 from manor.control.rollout.release.move import target_of
 from manor.control.rollout.report import Report
 from manor.control.rollout.verify import recorded_isolation
@@ -32,6 +32,8 @@ class Moment:
 
     tenant: str
     described: str
+    told: str
+    """What whoever restores it must know of where it came from."""
     then: TenantAtMoment
     photograph: Photograph
     snapshot: str
@@ -54,19 +56,17 @@ def read_target(*, to: str | None, to_mark: str | None, to_lsn: str | None) -> T
 
 async def explain(runtime: Runtime, place: BasePlace, record: DatabaseRecord, target: Target) -> dict[str, Any]:
     """What ``at_moment`` would use, or why it could not, for people and programs. Touches nothing."""
-    chosen = await choose(runtime, place, record.server, target, act=False)
-    found = chosen.outcome
+    way = await find_way(runtime, place, record.server, target, act=False)
+    found = way.outcome
     document: dict[str, Any] = {"tenant_id": str(record.tenant), "server": record.server, "target": str(target)}
     if isinstance(found, Recovery):
-        pieces = chosen.manifest.pieces_for(str(record.tenant))
-        size = sum(chosen.manifest.members[piece].bytes for piece in pieces)
-        document |= {"reachable": True, "base": found.base.id, "log": found.log_range, "timeline": found.timeline}
-        document |= {"pieces": len(pieces), "bytes": size}
+        document |= {"reachable": True, **way.facts, "log": found.log_range, "timeline": found.timeline}
+        document |= way.sizes(str(record.tenant))
     else:
         nearest = {"earlier": found.earlier, "later": found.later}
         document |= {"reachable": False, "reason": found.reason, "hint": found.nearest or found.hint}
         document |= {f"nearest_{name}": at.isoformat() if at else None for name, at in nearest.items()}
-    return {**document, "problems": list(chosen.problems)}
+    return {**document, "problems": list(way.problems)}
 
 
 async def extract_to(
@@ -97,6 +97,7 @@ async def extract_to(
         "base": moment.base,
         "log": moment.log_range,
         "rolled_back": list(moment.then.rolled_back),
+        "told": moment.told,
     }
 
 
@@ -111,21 +112,20 @@ async def at_moment(
     """
     tenant = str(record.tenant)
     runtime.telemetry.emit("target.recovering", runtime.operation, tenant, to=str(target))
-    chosen = await choose(runtime, place, record.server, target, act=True, deadline_seconds=deadline_seconds)
-    if not isinstance(chosen.outcome, Recovery):
-        raise chosen.outcome.error(record.server)
-    recovery, manifest = chosen.outcome, chosen.manifest
-    async with tenant_at(place, manifest, recovery, tenant, now=chosen.now) as then:
+    way = await find_way(runtime, place, record.server, target, act=True, deadline_seconds=deadline_seconds)
+    recovery = way.required(record.server)
+    async with way.opening(tenant) as then:
         isolation = recorded_isolation(record.config)
         async with then.server.dumps.photographing(then.database, isolation) as (photograph, snapshot):
             runtime.telemetry.emit("target.recovered", runtime.operation, tenant, database=then.database)
             yield Moment(
                 tenant=tenant,
-                described=f"{tenant} at {target} (base backup {manifest.id})",
+                described=f"{tenant} at {target} ({way.described})",
+                told=way.told,
                 then=then,
                 photograph=photograph,
                 snapshot=snapshot,
-                base=manifest.id,
+                base=recovery.base.id,
                 log_range=recovery.log_range,
             )
 
@@ -137,7 +137,8 @@ async def restore_to(runtime: Runtime, place: BasePlace, tenant: str, target: Ta
     fails later is the tenant's outcome.
     """
     record = await begin(runtime, tenant)
-    await _require_reachable(runtime, place, record, target)
+    way = await find_way(runtime, place, record.server, target, act=False)
+    way.required(record.server)
 
     def opening(runtime: Runtime, record: DatabaseRecord) -> contextlib.AbstractAsyncContextManager[Source]:
         return source_at(runtime, place, record, target)
@@ -148,19 +149,12 @@ async def restore_to(runtime: Runtime, place: BasePlace, tenant: str, target: Ta
 async def dry_run_to(runtime: Runtime, place: BasePlace, tenant: str, target: Target) -> Report:
     """Look only. Raises as ``restore_to`` does before it begins."""
     record = await find_ready(runtime, tenant)
-    chosen = await _require_reachable(runtime, place, record, target)
-    assert isinstance(chosen.outcome, Recovery)  # noqa: S101 - the others were raised
-    facts = {"to": str(target), "base": chosen.outcome.base.id, "log": chosen.outcome.log_range}
-    detail = f"would recover base backup {facts['base']} with the log from {facts['log']}, to {target}, and switch to it"
+    way = await find_way(runtime, place, record.server, target, act=False)
+    log_range = way.required(record.server).log_range
+    facts = {"to": str(target), **way.facts, "log": log_range}
+    detail = f"would recover {way.described} with the log from {log_range}, to {target}, and switch to it"
     outcome = Outcome(target=target_of(record), status=Status.PENDING, detail=detail, facts=facts)
     return Report(operation=runtime.operation, verb=VERB, dry_run=True, source=record.source, outcomes=(outcome,))
-
-
-async def _require_reachable(runtime: Runtime, place: BasePlace, record: DatabaseRecord, target: Target) -> Chosen:
-    chosen = await choose(runtime, place, record.server, target, act=False)
-    if not isinstance(chosen.outcome, Recovery):
-        raise chosen.outcome.error(record.server)
-    return chosen
 
 
 @contextlib.asynccontextmanager
@@ -173,6 +167,7 @@ async def source_at(
         told = f", without {counted(doubts, 'transaction')} that {'was' if doubts == 1 else 'were'} in doubt" if doubts else ""
         yield Source(
             described=moment.described + told,
+            told=moment.told,
             form=DumpForm.CUSTOM,
             chunks=moment.dump,
             expected=moment.photograph,

@@ -208,6 +208,14 @@ def end_orphans(data: Path, cluster_name: str) -> None:
     )
 
 
+def end_named(words: str) -> None:
+    """Kill the processes in whose command line those words stand, each with a space before and behind."""
+    found = [pid for pid, line in _all_command_lines() if words in f"{line} "]
+    for pid in found:
+        send(pid, signal.SIGKILL)
+    wait_until_ended(found, _ORPHAN_PATIENCE_SECONDS)
+
+
 def send(pid: int, number: signal.Signals) -> None:
     """Signal a process; one that has just ended is fine. Raises ``EngineError`` (``denied``) for somebody else's."""
     with translated(f"sending {number.name} to process {pid}", Path(f"/proc/{pid}")):

@@ -41,7 +41,9 @@ SELECT (SELECT system_identifier::text FROM pg_control_system()),
        has_function_privilege('pg_switch_wal()', 'EXECUTE'),
        has_function_privilege('pg_create_restore_point(text)', 'EXECUTE'),
        current_setting('archive_mode') <> 'off',
-       coalesce((SELECT rolname FROM pg_roles WHERE rolsuper AND rolcanlogin ORDER BY rolname <> current_user, oid LIMIT 1), '')
+       coalesce((SELECT rolname FROM pg_roles WHERE rolsuper AND rolcanlogin ORDER BY rolname <> current_user, oid LIMIT 1),
+                ''),
+       (SELECT pg_control_version FROM pg_control_system()), (SELECT catalog_version_no FROM pg_control_system())
 """
 _LIMITS = "SELECT name, setting::int FROM pg_settings WHERE name = ANY (%s)"
 _DATABASES = "SELECT oid::bigint, datname::text, shobj_description(oid, 'pg_database') FROM pg_database ORDER BY oid"
@@ -81,6 +83,8 @@ class PostgresBases:
             mark=row[11],
             archiving=row[12],
             superuser=row[13],
+            control_version=row[14],
+            catalog_version=row[15],
             limits=dict(sorted(limits)),
         )
 

@@ -10,7 +10,8 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -23,7 +24,7 @@ from manor.control.engines.postgres.programs import Finder
 from manor.control.engines.side import log as side_log
 from manor.control.engines.side.pulled import read_in_thread
 from manor.control.engines.side.rooms import Room, end_server
-from manor.control.engines.side.settings import ACCESS, Surroundings, render_identities, render_settings
+from manor.control.engines.side.settings import ACCESS, Surroundings, raised_limits, render_identities, render_settings
 from manor.control.engines.side.tenant import examine, find_tenant
 from manor.control.engines.side.unpack import finish, give_away, make_empty_databases, unpack
 from manor.control.engines.sides import Replay, TenantThen
@@ -84,6 +85,18 @@ class PostgresSide:
         with translated("laying out the side instance", data):
             await read_in_thread(chunks, lambda stream: unpack(stream, data))
 
+    async def lay_out_by(self, fill: Callable[[Path], Awaitable[None]]) -> Path:
+        data = self._room.data
+        with translated("laying out the side instance", data):
+            data.mkdir(mode=0o700, exist_ok=True)
+            self._account.own(data)
+        await fill(data)
+        control = await asyncio.to_thread(
+            self._account.run, [self._program.with_name("pg_controldata"), data], self._environment
+        )
+        self._shape = replace(self._shape, limits=raised_limits(self._shape.limits, control.stdout))
+        return data
+
     async def leave_out(self, oids: Sequence[int]) -> None:
         with translated("laying out the side instance", self._room.data):
             await asyncio.to_thread(make_empty_databases, self._room.data, oids)
@@ -98,7 +111,7 @@ class PostgresSide:
         }
         with translated("laying out the side instance", self._room.data):
             await asyncio.to_thread(finish, self._room.data, files, self._account)
-            if not self._room.archive.is_symlink():
+            if not replay.restore_command and not self._room.archive.is_symlink():
                 await asyncio.to_thread(give_away, self._room.archive, self._account)
         self._process = self._start()
         await self._wait(self._process, replay)

@@ -91,6 +91,7 @@ def end_server(room: Room) -> None:
         if postmaster is not None:
             processes.send(postmaster.pid, signal.SIGQUIT)
     processes.end_orphans(data, room.cluster_name)
+    processes.end_named(f" --pg1-path={room.data} ")  # pgBackRest, of a command that was killed while it restored
 
 
 def _remove(room: Room) -> None:

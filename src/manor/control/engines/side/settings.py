@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -36,6 +37,7 @@ _LOGGING = {
     "timezone": "UTC",
     "lc_messages": "C",
 }
+_LIMIT = re.compile(r"^(max_\w+) setting:\s+(\d+)$", re.MULTILINE)
 # A missing file is not the same as an unreadable one, which the exit code 126 turns into a stop.
 _RESTORE = 'if test -e "../archive/%f"; then cp "../archive/%f" "%p" || exit 126; else exit 1; fi'
 
@@ -72,14 +74,21 @@ def _recovery(replay: Replay) -> dict[str, str]:
         # Nobody enters before the moment is reached. With hot standby on, a setting that the primary raised after the base
         # backup would pause the replay for ever.
         "hot_standby": "off",
-        "restore_command": _RESTORE,
+        "restore_command": replay.restore_command or _RESTORE,
         replay.setting: replay.value,
         "recovery_target_inclusive": "on",
         "recovery_target_action": "promote",
         "recovery_target_timeline": str(replay.timeline),
         # Pages of the databases that are left out are not there. Those of the tenant are, or the log of this server says so.
-        "ignore_invalid_pages": "on",
+        "ignore_invalid_pages": "off" if replay.whole else "on",
     }
+
+
+def raised_limits(limits: Mapping[str, int], control: str) -> dict[str, int]:
+    """The limits, at least as high as those in what pg_controldata says. A limit that it does not know stays."""
+    # It says xact where the settings say transaction.
+    found = {name.replace("xact", "transaction"): int(value) for name, value in _LIMIT.findall(control)}
+    return {name: max(value, found.get(name, value)) for name, value in limits.items()}
 
 
 def _quoted(value: str) -> str:

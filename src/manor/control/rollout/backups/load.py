@@ -48,6 +48,8 @@ class Source:
     """By the role that it names, the one that gets what belonged to it."""
     require_intact: Callable[[], Awaitable[None]] | None = None
     """Raises where it is not what was written; asked where it could not be loaded, to tell the cause from what it led to."""
+    told: str = ""
+    """What the report must say of where it came from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

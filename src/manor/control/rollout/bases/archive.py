@@ -32,6 +32,11 @@ class WalArchive:
         root = self.store.location.folder
         return root / self.prefix if root is not None else None
 
+    @property
+    def if_late(self) -> str:
+        """What to look at where a segment does not arrive."""
+        return "manor backup archive status shows more; is the archive's disk full, or pg_receivewal not running?"
+
     async def files(self) -> Mapping[str, Found]:
         """Everything in it by name."""
         start = len(self.prefix) + 1 if self.prefix else 0

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from manor.control.backup.base_manifest import MANIFEST, BaseManifest
+from manor.control.engines.repositories import Repository
 from manor.control.engines.sides import SideServers
 from manor.control.rollout.bases.archive import WalArchive
 from manor.errors import CatalogError, NotFoundError
@@ -37,6 +38,8 @@ class BasePlace:
     archives: Mapping[str, WalArchive]
     sides: Mapping[str, SideServers]
     switches: Mapping[str, ArchiveSwitch]
+    repositories: Mapping[str, Repository] = field(default_factory=dict)
+    """Of whole clusters, kept by another program: the source instead of base backups."""
 
     def folder_of(self, server: str, base: str = "") -> str:
         """Prefix of a server's base backups, or of one of them."""

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Protocol
 
 from manor.control.engines.driver import ServerDriver
 from manor.control.engines.wal import number_at, segment_name
-from manor.control.rollout.bases.archive import WalArchive
 from manor.errors import Code, EngineError, ManorError
 
 _POLL_SECONDS = 0.05
 
 
-async def archive_everything(server: ServerDriver, archive: WalArchive, *, deadline_seconds: float) -> int:
+class Arriving(Protocol):
+    """An archive that a server's segments arrive in; ``str`` of it says where that is."""
+
+    @property
+    def if_late(self) -> str:
+        """What to look at where they do not."""
+        ...
+
+    async def holds(self, name: str) -> bool:
+        """Whether that segment is there."""
+        ...
+
+
+async def archive_everything(server: ServerDriver, archive: Arriving, *, deadline_seconds: float) -> int:
     """Commit a heartbeat, end the segment, and wait until it is archived; returns the end of what is archived.
 
     Raises ``EngineError``: ``timeout`` with what the archiver says, ``denied`` where the login may not end a segment.
@@ -36,10 +49,9 @@ async def archive_everything(server: ServerDriver, archive: WalArchive, *, deadl
     return lsn
 
 
-async def _late(server: ServerDriver, archive: WalArchive, name: str, seconds: float) -> ManorError:
+async def _late(server: ServerDriver, archive: Arriving, name: str, seconds: float) -> ManorError:
     archiver = await server.bases.archiver()
     words = f"server {server.name}: segment {name} is not in the archive {archive} after {seconds:g} seconds"
     if archiver.failing:
         words += f"; the server failed to archive {archiver.last_failed}, {archiver.failed} times in all"
-    hint = "manor backup archive status shows more; is the archive's disk full, or pg_receivewal not running?"
-    return EngineError(words, code=Code.TIMEOUT, hint=hint)
+    return EngineError(words, code=Code.TIMEOUT, hint=archive.if_late)

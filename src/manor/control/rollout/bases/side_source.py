@@ -74,10 +74,7 @@ async def _recovered(
         server = await side.recover(replay_of(recovery))
         then = await side.find(tenant)
         if then is None:
-            raise NotFoundError(
-                f"tenant {tenant} had no database on server {manifest.server} at {recovery.target}",
-                hint="was it made later, or deleted before?",
-            )
+            raise had_none(tenant, manifest.server, recovery.target)
         if then.complete and then.oid not in left_out:
             return server, then, pieces
         if not left_out:
@@ -88,6 +85,12 @@ async def _recovered(
             )
         also = (then.oid,) if then.oid in left_out and then.oid not in also else left_out
         await side.begin_again()
+
+
+def had_none(tenant: str, server: str, target: Target) -> NotFoundError:
+    """The error for a tenant without a database at that moment."""
+    hint = "was it made later, or deleted before?"
+    return NotFoundError(f"tenant {tenant} had no database on server {server} at {target}", hint=hint)
 
 
 def replay_of(recovery: Recovery) -> Replay:

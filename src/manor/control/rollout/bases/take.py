@@ -68,6 +68,11 @@ def refuse_unfit(server: str, facts: LogFacts) -> None:
     if facts.wal_level == "minimal":
         raise RefusedError(f"server {server}: wal_level is minimal", hint="set wal_level = replica, and restart the server")
     refuse_tablespaces(server, facts)
+    require_superuser(server, facts)
+
+
+def require_superuser(server: str, facts: LogFacts) -> None:
+    """Raises ``UnsupportedError`` where nobody could look into a copy of the server."""
     if not facts.superuser:
         raise UnsupportedError(f"server {server} has no superuser that may log in, as which its copy could be entered")
 
