@@ -32,6 +32,7 @@ class Progress:
         self._counts: Counter[str] = Counter()
         self._total = 0
         self._last_line = 0.0
+        self._last_text = ""
         self._bar: _Bar | None = None
 
     def __call__(self, event: Event) -> None:
@@ -72,8 +73,9 @@ class Progress:
             if always:
                 self._bar.note(text)
             return
-        if always or now - self._last_line >= LINE_EVERY_SECONDS:
-            self._last_line = now
+        # A second operation of the same command tells of its steps, too: nothing is said twice in a row.
+        if text != self._last_text and (always or now - self._last_line >= LINE_EVERY_SECONDS):
+            self._last_line, self._last_text = now, text
             click.echo(text, err=True)
 
     def close(self) -> None:

@@ -67,7 +67,7 @@ def say(text: str = "") -> None:
 
 
 def print_report(report: Report, *, shown: int = 20) -> None:
-    """One operation's result: errors in full, the others summed up (``--verbose`` lists all)."""
+    """One operation's result: errors in full, the others summed up (``--verbose`` lists all); of a single one, what became of it."""
     if print_document(report.to_json()):
         return
     verbose = current().verbose
@@ -78,6 +78,10 @@ def print_report(report: Report, *, shown: int = 20) -> None:
     ]
     if rows:
         print_table(("", "database", "group", "status", "detail"), rows)
+    tell = click.echo if report.dry_run else say  # what a plan says and warns of is its result, even for the quiet
+    if not rows and len(report.outcomes) == 1 and report.outcomes[0].detail:
+        only = report.outcomes[0]
+        tell(f"{MARKS.get(str(only.status), '')} {only.target.tenant or only.target.database}: {only.detail}")
     if len(wanted) > len(rows):
         click.echo(f"… and {len(wanted) - len(rows)} more; --verbose lists all")
     for hint in sorted({o.failure.hint for o in wanted if o.failure and o.failure.hint}):
@@ -86,7 +90,6 @@ def print_report(report: Report, *, shown: int = 20) -> None:
         click.echo(f"orphan ({orphan.kind}): {orphan.database} on {orphan.server}: {orphan.detail}")
     if len(report.orphans) > shown and not verbose:
         click.echo(f"… and {len(report.orphans) - shown} more orphans; --verbose lists all")
-    tell = click.echo if report.dry_run else say  # what a plan warns of is its result, even for the quiet
     for notice in report.notices:
         tell(f"note: {notice}")
     for problem in report.problems:
@@ -99,5 +102,10 @@ def summary_line(report: Report) -> str:
     counts = ", ".join(f"{count} {status}" for status, count in sorted(report.summary.items())) or "nothing to do"
     verb = f"{report.verb} (dry run)" if report.dry_run else report.verb
     took = f" in {report.duration_seconds:.1f} s" if report.duration_seconds else ""
-    tail = f"; plan {report.digest}" if report.dry_run else (f" (operation {report.operation})" if report.operation else "")
-    return f"{verb}: {counted(len(report.outcomes), 'target')}: {counts}{took}{tail}"
+    return f"{verb}: {counted(len(report.outcomes), 'target')}: {counts}{took}{_tail(report)}"
+
+
+def _tail(report: Report) -> str:
+    if report.dry_run:
+        return f"; plan {report.digest}" if report.digest else ""
+    return f" (operation {report.operation})" if report.operation else ""

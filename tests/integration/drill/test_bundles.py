@@ -210,3 +210,15 @@ def test_no_file_is_written_over(fleet: fixtures.Fleet, bundle: Path) -> None:
     before = bundle.read_bytes()
     fleet("tenant", "export", "--tenant-id", "001", "--bundle", bundle, code=3)
     assert bundle.read_bytes() == before
+
+
+def test_nobody_else_may_read_a_bundle(bundle: Path) -> None:
+    """Its dump is not encrypted."""
+    assert bundle.stat().st_mode & 0o077 == 0
+
+
+def test_a_suspended_tenant_can_be_taken_along(fleet: fixtures.Fleet, tmp_path: Path) -> None:
+    """A customer who leaves is often suspended first."""
+    fleet("tenant", "suspend", "--tenant-id", "acme/tenants/001")
+    fleet("tenant", "export", "--tenant-id", "acme/tenants/001", "--bundle", tmp_path / "first.tar")
+    assert (tmp_path / "first.tar").is_file()

@@ -111,6 +111,19 @@ def test_deleting_again_says_when_and_shows_the_same_certificate(fleet: Fleet, t
     assert fleet.json("tenant", "delete", tenant.id, "--dry-run")["would_erase"] == []
 
 
+def test_who_asks_for_an_erased_tenant_is_told_when_it_was_erased(fleet: Fleet, tenant: Leaving, tmp_path: Path) -> None:
+    """And is not led to another tenant whose name is like it."""
+    fleet("tenant", "delete", "--tenant-id", tenant.id, "--confirm", "--no-search")
+    for words in (
+        ("backup", "--tenant-id", tenant.id),
+        ("export", "--tenant-id", tenant.id, "--bundle", tmp_path / "gone.tar"),
+        ("restore", "--tenant-id", tenant.id, "--backup-file", tmp_path / "any.dump"),
+    ):
+        error = fleet.json("tenant", *words, code=2)["error"]
+        assert f"{tenant.id} was erased on" in error["message"]
+        assert "did you mean" not in error["hint"]
+
+
 def test_an_unknown_tenant_is_not_found(fleet: Fleet) -> None:
     assert "there is no tenant 'nobody'" in fleet("tenant", "delete", "--tenant-id", "nobody", "--confirm", code=2).stderr
     assert "no tenant 'nobody' was erased" in fleet("tenant", "certificate", "nobody", code=2).stderr

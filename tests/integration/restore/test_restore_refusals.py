@@ -182,7 +182,7 @@ def test_a_suspended_tenant_is_not_restored(fleet: Any, backups: dict[str, Path]
     """Nothing happens behind its back."""
     fleet.ask("UPDATE manor.tenants SET is_active = false WHERE short_id = '001'", "manor_catalog")
     try:
-        assert "is suspended" in fleet.refused(1, "--backup-file", backups["dump"], code=3)
+        assert "is suspended" in fleet.restore(1, "--backup-file", backups["dump"], code=3)["error"]["message"]
     finally:
         fleet.ask("UPDATE manor.tenants SET is_active = true WHERE short_id = '001'", "manor_catalog")
 
@@ -206,3 +206,28 @@ def test_a_dry_run_says_what_it_would_do(fleet: Any, backups: dict[str, Path]) -
     assert document["operation"]["dry_run"] is True
     assert document["outcomes"][0]["facts"]["rows"] == 3
     assert fleet.untouched(1) == before
+
+
+@pytest.mark.parametrize("command", [r"\connect {other}", r"\! touch {file}", r"\unrestrict guessed"])
+def test_a_dump_that_gives_psql_commands_is_refused(fleet: Any, tmp_path: Path, backups: dict[str, Path], command: str) -> None:
+    """Nothing gets into another tenant's database, and no program runs."""
+    before, touched = fleet.entries(2), tmp_path / "touched"
+    dump = tmp_path / "by-hand.sql"
+    line = command.format(other=fleet.databases[1], file=touched)
+    dump.write_text(f"{backups['sql'].read_text('utf-8')}\n{line}\nDELETE FROM ledger;\n", "utf-8")
+    said = fleet.refused(1, "--backup-file", dump, "--without-manifest", code=1)
+    assert "take out psql's own commands" in said
+    assert fleet.entries(2) == before
+    assert not touched.exists()
+
+
+def test_a_tenant_that_is_being_erased_is_called_so(fleet: Any, backups: dict[str, Path]) -> None:
+    """Resuming it would be the wrong advice."""
+    change = "UPDATE manor.databases SET state = '{}' WHERE database = '" + fleet.databases[0] + "'"
+    fleet.ask(change.format("erasing"), "manor_catalog")
+    try:
+        said = fleet.refused(1, "--backup-file", backups["dump"], code=3)
+        assert "is being erased" in said
+        assert "resume" not in said
+    finally:
+        fleet.ask(change.format("ready"), "manor_catalog")

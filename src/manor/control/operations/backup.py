@@ -11,6 +11,7 @@ from manor.control.catalog.records import DatabaseRecord
 from manor.control.engines.dumps import DumpForm
 from manor.control.operations.release_sources import ReleaseSources
 from manor.control.operations.selecting import Selection, select
+from manor.control.operations.tenants import refuse_erased
 from manor.control.registry.coverage import backup_excluded
 from manor.control.rollout.backups.indexing import Indexing
 from manor.control.rollout.backups.vault import Backup, BackupVault, new_tenant_key
@@ -19,7 +20,7 @@ from manor.control.rollout.release.settle import settle_all
 from manor.control.rollout.report import Report
 from manor.control.runtime import Runtime
 from manor.control.steps import Status
-from manor.errors import InputError
+from manor.errors import InputError, NotFoundError, counted
 
 CONNECTIONS = 2
 """Of one backup: one photographs, and pg_dump has its own."""
@@ -39,7 +40,7 @@ class BackupRequest:
 async def backup(runtime: Runtime, project: Path, vault: BackupVault, request: BackupRequest) -> Report:
     """Act. Raises before anything is done where the selection names nobody; afterwards every tenant has its outcome."""
     notices = [f"operation {settled.operation} had died: {settled.state}" for settled in await settle_all(runtime)]
-    records = select(await runtime.catalog.databases(), request.selection)
+    records = await _selected(runtime, request.selection)
     skipped, missing = _skipped(project, records) if request.selection.everyone else ({}, [])
     if vault.encrypt:
         await _make_keys(runtime, records, request.lock_wait_seconds)
@@ -65,6 +66,15 @@ async def backup(runtime: Runtime, project: Path, vault: BackupVault, request: B
     return replace(report, notices=(*report.notices, *notices, *missing), problems=(*report.problems, *problems))
 
 
+async def _selected(runtime: Runtime, selection: Selection) -> list[DatabaseRecord]:
+    try:
+        return select(await runtime.catalog.databases(), selection)
+    except NotFoundError:
+        for name in selection.tenants:
+            await refuse_erased(runtime, name)
+        raise
+
+
 def _told(vault: BackupVault, made: Backup) -> Done:
     manifest = made.manifest
     facts = {
@@ -75,7 +85,7 @@ def _told(vault: BackupVault, made: Backup) -> Done:
         "version": manifest.photograph.version,
         "encrypted": bool(manifest.encrypted),
     }
-    return Done(detail=f"backup {manifest.id}", facts=facts)
+    return Done(detail=f"backup {manifest.id}, {counted(manifest.photograph.total_rows, 'row')}: {facts['file']}", facts=facts)
 
 
 def _not_ready(record: DatabaseRecord) -> str:

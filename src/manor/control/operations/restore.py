@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from manor.control.catalog.records import DatabaseRecord
-from manor.control.operations.tenants import server_of
+from manor.control.operations.tenants import find_record, refuse_undeployed, server_of
 from manor.control.rollout.backups.backup_file import BackupFile, find_backup
 from manor.control.rollout.backups.head import Heads, refuse_other_head
 from manor.control.rollout.backups.load import Source, load_beside
@@ -179,7 +179,7 @@ async def dry_run(runtime: Runtime, configured: BackupVault | None, request: Res
 
 async def find_ready(runtime: Runtime, text: str) -> DatabaseRecord:
     """The tenant of that name. Raises ``RefusedError`` and ``EngineError`` where its database could not be switched."""
-    record = await runtime.catalog.database_by_tenant(text, with_url=False)
+    record = await find_record(runtime, text)
     refuse_unready(record)
     server = server_of(runtime, record)
     obstacles = await server.swaps.obstacles(record.database)
@@ -194,13 +194,12 @@ async def find_ready(runtime: Runtime, text: str) -> DatabaseRecord:
 
 def refuse_unready(record: DatabaseRecord) -> None:
     """Raise ``RefusedError`` for a tenant that is not in service."""
+    refuse_undeployed(record)
     if not record.is_active:
         raise RefusedError(
             f"tenant {record.tenant} is suspended: nothing is restored behind its back",
             hint=f"`manor tenant resume --tenant-id {record.tenant}` first",
         )
-    if record.state != "ready":
-        raise RefusedError(f"tenant {record.tenant} is {record.state}", hint="`manor multi-tenant deploy` makes its database")
 
 
 async def _refuse_other_tenant(runtime: Runtime, file: BackupFile, record: DatabaseRecord, request: RestoreRequest) -> None:

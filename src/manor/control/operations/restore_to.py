@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +40,7 @@ class Moment:
     base: str
     log_range: str
 
-    def dump(self, form: DumpForm = DumpForm.CUSTOM) -> AsyncIterator[bytes]:
+    def dump(self, form: DumpForm = DumpForm.CUSTOM) -> AsyncGenerator[bytes, None]:
         """Its content; may be asked for several times."""
         return self.then.server.dumps.dump(self.then.database, form=form, snapshot=self.snapshot)
 
@@ -81,7 +81,8 @@ async def extract_to(
 ) -> dict[str, Any]:
     """Store the tenant's dump (PostgreSQL's custom format), whole or not at all. Raises as ``at_moment`` and storage do."""
     async with at_moment(runtime, place, record, target, deadline_seconds=deadline_seconds) as moment:
-        stored = await store.put(key, moment.dump())
+        async with contextlib.aclosing(moment.dump()) as chunks:
+            stored = await store.put(key, chunks)
         details = {"to": str(target), "base": moment.base}
         event = AuditEvent(actor=runtime.actor, action="tenant.extract", subject=moment.tenant, details=details)
         await runtime.catalog.append_audit(runtime.operation, [event])

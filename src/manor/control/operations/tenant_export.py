@@ -13,7 +13,7 @@ from manor.control.backup.bundle import FORMAT, OBJECTS, TENANT, release_file, t
 from manor.control.catalog.chain import safe_json
 from manor.control.catalog.records import DatabaseRecord
 from manor.control.migrate.plan import history_of
-from manor.control.operations.restore import find_ready
+from manor.control.operations.tenants import find_record, refuse_undeployed
 from manor.control.rollout.backups.bundle_file import bundle_size, pack, refuse_existing
 from manor.control.rollout.backups.vault import MANIFEST, Backup, BackupVault
 from manor.control.rollout.erasure.places import Surroundings, look_around
@@ -27,7 +27,8 @@ from manor.storage.store import Store
 async def export_tenant(runtime: Runtime, text: str, bundle: Path, around: Surroundings) -> Report:
     """Write the bundle, whole or not at all. Raises ``NotFoundError``, ``RefusedError`` where the tenant is not deployed, and
     ``ConflictError`` where the file is there."""
-    record = await find_ready(runtime, text)
+    record = await find_record(runtime, text)
+    refuse_undeployed(record)
     refuse_existing(bundle)
     order = Order(verb="export", action="tenant.export", source=record.source, arguments={"bundle": str(bundle)}, claims=False)
     return await run_errands(runtime, order, [record], functools.partial(_export, bundle=bundle, around=around))

@@ -37,6 +37,23 @@ async def find_tenant(runtime: Runtime, text: str) -> DatabaseRecord:
     return replace(record, url=server.url(record.database, Login(role=record.role, password=password_of(record.url))))
 
 
+async def find_record(runtime: Runtime, text: str) -> DatabaseRecord:
+    """The same as it is recorded, without its URL. Raises ``NotFoundError``, which says so where it was erased."""
+    try:
+        return await runtime.catalog.database_by_tenant(text, with_url=False)
+    except NotFoundError:
+        await refuse_erased(runtime, text)
+        raise
+
+
+def refuse_undeployed(record: DatabaseRecord) -> None:
+    """Raise ``RefusedError`` for a tenant without a finished database."""
+    if record.state == ERASING:
+        raise RefusedError(f"tenant {record.tenant} is being erased", hint="`manor tenant delete` goes on with it")
+    if record.state != "ready":
+        raise RefusedError(f"tenant {record.tenant} is {record.state}", hint="`manor multi-tenant deploy` makes its database")
+
+
 async def refuse_erased(runtime: Runtime, text: str) -> None:
     """Raise ``NotFoundError`` that says when, where the tenant was erased."""
     found = await runtime.catalog.erasure(text)
@@ -57,7 +74,7 @@ async def require_open(runtime: Runtime, record: DatabaseRecord) -> None:
     if record.is_active:
         return
     if record.state == ERASING:
-        raise RefusedError(f"tenant {record.tenant} is being erased", hint="`manor tenant delete` goes on with it")
+        refuse_undeployed(record)
     found = (await runtime.catalog.suspensions(str(record.tenant))).get(str(record.tenant))
     since = f" since {found.since:%Y-%m-%d %H:%M} UTC" if found else ""
     reason = f" ({found.reason})" if found and found.reason else ""

@@ -16,6 +16,7 @@ from manor.control.engines.postgres import photograph as photographs
 from manor.control.engines.postgres.client import psql_environment
 from manor.control.engines.postgres.marker import write_marker
 from manor.control.engines.postgres.programs import Finder, Run, fed, streamed, translated
+from manor.control.engines.postgres.psql_input import explained, in_transaction
 from manor.control.engines.postgres.roles_in_dumps import handed_on, missing_role, roles_there
 from manor.control.engines.postgres.session import APPLICATION_PREFIX, Sessions
 from manor.errors import Code, EngineError
@@ -99,7 +100,7 @@ class PostgresDumps:
         except EngineError as error:
             missing = missing_role(error.message)
             if missing is None or missing in (roles or {}):
-                raise
+                raise explained(error) from error
             raise MissingRole(error.message, missing) from error
 
     async def _load(self, database: str, chunks: AsyncIterator[bytes], form: DumpForm, changed: Mapping[str, str]) -> None:
@@ -117,7 +118,7 @@ class PostgresDumps:
             if changed:
                 text = handed_on(text, changed, await self._roles(changed), builder=database)
             arguments = ["--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1", "--file=-"]
-            await fed(await self._run("psql", database, arguments), _in_transaction(text))
+            await fed(await self._run("psql", database, arguments), in_transaction(text))
 
     def as_text(self, chunks: AsyncIterator[bytes], *, server_version: str) -> AsyncIterator[bytes]:
         program = self._find("pg_restore", int(server_version.partition(".")[0]))
@@ -153,15 +154,6 @@ class PostgresDumps:
             async with self._sessions.maintenance() as connection:
                 self._major = connection.info.server_version // 10000
         return self._major
-
-
-async def _in_transaction(text: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The SQL in a transaction that commits at its end: with its own option psql would commit also where whoever feeds it dies
-    in the middle."""
-    yield b"BEGIN;\n"
-    async for chunk in text:
-        yield chunk
-    yield b"\nCOMMIT;\n"
 
 
 async def _locale(connection: psycopg.AsyncConnection[Any], like: str) -> sql.Composed:

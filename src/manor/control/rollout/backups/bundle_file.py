@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import shutil
@@ -46,7 +47,8 @@ def pack(folder: Path, bundle: Path) -> None:
     (folder / SUMS).write_text(write_sums(sums), encoding="utf-8")
     partial = bundle.with_name(f".{bundle.name}.{os.getpid()}.partial")
     try:
-        with partial.open("xb") as file:
+        # Whoever has the file has the data: it is nobody else's to read.
+        with open(partial, "xb", opener=functools.partial(os.open, mode=0o600)) as file:
             with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
                 for path in _files(folder):
                     tar.add(path, arcname=_name(folder, path), recursive=False, filter=_plain)

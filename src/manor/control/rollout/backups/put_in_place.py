@@ -53,7 +53,7 @@ async def put_in_place(runtime: Runtime, record: DatabaseRecord, loaded: Loaded,
     rows = counted(ready.loaded.photograph.total_rows, "row")
     at = ready.record.version or "no version"
     facts = {**swap.facts, "kept": swap.kept, "rows": ready.loaded.photograph.total_rows, "version": ready.record.version}
-    detail = f"{rows} at {at}{ready.words}, {swap.words}; the database before it is kept"
+    detail = f"{rows} at {at}{ready.words}, {swap.words}; the database before it is kept as {swap.kept}"
     return Done(detail=detail, facts=facts, moved=ready.record if ready.record != record else None)
 
 
