@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
 import fleet_fixtures as fixtures
+import killed_command
 import pytest
 
 KEPT = "SELECT count(*) FROM pg_database WHERE datname LIKE 'manor_kept_%'"
@@ -111,4 +113,21 @@ def test_rows_that_the_migration_wrote_are_taken_for_the_tenants(fleet: fixtures
     undone = fleet.json("operation", "undo", operation, "--discard-writes")
     assert set(fixtures.statuses(undone).values()) == {"success"}
     assert [fleet.ask("SELECT min(price) FROM items", one) for one in fleet.databases] == [[(10,)], [(10,)], [(10,)]]
+    fleet.check_truth()
+
+
+@pytest.mark.parametrize("kind", ["target.closed", "target.switched", "target.opened"])
+def test_putting_back_that_was_killed_is_finished_by_deciding_again(fleet: fixtures.Fleet, kind: str) -> None:
+    """The tenant is never left closed, and never without what it held."""
+    operation = half_way(fleet, PARTLY)
+    words = ("operation", "decide", operation, "--tenant-id", fleet.tenant(2), "--as", "undone")
+    done = killed_command.killed(fleet.folder, kind, 1, *words)
+    assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
+    fleet("operation", "recover")
+    assert fleet.ask("SELECT count(*) FROM items", "acme_t_002") == [(2,)]
+    (outcome,) = fleet.json(*words)["outcomes"]
+    assert (outcome["database"], outcome["status"]) == ("acme_t_002", "success")
+    assert status_of(fleet, operation, "acme_t_002") == "rolled_back"
+    assert fleet.ask(INDEXES, "acme_t_002") == [(0,)]
+    assert fleet.history("acme_t_002") == []
     fleet.check_truth()
