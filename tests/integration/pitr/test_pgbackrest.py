@@ -200,7 +200,9 @@ def test_a_dry_run_names_the_backup_and_changes_nothing(kept: Kept) -> None:
     assert kept.site.side_rooms() == []
 
 
-def test_a_dump_of_a_moment_comes_from_the_whole_cluster(kept: Kept, tmp_path: Path) -> None:
+def test_a_dump_of_a_moment_comes_from_the_whole_cluster_and_the_live_spool_is_left_alone(kept: Kept, tmp_path: Path) -> None:
+    spooled = kept.debian.folder / "archive" / "fleet" / "in" / "of the live server"
+    kept.debian.run("mkdir", "-p", spooled)
     moment = kept.write("004", 2)
     file = tmp_path / "then.dump"
     said = ("--to", moment.isoformat(), "--output", file, "--format", "json")
@@ -208,6 +210,7 @@ def test_a_dump_of_a_moment_comes_from_the_whole_cluster(kept: Kept, tmp_path: P
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["told"].startswith(WHOLE)
     assert file.stat().st_size > 1000
+    assert spooled.is_dir()
 
 
 @pytest.mark.parametrize(
