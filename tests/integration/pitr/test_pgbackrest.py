@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
+import itertools
 import json
 import os
 import tempfile
@@ -11,13 +13,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 import pytest
 from debian_server import Debian, debian_server
-from pitr_site import Site, wait_until
+from pitr_site import Site, side_url, wait_until
 
 from manor.control.backup.recover import Target
+from manor.control.rollout.bases.place import BasePlace
+from manor.control.runtime import Runtime
 from manor.wiring import embedded_server
 
+NUMBERS = itertools.count(1)
+USERS = "SELECT username FROM users WHERE username LIKE 'user %' ORDER BY id"
 SECRET = "the repository's passphrase"
 CONFIGURATION = """\
 [global]
@@ -40,8 +47,6 @@ pg1-port={port}
 pg1-socket-path={folder}
 pg1-user=postgres
 """
-AS_IT_WAS = ("--keep-head",)
-"""Ledgers are no part of the template."""
 WHOLE = "the whole cluster was restored from pgBackRest's repository (stanza fleet)"
 
 
@@ -57,6 +62,34 @@ class Kept:
     @property
     def config(self) -> Path:
         return self.debian.folder / "pgbackrest.conf"
+
+    def write(self, tenant: str, count: int) -> dt.datetime:
+        """Commit users, one transaction each; a moment after the last commit, by the server's clock."""
+        with self.site.connect(self.site.database(tenant)) as connection:
+            for _ in range(count):
+                name = f"user {next(NUMBERS)}"
+                connection.execute("INSERT INTO users (username, email) VALUES (%s, %s)", [name, name])
+            row = connection.execute("SELECT clock_timestamp()").fetchone()
+        assert row is not None
+        moment: dt.datetime = row[0]
+        return moment
+
+    def users(self, tenant: str) -> list[str]:
+        """What the live database holds, in the order in which it was committed."""
+        with self.site.connect(self.site.database(tenant)) as connection:
+            return [row[0] for row in connection.execute(USERS).fetchall()]
+
+    def users_at(self, tenant: str, target: Target) -> list[str]:
+        """What it held."""
+
+        async def work(runtime: Runtime, place: BasePlace) -> list[str]:
+            async with (
+                self.site.moment(runtime, place, tenant, target) as moment,
+                await psycopg.AsyncConnection.connect(side_url(moment)) as connection,
+            ):
+                return [row[0] for row in await (await connection.execute(USERS)).fetchall()]
+
+        return self.site.act(work)
 
     @contextlib.contextmanager
     def named(self, stanza: str) -> Iterator[None]:
@@ -90,7 +123,8 @@ def kept(
         debian.run(*command, "stanza-create")
         site = Site(project=make_project(tmp_path_factory.mktemp("pgbackrest") / "a project", debian.url), server="main")
         name_stanza(site, debian.url, "main", "fleet", config)
-        site.deploy()
+        done = site.manor("multi-tenant", "deploy", "--registry", "customer_a/tenant_registry.yaml")
+        assert done.returncode == 0, done.stderr
         debian.run(*command, "--start-fast", "--repo1-retention-full=9", "backup")
         [found] = json.loads(debian.run(*command, "--output=json", "info"))
         backup = found["backup"][0]
@@ -101,60 +135,63 @@ def kept(
 
 
 @contextlib.contextmanager
-def written_to(site: Site, tenant: str) -> Iterator[list[int]]:
-    """Somebody writes to a tenant for as long as the block lasts; the numbers that were committed."""
-    rows: list[int] = []
-    ended = threading.Event()
+def written_to(kept: Kept, tenant: str) -> Iterator[None]:
+    """Somebody writes to a tenant for as long as the block lasts, and is never refused."""
+    ended, failures = threading.Event(), list[BaseException]()
 
     def write() -> None:
-        with site.connect(site.database(tenant)) as connection:
+        try:
             while not ended.is_set():
-                connection.execute("INSERT INTO ledger SELECT coalesce(max(n), 0) + 1 FROM ledger")
-                rows.append(len(rows) + 1)
+                kept.write(tenant, 20)
+        except BaseException as error:
+            failures.append(error)
 
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        yield rows
+        yield
     finally:
         ended.set()
         writer.join()
+    assert failures == []
 
 
 def test_a_tenant_goes_back_to_a_moment_from_the_whole_cluster_while_its_neighbour_is_written_to(kept: Kept) -> None:
     site = kept.site
-    with written_to(site, "002") as neighbours:
-        moment = site.write("001", 30)
-        then = site.ledger("001")
-        site.write("001", 7)
-        done = site.manor("tenant", "restore", "--tenant-id", "001", "--to", moment.isoformat(), *AS_IT_WAS, "--format", "json")
+    with written_to(kept, "002"):
+        moment = kept.write("001", 30)
+        then = kept.users("001")
+        kept.write("001", 7)
+        neighbours = kept.users("002")
+        done = site.manor("tenant", "restore", "--tenant-id", "001", "--to", moment.isoformat(), "--format", "json")
         assert done.returncode == 0, done.stderr + done.stdout
     [outcome] = json.loads(done.stdout)["outcomes"]
     assert f"{WHOLE}, backup {kept.first}" in outcome["detail"]
     assert SECRET not in done.stdout + done.stderr
-    assert site.ledger("001") == then
-    assert site.ledger("002") == neighbours
+    assert kept.users("001") == then
+    assert kept.users("002")[: len(neighbours)] == neighbours
+    assert len(kept.users("002")) > len(neighbours)
     assert site.side_rooms() == []
     undone = site.manor("tenant", "restore", "--tenant-id", "001", "--undo")
     assert undone.returncode == 0, undone.stderr
-    assert len(site.ledger("001")) == len(then) + 7
+    assert len(kept.users("001")) == len(then) + 7
 
 
 def test_marks_and_positions_are_reached_too(kept: Kept) -> None:
     site = kept.site
-    site.write("003", 3)
+    kept.write("003", 3)
     assert site.manor("backup", "mark", "before").returncode == 0
     position = site.sql("postgres", "SELECT pg_current_wal_insert_lsn()::text")
-    then = list(site.written[site.database("003")])
-    site.write("003", 3)
-    assert site.ledger_at("003", Target(mark="before")) == then
-    done = site.manor("tenant", "restore", "--tenant-id", "003", "--to-lsn", position, *AS_IT_WAS)
+    then = kept.users("003")
+    kept.write("003", 3)
+    assert kept.users_at("003", Target(mark="before")) == then
+    done = site.manor("tenant", "restore", "--tenant-id", "003", "--to-lsn", position)
     assert done.returncode == 0, done.stderr + done.stdout
-    assert site.ledger("003") == then
+    assert kept.users("003") == then
 
 
 def test_a_dry_run_names_the_backup_and_changes_nothing(kept: Kept) -> None:
-    moment = kept.site.write("004", 1)
+    moment = kept.write("004", 1)
     for words in (("tenant", "restore"), ("backup", "extract")):
         done = kept.site.manor(*words, "--tenant-id", "004", "--to", moment.isoformat(), "--dry-run", "--format", "json")
         assert done.returncode == 0, done.stderr
@@ -163,14 +200,17 @@ def test_a_dry_run_names_the_backup_and_changes_nothing(kept: Kept) -> None:
     assert kept.site.side_rooms() == []
 
 
-def test_a_dump_of_a_moment_comes_from_the_whole_cluster(kept: Kept, tmp_path: Path) -> None:
-    moment = kept.site.write("004", 2)
+def test_a_dump_of_a_moment_comes_from_the_whole_cluster_and_the_live_spool_is_left_alone(kept: Kept, tmp_path: Path) -> None:
+    spooled = kept.debian.folder / "archive" / "fleet" / "in" / "of the live server"
+    kept.debian.run("mkdir", "-p", spooled)
+    moment = kept.write("004", 2)
     file = tmp_path / "then.dump"
     said = ("--to", moment.isoformat(), "--output", file, "--format", "json")
     done = kept.site.manor("backup", "extract", "--tenant-id", "004", *said)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["told"].startswith(WHOLE)
     assert file.stat().st_size > 1000
+    assert spooled.is_dir()
 
 
 @pytest.mark.parametrize(
@@ -206,7 +246,7 @@ def test_a_stanza_without_a_backup_is_refused_with_what_makes_one(kept: Kept) ->
 
 
 def test_a_log_that_does_not_arrive_fails_in_time_and_names_the_archive(kept: Kept, tmp_path: Path) -> None:
-    moment = kept.site.write("004", 1)
+    moment = kept.write("004", 1)
     stopped = ("pgbackrest", f"--config={kept.config}", "--stanza=fleet")
     kept.debian.run(*stopped, "stop")
     try:
@@ -241,11 +281,11 @@ def test_a_stanza_of_a_server_that_nobody_declared_is_refused_where_it_stands(ke
 
 def test_a_server_that_went_through_a_recovery_of_its_own_is_followed_to_its_new_timeline(kept: Kept) -> None:
     kept.debian.recover_in_place()
-    assert kept.site.sql("postgres", "SELECT timeline_id FROM pg_control_checkpoint()") == 2
-    moment = kept.site.write("004", 2)
-    then = kept.site.ledger("004")
-    kept.site.write("004", 1)
-    assert kept.site.ledger_at("004", Target(time=moment)) == then
+    assert kept.site.sql("postgres", "SELECT pg_walfile_name(pg_current_wal_lsn())").startswith("00000002")
+    moment = kept.write("004", 2)
+    then = kept.users("004")
+    kept.write("004", 1)
+    assert kept.users_at("004", Target(time=moment)) == then
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -91,6 +92,20 @@ def test_processes_are_also_recognised_without_proc(monkeypatch: pytest.MonkeyPa
         assert child.pid in processes.find_orphans(Path("/data"), "manor-0123456789ab")
         child.communicate(b"\n")
     assert not processes.is_alive(child.pid)
+
+
+def test_only_processes_with_those_very_words_are_ended(tmp_path: Path) -> None:
+    ours, other = f"--pg1-path={tmp_path}/data", f"--pg1-path={tmp_path}/data2"
+    children = [
+        subprocess.Popen([sys.executable, "-c", "input()", words, "restore"], stdin=subprocess.PIPE) for words in (ours, other)
+    ]
+    try:
+        processes.end_named(f" {ours} ")
+        assert children[0].wait(10) == -signal.SIGKILL
+        assert children[1].poll() is None
+    finally:
+        for child in children:
+            child.communicate(b"\n")
 
 
 def test_the_end_of_a_log_reaches_over_several_files(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ class PgBackRest:
             (data / "global" / "pg_control").write_bytes(head.ljust(_CONTROL_BYTES, b"\0"))
             for path in (data, data / "global", data / "global" / "pg_control"):
                 account.own(path)
-            command = [*self._command(data), "archive-get", f"{1:024X}", data / "segment"]
+            command = [*self._command(data), "--no-archive-async", "archive-get", f"{1:024X}", data / "segment"]
             code, _, said = await self._finished(command)
         error = words.failure(self._where, "looking at the version", code, said)
         if isinstance(error, UnsupportedError):
@@ -94,8 +94,10 @@ class PgBackRest:
     async def restore(self, held: Held, label: str, replay: Replay, data: Path) -> None:
         target = [f"--type={_TYPES[replay.setting]}", f"--target={replay.value}", "--target-action=promote"]
         command = [*self._command(data), f"--repo={held.number}", f"--set={label}", *target]
-        # Links would lead to where the live server's files are.
-        await self._say(f"restoring backup {label}", [*command, "--no-delta", "--no-link-all", "--reset-link-map", "restore"])
+        # Links would lead to where the live server's files are, and a restore empties the stanza's spool, in which the live
+        # server's archiver waits for its answers: it gets one that does not exist.
+        apart = ["--no-delta", "--no-link-all", "--reset-link-map", f"--spool-path={data.with_name('spool')}"]
+        await self._say(f"restoring backup {label}", [*command, *apart, "restore"])
 
     def restore_command(self, data: Path) -> str:
         get = shlex.join(str(part) for part in [*self._command(data), "--no-archive-async", "archive-get"])
