@@ -151,6 +151,7 @@ def plan_rebuild(
             for server, found, marker in _ours(catalog, looks, "erasing")
         ),
         "operations, their outcomes, and the entries of the audit log",
+        "base backups and marks: take a new base backup, `manor backup base`",
         "legal holds, keys of encrypted backups, and which tenants were erased: take those out of the registry before a deploy",
     ]
     return Rebuilt(

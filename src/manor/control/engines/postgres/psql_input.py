@@ -50,7 +50,7 @@ async def without_own_restriction(text: AsyncIterator[bytes]) -> AsyncIterator[b
 def explained(error: EngineError) -> EngineError:
     """The error with what to do about it, where psql refused a command of its own or does not know how to."""
     if "backslash commands are restricted" in error.message or "unrestrict: wrong key" in error.message:
-        hint = r"a dump of one database holds SQL only: take out psql's own commands (\connect, \!, \i), or dump without --create"
+        hint = r"a dump of one database holds SQL only: take out psql's own commands (\connect, \!, \i), or dump without -C"
         return EngineError(error.message, hint=hint, code=Code.REFUSED)
     if r"invalid command \restrict" in error.message:
         hint = "install PostgreSQL's client programs of August 2025 or later: older ones cannot be kept to one database"
