@@ -235,3 +235,15 @@ def test_backups_hold_no_more_connections_than_they_may(fleet: Any, backups: Any
         stop.set()
         watcher.join()
     assert 1 <= most <= 3  # a session that has ended is seen for a moment
+
+
+def test_a_fleet_that_the_catalog_does_not_know_is_not_backed_up_in_silence(fleet: Any) -> None:
+    """Somebody's nightly backup of everybody fails when the catalog was lost."""
+    fleet.ask("ALTER DATABASE manor_catalog RENAME TO manor_catalog_away")
+    try:
+        error = fleet.json("tenant", "backup", "--all", code=2)["error"]
+        assert "nothing was backed up" in error["message"]
+        assert "manor catalog rebuild" in error["hint"]
+    finally:
+        fleet.ask("DROP DATABASE IF EXISTS manor_catalog WITH (FORCE)")
+        fleet.ask("ALTER DATABASE manor_catalog_away RENAME TO manor_catalog")

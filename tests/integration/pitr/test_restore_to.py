@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -105,6 +106,24 @@ def test_a_dump_of_a_moment_is_written_to_a_file_and_nothing_is_changed(fleet: S
     assert "is there already" in again.stderr
     shown = fleet.manor("backup", "extract", "--tenant-id", "004", "--to", moment, "--dry-run", "--format", "json")
     assert json.loads(shown.stdout)["reachable"] is True
+
+
+def test_a_full_disk_under_an_extract_is_told_without_a_traceback(fleet: Site, tmp_path: Path) -> None:
+    """One message, and no half file."""
+    moment = moment_after(fleet, "004", "where there is no room")
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ["/bin/mount", "-t", "tmpfs", "-o", "size=8k,mode=700", "tmpfs", str(small)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a small tmpfs")
+    try:
+        done = fleet.manor("backup", "extract", "--tenant-id", "004", "--to", moment, "--output", small / "then.dump")
+        assert done.returncode == 1
+        assert "the disk is full" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert not (small / "then.dump").exists()
+    finally:
+        subprocess.run(["/bin/umount", str(small)], check=True)
 
 
 def test_explicitly_switched_off_archiving_refuses_a_base_backup(fleet: Site) -> None:

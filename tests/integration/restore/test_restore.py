@@ -37,6 +37,16 @@ def test_a_backup_is_named_by_its_id(fleet: Any, outcome: Outcome) -> None:
     assert fleet.entries(1) == []
 
 
+def test_a_backup_that_only_the_storage_knows_is_named_by_its_id_too(fleet: Any, outcome: Outcome) -> None:
+    """`backup list` shows it after the catalog was rebuilt, so that its id must lead to it."""
+    fleet("tenant", "backup", "--tenant-id", fleet.tenant(1))
+    fleet.ask("DELETE FROM manor.backups", "manor_catalog")
+    (found,) = fleet.json("backup", "list")
+    fleet.write_entries(1, "after")
+    assert outcome(fleet.restore(1, "--backup-file", found["backup"]))["status"] == "success"
+    assert fleet.entries(1) == []
+
+
 def test_a_dump_without_manifest_is_restored_on_request(fleet: Any, outcome: Outcome) -> None:
     """Made by hand, without owners and rights: its schema proves it, and it gets the rights that tenants have."""
     fleet.write_entries(1, "before")

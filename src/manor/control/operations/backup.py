@@ -67,8 +67,12 @@ async def backup(runtime: Runtime, project: Path, vault: BackupVault, request: B
 
 
 async def _selected(runtime: Runtime, selection: Selection) -> list[DatabaseRecord]:
+    records = await runtime.catalog.databases()
+    if not records:  # a schedule of somebody whose catalog was lost must not look well
+        hint = "`manor multi-tenant deploy` makes them; where they are there and the catalog was lost: `manor catalog rebuild`"
+        raise NotFoundError("the catalog knows of no tenants: nothing was backed up", hint=hint)
     try:
-        return select(await runtime.catalog.databases(), selection)
+        return select(records, selection)
     except NotFoundError:
         for name in selection.tenants:
             await refuse_erased(runtime, name)

@@ -1,9 +1,9 @@
 """What psql is fed with when it loads a dump: SQL, and nothing else.
 
 psql obeys lines that begin with a backslash. One of them (``\\connect``) would go on in another database than the one that is
-being loaded, another (``\\!``) runs programs. Nobody needs them in a dump of one database, so psql is told to refuse them
-(``\\restrict``, of August 2025: 14.19, 15.14, 16.10, 17.6, 18). A dump says so itself since then, but a dump that says so also says the
-word that ends it, and two of them do not go together: its own lines are taken out.
+being loaded, another (``\\!``) runs programs. Nobody needs them in a dump of one database, so psql is told to refuse them:
+``\\restrict``, of August 2025 (14.19, 15.14, 16.10, 17.6, 18). Since then a dump says so itself, together with the word that ends
+it, and two of them do not go together: the dump's own lines are taken out.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ async def without_own_restriction(text: AsyncIterator[bytes]) -> AsyncIterator[b
 def explained(error: EngineError) -> EngineError:
     """The error with what to do about it, where psql refused a command of its own or does not know how to."""
     if "backslash commands are restricted" in error.message or "unrestrict: wrong key" in error.message:
-        hint = r"a dump of one database holds SQL only: take out psql's own commands (\connect, \!, \i), or dump without --create"
+        hint = r"a dump of one database holds SQL only: take out psql's own commands (\connect, \!, \i), or dump without -C"
         return EngineError(error.message, hint=hint, code=Code.REFUSED)
     if r"invalid command \restrict" in error.message:
         hint = "install PostgreSQL's client programs of August 2025 or later: older ones cannot be kept to one database"

@@ -113,12 +113,28 @@ async def _beside(vault: BackupVault, key: str, name: str) -> Backup:
 
 
 async def _by_id(runtime: Runtime, configured: BackupVault | None, backup_id: str) -> BackupFile:
-    record = await runtime.catalog.backup(backup_id)
+    try:
+        record = await runtime.catalog.backup(backup_id)
+    except NotFoundError:
+        unrecorded = await _unrecorded(configured, backup_id)
+        if unrecorded is None:
+            raise
+        return unrecorded
     is_here = configured is not None and configured.location == record.location
     vault = configured if configured is not None and is_here else BackupVault(open_store(record.location))
     backup = await vault.load(record.key)
     _require_recorded(vault, backup, record)
     return await _whole(vault, backup)
+
+
+async def _unrecorded(configured: BackupVault | None, backup_id: str) -> BackupFile | None:
+    """A backup that the environment's store has and the catalog does not: its index may have been lost."""
+    if configured is None:
+        return None
+    async for found in configured.store.list():
+        if found.key.endswith(f"/{backup_id}{MANIFEST}"):
+            return await _whole(configured, await configured.load(found.key))
+    return None
 
 
 def _require_recorded(vault: BackupVault, backup: Backup, record: BackupRecord) -> None:
