@@ -110,4 +110,5 @@ def erasure_surroundings(workplace: Workplace) -> Surroundings:
         return open_store(location, base=workplace.project.folder)
 
     objects = workplace.environment.settings.erasure.storage
-    return Surroundings(vault=open_vault(workplace), open_store=open_it, objects=objects)
+    stanzas = {server: named.stanza for server, named in workplace.environment.settings.backup.pgbackrest.items()}
+    return Surroundings(vault=open_vault(workplace), open_store=open_it, objects=objects, stanzas=stanzas)

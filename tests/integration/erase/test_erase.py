@@ -12,7 +12,7 @@ import pytest
 from fleet_fixtures import Fleet, wait_until
 from leaving import Leaving, build, leaving
 
-COUNT = 16
+COUNT = 17
 _next = iter(range(1, COUNT - 1))
 
 
@@ -70,6 +70,17 @@ def test_an_erased_tenant_is_gone_and_its_neighbours_are_as_they_were(fleet: Fle
     assert as_it_was(stays)[:3] == before[:3]
     assert stays.objects.exists()
     assert stays.backups.exists()
+
+
+def test_a_repository_of_pgbackrest_is_named_as_a_place_that_still_holds_the_tenant(fleet: Fleet, tenant: Leaving) -> None:
+    environ = fleet.environment / "environ.yaml"
+    before = environ.read_text(encoding="utf-8")
+    environ.write_text(before.replace("backup: {", "backup: {pgbackrest: {main: {stanza: fleet}}, "), encoding="utf-8")
+    try:
+        named = [one["where"] for one in erase(tenant)["certificate"]["remaining"] if one["kind"] == "base_backup"]
+    finally:
+        environ.write_text(before, encoding="utf-8")
+    assert "pgBackRest's repository, stanza fleet" in named
 
 
 def test_kept_and_snapshot_databases_go_too(fleet: Fleet, tenant: Leaving) -> None:

@@ -260,7 +260,8 @@ async def _erase(runtime: Runtime, record: DatabaseRecord, *, request: EraseRequ
         if request.search
         else unsearched(runtime)
     )
-    document, elsewhere = await certify(runtime, record, found, steps, scan, keep_days=request.keep_days)
+    stanza = request.around.stanzas.get(record.server, "")
+    document, elsewhere = await certify(runtime, record, found, steps, scan, keep_days=request.keep_days, stanza=stanza)
     told.certificates.append(document)
     if elsewhere:
         told.problems.append(_found_elsewhere(record, elsewhere))

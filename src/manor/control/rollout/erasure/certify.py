@@ -50,12 +50,13 @@ async def certify(
     scan: ScanResult,
     *,
     keep_days: int,
+    stanza: str = "",
 ) -> tuple[dict[str, Any], list[Hit]]:
     """Sign it and write it down: from then on nothing else is known of the tenant. Returns the certificate, and what was found
     in places that it does not name."""
     tenant, now = str(record.tenant), runtime.now()
     export = {key: value for key, value in steps.get("exported", {}).items() if key != "at"} or None
-    rest = await remaining(runtime, record, export, keep_days=keep_days)
+    rest = await remaining(runtime, record, export, keep_days=keep_days, stanza=stanza)
     document = certificate(
         tenant=tenant,
         database={"name": record.database, "server": record.server},

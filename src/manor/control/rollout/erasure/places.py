@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from manor.control.catalog.backups import BackupRecord
 from manor.control.catalog.records import DatabaseRecord
@@ -27,6 +27,8 @@ class Surroundings:
     """A store by its location. Raises ``InputError``."""
     objects: tuple[str, ...] = ()
     """Locations of tenants' objects, with names of ``fill`` in braces."""
+    stanzas: Mapping[str, str] = field(default_factory=dict)
+    """By server, pgBackRest's stanza that backs it up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

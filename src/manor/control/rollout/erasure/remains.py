@@ -13,6 +13,7 @@ from manor.control.runtime import Runtime
 
 _RECYCLED = "until the server has recycled its segments: after the next checkpoints, a matter of max_wal_size"
 _ARCHIVED = "until no base backup needs its segments any more and they are removed"
+_EXPIRED_THERE = "backups and log of the whole cluster, until pgBackRest's own retention has expired them; it was not searched"
 _NAMES = "names only: of the database, of its role, and the tenant id"
 
 
@@ -25,10 +26,10 @@ def base_place(base: str) -> str:
 
 
 async def remaining(
-    runtime: Runtime, record: DatabaseRecord, export: Mapping[str, Any] | None, *, keep_days: int
+    runtime: Runtime, record: DatabaseRecord, export: Mapping[str, Any] | None, *, keep_days: int, stanza: str = ""
 ) -> list[Remaining]:
     """All places, with the day on which retention removes them where that is known. ``keep_days``: for how long base backups
-    are kept by days; 0: other rules decide."""
+    are kept by days; 0: other rules decide. ``stanza``: of pgBackRest, which backs the server up; empty: nobody said so."""
     server = f"server {record.server}"
     found = [Remaining(kind=Where.WAL, where=f"{server}: pg_wal", holds=CONTENT, why=_RECYCLED)]
     bases = await runtime.catalog.base_backups(record.server)
@@ -39,6 +40,9 @@ async def remaining(
         until = stopped_at + dt.timedelta(days=keep_days) if keep_days else None
         why = f"in {location}" if until else f"in {location}, until it is removed there"
         found.append(Remaining(kind=Where.BASE_BACKUP, where=base_place(base), holds=CONTENT, until=until, why=why))
+    if stanza:
+        where = f"pgBackRest's repository, stanza {stanza}"
+        found.append(Remaining(kind=Where.BASE_BACKUP, where=where, holds=CONTENT, why=_EXPIRED_THERE))
     for backup in await runtime.catalog.backups():
         if backup.kind == "catalog":
             where = f"{backup.location}: {backup.key}"
