@@ -67,7 +67,7 @@ def say(text: str = "") -> None:
 
 
 def print_report(report: Report, *, shown: int = 20) -> None:
-    """One operation's result: errors in full, the others summed up (``--verbose`` lists all); of a single one, what became of it."""
+    """One operation's result: errors in full, the others summed up (``--verbose`` lists all); what became of a single one."""
     if print_document(report.to_json()):
         return
     verbose = current().verbose

@@ -2,8 +2,8 @@
 
 psql obeys lines that begin with a backslash. One of them (``\\connect``) would go on in another database than the one that is
 being loaded, another (``\\!``) runs programs. Nobody needs them in a dump of one database, so psql is told to refuse them:
-``\\restrict``, of August 2025 (14.19, 15.14, 16.10, 17.6, 18). Since then a dump says so itself, together with the word that ends
-it, and two of them do not go together: the dump's own lines are taken out.
+``\\restrict``, of August 2025 (14.19, 15.14, 16.10, 17.6, 18). Since then a dump says so itself, together with the word that
+ends it, and two of them do not go together: the dump's own lines are taken out.
 """
 
 from __future__ import annotations
