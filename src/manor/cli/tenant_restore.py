@@ -17,6 +17,7 @@ from manor.cli.report_file import check_report_file
 if TYPE_CHECKING:
     from manor.control.operations.restore import RestoreRequest
     from manor.control.operations.restore_as import Heir
+    from manor.control.rollout.backups.head import Heads
     from manor.control.rollout.report import Report
     from manor.control.runtime import Runtime, StopSignal
     from manor.wiring import Workplace
@@ -30,10 +31,8 @@ if TYPE_CHECKING:
 @click.option("--to-lsn", metavar="LSN", help="As it was at a position in its server's log.")
 @click.option("--as", "into", metavar="T", help="Restore into this tenant instead, which is made where there is none.")
 @click.option("--undo", is_flag=True, help="Put back what the last restore replaced.")
-@click.option(
-    "--migrate", "heads", flag_value="migrate", help="Bring an older backup to the tenant's release before it is used."
-)
-@click.option("--keep-head", "heads", flag_value="keep", help="Leave it at its own release; the next one takes it along.")
+@click.option("--migrate", is_flag=True, help="Bring an older backup to the tenant's release before it is used.")
+@click.option("--keep-head", is_flag=True, help="Leave it at its own release; the next one takes it along.")
 @click.option("--grace", type=click.IntRange(min=0), metavar="S", help="Seconds to keep what is replaced.  [default: settings]")
 @click.option("--discard-writes", is_flag=True, help="undo: also where somebody has written since.")
 @click.option("--without-manifest", is_flag=True, help="Load a dump that has no manifest; its schema must be a known one.")
@@ -61,10 +60,18 @@ def _check(said: dict[str, Any]) -> None:
         )
     if _to_moment(said) and (said["into"] or said["without_manifest"]):
         raise click.UsageError("--as and --without-manifest go with --backup-file only")
-    if said["undo"] and (said["into"] or said["heads"] or said["without_manifest"] or said["dry_run"]):
+    if said["migrate"] and said["keep_head"]:
+        raise click.UsageError("--migrate and --keep-head are two answers to one question")
+    if said["undo"] and (said["into"] or said["migrate"] or said["keep_head"] or said["without_manifest"] or said["dry_run"]):
         raise click.UsageError("--undo goes with --grace and --discard-writes only")
     if said["discard_writes"] and not said["undo"]:
         raise click.UsageError("--discard-writes goes with --undo")
+
+
+def _heads(said: dict[str, Any]) -> Heads:
+    from manor.control.rollout.backups.head import Heads
+
+    return Heads("migrate" if said["migrate"] else "keep" if said["keep_head"] else "refuse")
 
 
 def _to_moment(said: dict[str, Any]) -> bool:
@@ -75,11 +82,10 @@ def _restored_to(workplace: Workplace, said: dict[str, Any]) -> Report:
     """The tenant as it was at a moment, from a base backup and the log after it."""
     from manor.control.operations.restore import Manner
     from manor.control.operations.restore_to import dry_run_to, read_target, restore_to
-    from manor.control.rollout.backups.head import Heads
     from manor.wiring import base_place
 
     target = read_target(to=said["to"], to_mark=said["to_mark"], to_lsn=said["to_lsn"])
-    manner = Manner(heads=Heads(said["heads"] or "refuse"), grace_seconds=_grace(workplace, said))
+    manner = Manner(heads=_heads(said), grace_seconds=_grace(workplace, said))
     if said["dry_run"]:
         found: Report = looked_at(
             workplace, lambda runtime: dry_run_to(runtime, base_place(workplace), said["tenant_id"], target)
@@ -124,14 +130,13 @@ def _restored(workplace: Workplace, said: dict[str, Any]) -> Report:
 
 def _request(workplace: Workplace, said: dict[str, Any]) -> RestoreRequest:
     from manor.control.operations.restore import Manner, RestoreRequest
-    from manor.control.rollout.backups.head import Heads
 
     return RestoreRequest(
         tenant=said["tenant_id"],
         backup_file=said["backup_file"],
         into=said["into"],
         without_manifest=said["without_manifest"],
-        manner=Manner(heads=Heads(said["heads"] or "refuse"), grace_seconds=_grace(workplace, said)),
+        manner=Manner(heads=_heads(said), grace_seconds=_grace(workplace, said)),
         base=Path.cwd(),
     )
 

@@ -197,6 +197,7 @@ def test_words_that_do_not_go_together_are_misuse(fleet: Any, backups: dict[str,
     fleet.restore(1, "--backup-file", backups["dump"], "--undo", code=2)
     fleet.restore(1, code=2)
     fleet.restore(1, "--backup-file", backups["dump"], "--discard-writes", code=2)
+    fleet.restore(1, "--backup-file", backups["dump"], "--migrate", "--keep-head", code=2)
 
 
 def test_a_dry_run_says_what_it_would_do(fleet: Any, backups: dict[str, Path]) -> None:
