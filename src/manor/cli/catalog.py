@@ -84,7 +84,7 @@ def rebuild(
     """
     from manor.control.operations.catalog_rebuild import RebuildRequest
     from manor.control.operations.catalog_rebuild import rebuild as run_rebuild
-    from manor.wiring import open_recovery
+    from manor.wiring import base_place, open_recovery
 
     check_report_file(report)
     default = open_project(registries[0] if registries else None)[1].folder / "tenant_registry.yaml"
@@ -97,7 +97,7 @@ def rebuild(
 
         async def work(stop: StopSignal) -> Report:
             async with open_recovery(workplace, stop=stop) as recovery:
-                return await run_rebuild(recovery, sources, request)
+                return await run_rebuild(recovery, sources, request, base_place(workplace))
 
         result = run_stoppable(work)
     if not dry_run:

@@ -161,3 +161,23 @@ def test_pruning_keeps_what_the_newest_base_backup_needs(fleet: Site) -> None:
     assert restored.returncode == 0, restored.stderr + restored.stdout
     listed = json.loads(fleet.manor("backup", "bases", "--format", "json").stdout)
     assert len(listed["bases"]) == 1
+
+
+def test_a_rebuilt_catalog_knows_the_base_backups_that_storage_holds(fleet: Site) -> None:
+    """What comes last: the catalog is lost, and a moment before that is reached all the same."""
+    moment = moment_after(fleet, "002", "before the loss")
+    fleet.sql(fleet.database("002"), USER.format("after it"))
+    before = json.loads(fleet.manor("backup", "bases", "--format", "json").stdout)["bases"]
+    assert before
+    fleet.sql("postgres", "DROP DATABASE manor_catalog WITH (FORCE)")
+
+    rebuilt = fleet.manor("catalog", "rebuild")
+    assert rebuilt.returncode == 0, rebuilt.stderr + rebuilt.stdout
+    assert "found in storage and recorded again" in rebuilt.stderr + rebuilt.stdout
+    after = json.loads(fleet.manor("backup", "bases", "--format", "json").stdout)["bases"]
+    assert [one["base"] for one in after] == [one["base"] for one in before]
+
+    done = fleet.manor("tenant", "restore", "--tenant-id", "002", "--to", moment)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "before the loss" in users(fleet, "002")
+    assert "after it" not in users(fleet, "002")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from manor.control.catalog.catalog import Catalog
 from manor.control.catalog.locks import FLEET_LOCK
@@ -25,12 +25,15 @@ from manor.control.operations.rebuild_look import (
     read_declared,
 )
 from manor.control.operations.recovery import Recovery, aside_name, make_room, refuse_in_use, replaced_by
+from manor.control.rollout.bases.adopt import adopt_bases
+from manor.control.rollout.bases.place import BasePlace
 from manor.control.rollout.erasure.graves import dig, graves_of
 from manor.control.rollout.rebuild import GoldenLook, begin, end, restore_stock, restore_tenants
 from manor.control.rollout.rebuild_plan import Declaration, Finding, Rebuilt, choose_catalog, plan_rebuild, tenants_of
 from manor.control.rollout.report import Report
 from manor.control.runtime import Runtime
 from manor.control.steps import Failure, Outcome, Status
+from manor.errors import counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +58,9 @@ class _Plan:
     """Id of a catalog without tenants that is in the way; empty where there is none."""
 
 
-async def rebuild(recovery: Recovery, sources: Sequence[FleetSource], request: RebuildRequest) -> Report:
-    """Bring the catalog back; one outcome per tenant, and a notice for each thing that nobody can know any more.
+async def rebuild(recovery: Recovery, sources: Sequence[FleetSource], request: RebuildRequest, place: BasePlace) -> Report:
+    """Bring the catalog back; one outcome per tenant, and a notice for each thing that nobody can know any more. ``place``:
+    where base backups are, which the catalog is told of again.
 
     Raises ``RefusedError`` where the catalog is there and has tenants, ``InputError`` where it is not clear which catalog was
     lost, ``InvalidInput`` for a registry that cannot be read.
@@ -68,19 +72,30 @@ async def rebuild(recovery: Recovery, sources: Sequence[FleetSource], request: R
     await make_room(recovery, plan.catalog)
     async with await recovery.place.open() as catalog:
         await catalog.take_identity(plan.catalog)
-        return await _carry_out(recovery.runtime(catalog), plan, request, began, started_at)
+        return await _carry_out(recovery.runtime(catalog), plan, request, place, began, started_at)
 
 
-async def _carry_out(runtime: Runtime, plan: _Plan, request: RebuildRequest, began: float, started_at: dt.datetime) -> Report:
+async def _adopted(runtime: Runtime, place: BasePlace) -> list[str]:
+    """What to say of base backups."""
+    adopted, problems = await adopt_bases(runtime, place)
+    found = [f"{counted(adopted, 'base backup')} found in storage and recorded again"] if adopted else []
+    return [*found, *problems]
+
+
+async def _carry_out(
+    runtime: Runtime, plan: _Plan, request: RebuildRequest, place: BasePlace, began: float, started_at: dt.datetime
+) -> Report:
     async with runtime.catalog.lock(FLEET_LOCK, wait_seconds=request.lock_wait_seconds, holder=runtime.operation):
         runtime.telemetry.emit("operation.planned", runtime.operation, targets=len(plan.rebuilt.findings))
         await begin(runtime, plan.rebuilt)
         await dig(runtime, _graves(plan), _unfinished(plan))
         fingerprints = await restore_stock(runtime, plan.rebuilt, _goldens(plan))
         outcomes = await restore_tenants(runtime, plan.rebuilt.findings, fingerprints, parallel=request.parallel)
+        bases = await _adopted(runtime, place)
         problems = await end(runtime, outcomes)
     seconds = time.monotonic() - began
-    return _report(plan, outcomes, operation=runtime.operation, problems=problems, started_at=started_at, seconds=seconds)
+    made = _report(plan, outcomes, operation=runtime.operation, problems=problems, started_at=started_at, seconds=seconds)
+    return replace(made, notices=(*made.notices, *bases))
 
 
 async def _plan(recovery: Recovery, sources: Sequence[FleetSource], request: RebuildRequest) -> _Plan:

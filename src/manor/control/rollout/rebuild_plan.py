@@ -151,7 +151,7 @@ def plan_rebuild(
             for server, found, marker in _ours(catalog, looks, "erasing")
         ),
         "operations, their outcomes, and the entries of the audit log",
-        "base backups and marks: take a new base backup, `manor backup base`",
+        "marks (`manor backup mark`): their moments can be reached by time",
         "legal holds, keys of encrypted backups, certificates of erasures",
     ]
     return Rebuilt(

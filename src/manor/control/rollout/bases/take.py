@@ -160,18 +160,23 @@ def _merged(
     return tuple(found[oid] for oid in sorted(found))
 
 
-async def _record(runtime: Runtime, place: BasePlace, manifest: BaseManifest) -> None:
-    record = BaseRecord(
+def base_record(place: BasePlace, manifest: BaseManifest, operation: str) -> BaseRecord:
+    """A base backup as the catalog knows it; ``operation``: the one that records it."""
+    return BaseRecord(
         id=manifest.id,
         server=manifest.server,
         location=place.store.display(place.folder_of(manifest.server, manifest.id)),
-        operation=runtime.operation,
+        operation=operation,
         major=manifest.shape.major,
         databases=len(manifest.databases),
         bytes=manifest.bytes,
         started_at=manifest.started_at,
         stopped_at=manifest.stopped_at,
     )
+
+
+async def _record(runtime: Runtime, place: BasePlace, manifest: BaseManifest) -> None:
+    record = base_record(place, manifest, runtime.operation)
     details = {"base": manifest.id, "bytes": manifest.bytes, "databases": record.databases}
     event = AuditEvent(actor=runtime.actor, action="backup.base", subject=manifest.server, details=details)
     await runtime.catalog.put_base(record, audit=[event])
