@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -155,10 +156,18 @@ def test_a_copied_project_leaves_the_original_s_running_server_alone(make: Calla
     assert original.status().state is ServerState.RUNNING
 
 
+def logged(server: EmbeddedServer, pattern: str) -> str:
+    """The end of the log once it has such a line: a collector writes it, a moment after the answer has come."""
+    deadline = time.monotonic() + 10
+    while re.search(pattern, text := server.logs(20)) is None:
+        assert time.monotonic() < deadline, text
+    return text
+
+
 def test_logs_are_the_last_lines_that_the_server_wrote(running: EmbeddedServer) -> None:
     with psycopg.connect(running.url, application_name="somebody") as connection, pytest.raises(psycopg.Error):
         connection.execute("SELECT nonsense FROM nowhere")
-    assert re.search(r"manor_admin@postgres somebody ERROR: .*nowhere", running.logs(20))
+    assert logged(running, r"manor_admin@postgres somebody ERROR: .*nowhere")
     assert len(running.logs(3).splitlines()) == 3
     assert running.status().log_file is not None
 
@@ -166,7 +175,7 @@ def test_logs_are_the_last_lines_that_the_server_wrote(running: EmbeddedServer) 
 def test_a_failed_statement_does_not_put_its_text_into_the_log(running: EmbeddedServer) -> None:
     with psycopg.connect(running.url) as connection, pytest.raises(psycopg.Error):
         connection.execute("CREATE ROLE manor_admin PASSWORD 'sesame'")
-    assert "already exists" in running.logs(20)
+    assert logged(running, "already exists")
     assert "sesame" not in running.logs(200)
 
 
