@@ -4,6 +4,7 @@ half of a dump is on its way to the program that loads it (``half``)."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -24,8 +25,10 @@ def cut_dumps() -> None:
         async for chunk in whole(self, runtime, backup):
             middle = len(chunk) // 2
             yield chunk[: chunk.rfind(b";\n", 0, middle) + 2 or middle]  # where SQL could be at its end
-            while not await _is_loading(runtime):  # noqa: ASYNC110 - another program does it
-                await asyncio.sleep(0.02)
+            with contextlib.suppress(TimeoutError):  # what holds lines back until their end may hold back all of a small dump
+                async with asyncio.timeout(5):
+                    while not await _is_loading(runtime):  # noqa: ASYNC110 - another program does it
+                        await asyncio.sleep(0.02)
             os.kill(os.getpid(), signal.SIGKILL)
 
     BackupVault.open = half  # type: ignore[method-assign]

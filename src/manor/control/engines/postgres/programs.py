@@ -27,8 +27,10 @@ Finder = Callable[[str, int], str]
 ``UnsupportedError`` where every one that is there is older."""
 
 CHUNK_BYTES = 256 * 1024
-_READERS = ThreadPoolExecutor(max_workers=512, thread_name_prefix="manor-programs")
-"""One thread for each program that is read; in the loop's own pool they would keep everybody else from their turn."""
+_READERS: list[ThreadPoolExecutor] = []
+"""The one pool, once there is one: a thread for each program that is read, which in the loop's own pool would keep everybody
+else from their turn. A forked process has none of its parent's threads, and makes its own."""
+os.register_at_fork(after_in_child=_READERS.clear)
 _INHERITED = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "HOME", "TMPDIR", "SYSTEMROOT")
 _DISTRIBUTIONS = "/usr/lib/postgresql"
 """Where Debian and Ubuntu keep the programs of each major version."""
@@ -36,6 +38,12 @@ _VERSION = re.compile(r"\(PostgreSQL\) (\d+)")
 _ERROR = re.compile(r"error:|ERROR:|FATAL:|PANIC:")
 _TOLD_LINES = 3
 _INSTALL = "install PostgreSQL's client programs (Debian, Ubuntu: apt-get install postgresql-client)"
+
+
+def _readers() -> ThreadPoolExecutor:
+    if not _READERS:
+        _READERS.append(ThreadPoolExecutor(max_workers=512, thread_name_prefix="manor-programs"))
+    return _READERS[0]
 
 
 def machine_program(name: str, major: int) -> str:
@@ -106,11 +114,11 @@ async def streamed(run: Run) -> AsyncGenerator[bytes]:
             yield chunk
         output.require_success()
     finally:
-        await asyncio.get_running_loop().run_in_executor(_READERS, output.end)
+        await asyncio.get_running_loop().run_in_executor(_readers(), output.end)
 
 
 async def _read_on(output: _Output) -> bytes:
-    reading = asyncio.get_running_loop().run_in_executor(_READERS, output.read)
+    reading = asyncio.get_running_loop().run_in_executor(_readers(), output.read)
     try:
         return await asyncio.shield(reading)
     except asyncio.CancelledError:
