@@ -213,6 +213,8 @@ def wipe(url: str) -> None:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
         roles = "SELECT rolname FROM pg_roles WHERE rolname NOT LIKE 'pg\\_%' AND rolname <> current_user"
         for (name,) in connection.execute(roles).fetchall():
+            # What a test granted on the server's own database goes too; a role with privileges cannot be dropped.
+            connection.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(name)))
             connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
 
 
