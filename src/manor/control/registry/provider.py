@@ -47,8 +47,8 @@ class TenantRegistryProvider(abc.ABC):
     def iter_tenants(self, filters: Filters | None = None) -> AsyncIterator[TenantInfo]:
         """All that ``filters`` lets through, page after page, in bounded memory.
 
-        Raises ``ConflictError`` where the source hands out one tenant twice, or changes under the walk in a way that shows: a walk
-        that ends without an error was complete.
+        Raises ``ConflictError`` where the source hands out one tenant twice, or changes under the walk in a way that shows: a
+        walk that ends without an error was complete.
         """
 
     async def aclose(self) -> None:  # noqa: B027 - most hold nothing open
