@@ -19,8 +19,8 @@ class TenantRegistryProvider(abc.ABC):
     """Where tenants are declared. Every source passes ``manor.testing.sources``.
 
     The order of tenants is the source's own and the same for every call; ``tenant_id`` is unique. Methods raise
-    ``InputError`` with a place for a row that is no tenant, ``UnreachableError`` (transient) where the source is away, and never
-    return part of an answer as the whole.
+    ``InputError`` with a place for a row that is no tenant, ``UnreachableError`` (transient) where the source is away, and
+    never return part of an answer as the whole.
     """
 
     @abc.abstractmethod
