@@ -12,25 +12,20 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import errno
-import fcntl
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from manor.control.catalog.catalog import Catalog
 from manor.control.catalog.chain import Anchor, ChainCheck, Head, SealedEntry, genesis
-from manor.control.catalog.key_file import sync_folder
+from manor.control.catalog.line_file import LineFile
 from manor.control.catalog.records import AuditEntry, AuditEvent
 from manor.errors import CatalogError, Place
 
 __all__ = ["Anchor", "AnchorFile", "AuditEntry", "AuditEvent", "AuditLog", "AuditVerdict", "anchor_head", "verify"]
 
 _PAGE = 2_000
-_BLOCK_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,25 +42,23 @@ class AuditVerdict:
 
 
 class AnchorFile:
-    """Heads of the log as JSON lines in an append-only file, fsynced; several catalogs may share it.
-
-    A last line without its end was never acknowledged (power cut, full disk): readers ignore it, the next append removes it.
-    """
+    """Heads of the log as JSON lines in a ``LineFile``; several catalogs may share it."""
 
     def __init__(self, path: Path, *, ship: Callable[[str], None] | None = None) -> None:
         """``ship`` is called with each line (JSON, no newline) once it is safe here, to send a copy elsewhere; what it raises
         reaches the caller, the line stays."""
         self.path = path
+        self._file = LineFile(path)
         self._ship = ship
 
     def read(self, catalog: str) -> Iterator[Anchor]:
         """Anchors of one catalog, ascending, streamed. Raises ``CatalogError`` with a place for a line that is none, and for a
         file that cannot be read."""
         newest = 0
-        with self._opened() as file:
-            for number, line in enumerate(file, start=1):
-                anchor = self._parse(line, number) if line.endswith(b"\n") else None
-                if anchor is None or anchor.catalog != catalog:
+        with self._reading():
+            for number, line in enumerate(self._file.lines(), start=1):
+                anchor = self._parse(line, number)
+                if anchor.catalog != catalog:
                     continue
                 if anchor.sequence < newest:
                     raise CatalogError("the anchors are not in order", place=Place(str(self.path), number, 1))
@@ -74,8 +67,8 @@ class AnchorFile:
 
     def last(self, catalog: str) -> Anchor | None:
         """The newest anchor of one catalog, read from the file's end. Raises like ``read``."""
-        with self._opened() as file:
-            found = (self._parse(line, 0) for line in _lines_backwards(file.fileno()))
+        with self._reading(), contextlib.closing(self._file.backwards()) as lines:
+            found = (self._parse(line, 0) for line in lines)
             return next((anchor for anchor in found if anchor.catalog == catalog), None)
 
     def append(self, anchor: Anchor) -> None:
@@ -92,42 +85,26 @@ class AnchorFile:
         }
         line = json.dumps(values, separators=(",", ":"))
         try:
-            with self._locked() as handle:
+            with self._file.locked() as handle:
                 newest = self.last(anchor.catalog)
                 if newest is not None and newest.sequence >= anchor.sequence:
                     return
-                _append_line(handle, line.encode() + b"\n")
+                self._file.append(handle, line)
         except OSError as error:
             raise CatalogError(f"cannot write the anchor {self.path}: {error.strerror}") from error
         if self._ship is not None:
             self._ship(line)
 
     @contextlib.contextmanager
-    def _opened(self) -> Iterator[BinaryIO]:
-        """The file for reading; empty where there is none yet."""
+    def _reading(self) -> Iterator[None]:
         try:
-            with (self.path if self.path.exists() else Path(os.devnull)).open("rb") as file:
-                yield file
+            yield
         except OSError as error:
             raise CatalogError(
                 f"the anchors cannot be read: {error.strerror}",
                 place=Place(str(self.path)),
                 hint="make it a file that the account running manor can read, or restore it from its copy",
             ) from error
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[int]:
-        """Processes take turns, so that the file stays in order."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        is_new = not self.path.exists()
-        handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            if is_new:
-                sync_folder(self.path.parent)
-            yield handle
-        finally:
-            os.close(handle)
 
     def _parse(self, line: bytes, number: int) -> Anchor:
         try:
@@ -243,35 +220,3 @@ async def _feed(
         if len(entries) < _PAGE - 1:
             return head
         entries = None
-
-
-def _append_line(handle: int, line: bytes) -> None:
-    size = os.fstat(handle).st_size
-    torn = len(next(_pieces_backwards(handle), b"")) if size else 0
-    if torn:
-        os.ftruncate(handle, size - torn)
-    written = os.write(handle, line)
-    if written != len(line):
-        os.ftruncate(handle, size - torn)
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    os.fsync(handle)
-
-
-def _lines_backwards(handle: int) -> Iterator[bytes]:
-    """Complete lines of a file, the last one first."""
-    pieces = _pieces_backwards(handle)
-    next(pieces, None)
-    yield from pieces
-
-
-def _pieces_backwards(handle: int) -> Iterator[bytes]:
-    """What stands between newlines, from the end; the first piece is what follows the last newline (empty in a whole file)."""
-    position = os.fstat(handle).st_size
-    rest = b""
-    while position:
-        start = max(0, position - _BLOCK_BYTES)
-        pieces = (os.pread(handle, position - start, start) + rest).split(b"\n")
-        rest = pieces[0]
-        yield from reversed(pieces[1:])
-        position = start
-    yield rest

@@ -1,22 +1,18 @@
 """Who was erased, beside the catalog: a rebuilt or restored one must not let a deploy make an erased tenant again.
 
 One JSON line per erasure that began and one per erasure that ended, appended and fsynced, in the project's
-``.manor/erased.tombstones``; several catalogs may share it. The tenant's id is all that it says of a tenant. A last line
-without its end was never acknowledged and counts for nothing.
+``.manor/erased.tombstones``; several catalogs may share it. The tenant's id is all that it says of a tenant.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import errno
-import fcntl
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from manor.control.catalog.key_file import sync_folder
+from manor.control.catalog.line_file import LineFile
 from manor.errors import CatalogError, Place
 
 
@@ -38,6 +34,7 @@ class TombstoneFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._file = LineFile(path)
 
     def append(self, tombstone: Tombstone) -> None:
         """Write one line and wait until it is on disk. Safe to repeat. Raises ``CatalogError`` where it cannot be written."""
@@ -49,7 +46,8 @@ class TombstoneFile:
             "operation": tombstone.operation,
         }
         try:
-            self._append(json.dumps(values, separators=(",", ":")).encode() + b"\n")
+            with self._file.locked() as handle:
+                self._file.append(handle, json.dumps(values, separators=(",", ":")))
         except OSError as error:
             raise CatalogError(
                 f"tenant {tombstone.tenant}: cannot write the tombstone {self.path}: {error.strerror}",
@@ -70,13 +68,12 @@ class TombstoneFile:
 
     def _read(self) -> Iterator[Tombstone]:
         try:
-            lines = self.path.read_bytes().split(b"\n") if self.path.exists() else [b""]
+            for number, line in enumerate(self._file.lines(), start=1):
+                yield self._parse(line, number)
         except OSError as error:
             hint = "make it a file that the account running manor can read, or restore it from its copy"
             message = f"the tombstones cannot be read: {error.strerror}"
             raise CatalogError(message, place=Place(str(self.path)), hint=hint) from error
-        for number, line in enumerate(lines[:-1], start=1):
-            yield self._parse(line, number)
 
     def _parse(self, line: bytes, number: int) -> Tombstone:
         try:
@@ -91,27 +88,3 @@ class TombstoneFile:
         except (ValueError, KeyError, TypeError) as error:
             place = Place(str(self.path), number, 1)
             raise CatalogError("this line is not a tombstone", place=place, hint="restore the file from its copy") from error
-
-    def _append(self, line: bytes) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        is_new = not self.path.exists()
-        handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            if is_new:
-                sync_folder(self.path.parent)
-            _write_whole(handle, line)
-        finally:
-            os.close(handle)
-
-
-def _write_whole(handle: int, line: bytes) -> None:
-    """All of the line or nothing, behind the last whole one."""
-    size = os.fstat(handle).st_size
-    whole = os.pread(handle, size, 0).rfind(b"\n") + 1
-    if whole != size:
-        os.ftruncate(handle, whole)
-    if os.write(handle, line) != len(line):
-        os.ftruncate(handle, whole)
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    os.fsync(handle)
