@@ -105,6 +105,7 @@ def test_the_script_refuses_what_was_altered(
 def test_another_installation_takes_a_bundle_in(bundle: Path, other: fixtures.Fleet) -> None:
     """With its rows, under a role and a password of that installation; the next release takes it along."""
     report = other.json("tenant", "import", "--bundle", bundle, "--group", "tenants", "--as", "moved")
+    assert report["operation"]["verb"] == "import"
     assert set(fixtures.statuses(report).values()) == {"success"}, report
     url = other.json("tenant", "url", "acme/tenants/moved")["url"]
     with psycopg.connect(url) as connection:

@@ -130,7 +130,7 @@ async def import_bundle(
     report = await restore_source(again(runtime), record, opening, manner, told)
     if report.exit_code == EXIT_OK:
         await _tell(runtime, _ENDED, tenant, bundle)
-    return report
+    return replace(report, verb="import")
 
 
 async def _whole(vault: BackupVault, bundle: Bundle) -> Backup:
