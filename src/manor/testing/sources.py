@@ -154,12 +154,13 @@ class SourceSuite:
             assert list(await provider.list_tenants(offset=PAGE - 5, limit=PAGE + 10)) == list(found)[PAGE - 5 : 2 * PAGE + 5]
             assert list(await provider.list_tenants()) == list(found)[:100]
 
-    @pytest.mark.parametrize("page", [{"offset": -1}, {"limit": -1}])
-    async def test_a_page_that_cannot_be_is_refused(self, bench: SourceBench, page: Mapping[str, int]) -> None:
+    async def test_a_page_that_cannot_be_is_refused(self, bench: SourceBench) -> None:
         """By the name of the number that is wrong."""
         async with bench.open(self.rows(3)) as provider:
-            with pytest.raises(InputError, match=next(iter(page))):
-                await provider.list_tenants(**page)
+            with pytest.raises(InputError, match="offset"):
+                await provider.list_tenants(offset=-1)
+            with pytest.raises(InputError, match="limit"):
+                await provider.list_tenants(limit=-1)
 
     async def test_a_source_without_tenants_is_empty(self, bench: SourceBench) -> None:
         """Which is an answer, and not an error."""
