@@ -224,6 +224,17 @@ class SourceSuite:
                     await asked
                 assert tenant_id in str(raised.value)
 
+    async def test_points_in_time_without_a_zone_are_in_utc(self, bench: SourceBench) -> None:
+        """With one they are the same moment, told in UTC."""
+        rows = [
+            {**self.row(0), "created_at": "2026-03-01 09:30:00"},
+            {**self.row(1), "created_at": "2026-03-01T18:30:00+09:00"},
+        ]
+        async with bench.open(rows) as provider:
+            for info in await walked(provider):
+                assert info.created_at == dt.datetime(2026, 3, 1, 9, 30, tzinfo=dt.UTC)
+                assert info.created_at.tzinfo == dt.UTC
+
     async def test_settings_come_back_as_json_values(self, bench: SourceBench) -> None:
         """Numbers stay numbers and texts texts; a tenant without settings has an empty mapping."""
         rows = self.rows(3)

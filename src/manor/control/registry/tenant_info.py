@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from manor.errors import InvalidInput, Place
 from manor.typed_input import check
@@ -18,11 +18,11 @@ Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]*$", max_length
 Text = Annotated[str, StringConstraints(max_length=1_000)]
 
 
-def _aware(value: object) -> object:
-    return value.replace(tzinfo=dt.UTC) if isinstance(value, dt.datetime) and value.tzinfo is None else value
+def _aware(value: dt.datetime) -> dt.datetime:
+    return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
 
 
-Moment = Annotated[dt.datetime, BeforeValidator(_aware)]
+Moment = Annotated[dt.datetime, AfterValidator(_aware)]
 """A point in time; one without a zone is UTC."""
 
 
