@@ -16,12 +16,13 @@ from manor.control.registry.tenant_info import TenantInfo
 from manor.testing.sources import Row
 
 
-def writable(url: str) -> sa.Engine:
-    """An engine for the test's own hands."""
+def writable(url: str, *, kept: bool = False) -> sa.Engine:
+    """An engine for the test's own hands; ``kept``: its connections stay open."""
+    pool = sa.QueuePool if kept else sa.NullPool
     for scheme, driver in (("postgresql", "postgresql+psycopg"), ("mysql", "mysql+pymysql")):
         if url.startswith(f"{scheme}:"):
-            return sa.create_engine(url.replace(scheme, driver, 1), poolclass=sa.NullPool)
-    return sa.create_engine(url, poolclass=sa.NullPool)
+            return sa.create_engine(url.replace(scheme, driver, 1), poolclass=pool)
+    return sa.create_engine(url, poolclass=pool)
 
 
 class Types:
