@@ -148,7 +148,7 @@ class ApiAccess(StrictModel):
     """By field of a tenant: where it stands in the API's record, as JMESPath. A field that is not named here is the record's
     key of the same name."""
     filters: dict[FilterField, Name] = Field(default_factory=dict)
-    """By field of a tenant: the API's parameter (GraphQL: variable) that filters by it. Everything else is filtered by Manor."""
+    """By field of a tenant: the API's parameter (GraphQL: variable) that filters by it. Manor filters by all others itself."""
     filter_values: dict[FilterField, dict[Name, Name]] = Field(default_factory=dict)
     """By field and value of a tenant: what the API calls that value, where it differs."""
 
@@ -164,7 +164,8 @@ class ApiPagination(StrictModel):
     """How the API cuts its list into pages."""
 
     style: Literal["offset", "page", "cursor", "link", "none"] = "offset"
-    """What names the next page: a row, a page's number, a cursor, or an address (a `Link` header, or `next`). `none`: one answer has all."""
+    """What names the next page: a row, a page's number, a cursor, or an address (a `Link` header, or `next`). `none`: there is
+    one answer, and it has all."""
     size: Annotated[int, Field(ge=1, le=100_000)] = 100
     """Tenants that are asked for at a time; the API may give fewer."""
     size_parameter: Name | None = "limit"
@@ -178,7 +179,8 @@ class ApiPagination(StrictModel):
     cursor_parameter: Name = "cursor"
     """Parameter for the cursor (`cursor`)."""
     next: Expression | None = None
-    """Where the answer has the next page's cursor (`cursor`; `next_cursor` where it is absent) or address (`link`), as JMESPath."""
+    """Where the answer has the next page's cursor (`cursor`; `next_cursor` where this is absent) or address (`link`), as
+    JMESPath."""
     more: Expression | None = None
     """Where the answer says whether there are further pages, as JMESPath, where it does."""
     total: Expression | None = None

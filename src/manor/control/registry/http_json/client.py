@@ -30,7 +30,7 @@ from manor.control.registry.http_json.answers import (
     refusal,
     shown,
 )
-from manor.control.registry.http_json.credentials import Credentials, Fixed, Proof, credentials_of
+from manor.control.registry.http_json.credentials import Credentials, Proof, credentials_of
 from manor.control.registry.http_json.kept import Kept, KeptAnswer
 from manor.errors import Code, InputError, ManorError, RefusedError, UnreachableError
 
@@ -79,7 +79,7 @@ class ApiClient:
     """Opened on first use; ``aclose`` gives its connections back. Several requests may be on their way at once."""
 
     def __init__(self, access: ApiAccess, *, folder: Path, patience: Patience | None = None) -> None:
-        """Raises ``RefusedError`` where a secret would go over the network in the clear, ``InputError`` for a bad ``ca_file``."""
+        """Raises ``RefusedError`` where a secret would go over the network in the clear, ``InputError`` for settings."""
         self.base_url = access.api_base_url.rstrip("/")
         self._credentials: Credentials = credentials_of(access)
         _refuse_in_the_clear(access)

@@ -100,7 +100,7 @@ class GraphQLTenantProvider(PagedProvider):
             found = next((item for item in page.items if self._records.id_of(item) == tenant_id), None)
             if found is not None:
                 return found
-            step = self._pager.after(step, page)
+            step = self._pager.after(step, page, 0)
         raise self._unknown(tenant_id)
 
     def _walk(self, parameters: Mapping[str, str]) -> Walk:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import itertools
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -79,7 +79,7 @@ class PagedProvider(TenantRegistryProvider):
         async with aclosing(self._found(search)) as pages:
             return sum([len(infos) async for infos in pages])
 
-    async def iter_tenants(self, filters: Filters | None = None) -> AsyncIterator[TenantInfo]:
+    async def iter_tenants(self, filters: Filters | None = None) -> AsyncGenerator[TenantInfo, None]:
         """All; holds one page, and the ids."""
         async with aclosing(self._found(search_of_filters(filters))) as pages:
             async for infos in pages:
@@ -90,7 +90,7 @@ class PagedProvider(TenantRegistryProvider):
         """Close its connections."""
         await self._client.aclose()
 
-    async def _found(self, search: Search | None, offset: int = 0) -> AsyncIterator[list[TenantInfo]]:
+    async def _found(self, search: Search | None, offset: int = 0) -> AsyncGenerator[list[TenantInfo], None]:
         """Page by page those that ``search`` finds."""
         asked = asked_of(search, self._filters, self._values)
         if asked.here:
@@ -126,7 +126,7 @@ def settings_of(value: Any, url: str, setting: str) -> Mapping[str, Any]:
 
 
 def record_list(value: Any, url: str, setting: str) -> Sequence[Any]:
-    """The records of an answer. Raises ``ManorError`` (CORRUPT) where there is no list: that is not the same as an empty one."""
+    """The records of an answer. Raises ``ManorError`` (CORRUPT) where there is no list, which is not an empty one."""
     if not isinstance(value, list):
         keys = f"; it has {', '.join(sorted(itertools.islice(value, 10)))}" if isinstance(value, Mapping) else ""
         raise ManorError(

@@ -1,7 +1,7 @@
 """Which page comes next, and what an answer says about it. Decisions only; ``walk`` asks.
 
-A page that is shorter than asked for proves nothing (an API has a maximum of its own), so a list ends where the API says so: by its
-total, by its word that there is no more, by a cursor or an address that is missing, or by an empty page.
+A page that is shorter than asked for proves nothing (an API has a maximum of its own), so a list ends where the API says so: by
+its total, by its word that there is no more, by a cursor or an address that is missing, or by an empty page.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ class Pager(Protocol):
         """The first page, from row ``offset`` (0 unless ``rows_have_numbers``)."""
         ...
 
-    def after(self, step: Step, page: Page) -> Step | None:
-        """The page behind ``page``, or None where it was the last one."""
+    def after(self, step: Step, page: Page, received: int) -> Step | None:
+        """The page behind ``page``, or None where it was the last one; ``received``: rows of the list up to here."""
         ...
 
     def is_doubtful(self, step: Step, page: Page) -> bool:
@@ -86,11 +86,11 @@ class ByRow:
         """From row ``offset``."""
         return Step(number=1, position=offset, size=self.size)
 
-    def after(self, step: Step, page: Page) -> Step | None:
+    def after(self, step: Step, page: Page, received: int) -> Step | None:
         """From behind the rows that came, however many were asked for."""
         assert isinstance(step.position, int)  # noqa: S101 - its own steps
         end = step.position + len(page.items)
-        if page.more is False or len(page.items) <= step.overlap or (page.total is not None and end >= page.total):
+        if len(page.items) <= step.overlap or _is_through(page, received):
             return None
         # An API that gives one tenant at a time would give the same one for ever.
         overlap = self.overlapping and len(page.items) > 1
@@ -115,9 +115,9 @@ class ByNumber:
         """The first page."""
         return Step(number=1, position=self.first, size=self.size)
 
-    def after(self, step: Step, page: Page) -> Step | None:
-        """The next number, until a page is empty or the API says that it was the last; ``walk`` looks at the total."""
-        if page.more is False or not page.items:
+    def after(self, step: Step, page: Page, received: int) -> Step | None:
+        """The next number, until a page is empty or the API says that it was the last."""
+        if not page.items or _is_through(page, received):
             return None
         return Step(number=step.number + 1, position=self.first + step.number, size=self.size)
 
@@ -140,7 +140,7 @@ class ByFollowing:
         """The beginning."""
         return Step(number=1, position=None, size=self.size)
 
-    def after(self, step: Step, page: Page) -> Step | None:
+    def after(self, step: Step, page: Page, received: int) -> Step | None:  # noqa: ARG002 - the port's signature
         """What the answer names. Raises ``ManorError`` (CORRUPT) where it tells of more, but not where."""
         if page.more is False:
             return None
@@ -171,7 +171,7 @@ class InOne:
         """The only page."""
         return Step(number=1, position=None, size=self.size)
 
-    def after(self, step: Step, page: Page) -> Step | None:
+    def after(self, step: Step, page: Page, received: int) -> Step | None:  # noqa: ARG002 - the port's signature
         """There is none. Raises ``ManorError`` (CORRUPT) where the answer tells of more."""
         if page.more:
             raise ManorError(
@@ -182,6 +182,13 @@ class InOne:
     def is_doubtful(self, step: Step, page: Page) -> bool:  # noqa: ARG002 - the port's signature
         """The settings say so."""
         return False
+
+
+def _is_through(page: Page, received: int) -> bool:
+    """Where the API tells of more, its total is not believed: ``walk`` will find that they differ."""
+    if page.more is not None:
+        return not page.more
+    return page.total is not None and received >= page.total
 
 
 def pager_of(pagination: ApiPagination) -> Pager:

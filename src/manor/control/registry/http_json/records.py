@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from manor.api_shapes import TenantField
 from manor.control.registry.http_json.expressions import Expression
 from manor.control.registry.tenant_info import FIELDS, TenantInfo
 from manor.errors import Code, Finding, InputError, InvalidInput, ManorError, Place
@@ -20,7 +21,7 @@ _NUMBERS_ARE_TEXT = frozenset({"tenant_id", "customer_code", "customer_name"})
 class Records:
     """Reads the records of one API."""
 
-    def __init__(self, fields: Mapping[str, str]) -> None:
+    def __init__(self, fields: Mapping[TenantField, str]) -> None:
         """``fields``: JMESPath by field; the others are the record's keys. Raises ``InputError`` for what is no JMESPath."""
         self._mapped = tuple((name, Expression(text, f"fields.{name}")) for name, text in fields.items())
         self._plain = tuple(name for name in FIELDS if name not in fields)
@@ -63,13 +64,13 @@ class Records:
     def _row(self, item: Any) -> Any:
         if not isinstance(item, Mapping):
             return item
-        row = {name: value for name in self._plain if (value := item.get(name)) is not None}
+        row: dict[str, Any] = {name: value for name in self._plain if (value := item.get(name)) is not None}
         for name, expression in self._mapped:
             if (value := expression.find(item)) is not None:
                 row[name] = value
-        for name in _NUMBERS_ARE_TEXT:
-            if type(row.get(name)) is int:
-                row[name] = str(row[name])
+        for text in _NUMBERS_ARE_TEXT:
+            if type(row.get(text)) is int:
+                row[text] = str(row[text])
         return row
 
     def _finding(self, detail: Any, items: Sequence[Any], url: str, number: int) -> Finding:

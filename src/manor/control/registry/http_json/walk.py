@@ -1,12 +1,12 @@
 """All tenants of a list, page after page. What is handed out was complete when it ends, or it ends in an error.
 
-An API's list may move while it is read, hand out one tenant twice, lead in a circle or end too early. Each of these is told apart from
-a list that is through. Holds one page, and the ids of all tenants.
+An API's list may move while it is read, hand out one tenant twice, lead in a circle or end too early. Each of these is told
+apart from a list that is through. Holds one page, and the ids of all tenants.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any
 
 from manor.control.registry.http_json.paging import Page, Pager, Step
@@ -37,11 +37,11 @@ class Walk:
         self._before: tuple[Step, Sequence[Any]] | None = None
         self._empty = 0
 
-    async def pages(self, offset: int = 0) -> AsyncIterator[list[TenantInfo]]:
+    async def pages(self, offset: int = 0) -> AsyncGenerator[list[TenantInfo], None]:
         """The tenants from row ``offset`` on (0 unless the pager's rows have numbers).
 
-        Raises ``ConflictError`` (transient) where the list moved, ``ManorError`` (CORRUPT) where it leads in a circle or ends in
-        doubt, ``InvalidInput`` with a finding for every record of a page that is no tenant, and what ``fetch`` raises.
+        Raises ``ConflictError`` (transient) where the list moved, ``ManorError`` (CORRUPT) where it leads in a circle or ends
+        in doubt, ``InvalidInput`` with a finding for every record of a page that is no tenant, and what ``fetch`` raises.
         """
         step: Step | None = self._pager.begin(offset)
         while step is not None:
@@ -50,16 +50,11 @@ class Walk:
             self._check_total(step, page)
             infos = self._tenants(step, page, offset)
             await self._look_back(step, page)
-            following = self._following(step, page, offset + len(self._seen))
+            following = self._pager.after(step, page, offset + len(self._seen))
             if following is None:
                 await self._check_end(step, page, offset)
             yield infos
             step = following
-
-    def _following(self, step: Step, page: Page, received: int) -> Step | None:
-        if page.total is not None and received >= page.total:
-            return None
-        return self._pager.after(step, page)
 
     def _tenants(self, step: Step, page: Page, offset: int) -> list[TenantInfo]:
         """Those that are new. Raises unless the overlap is, and nothing else was seen before."""
@@ -108,9 +103,9 @@ class Walk:
         if self._total is not None and len(self._seen) != max(0, self._total - offset):
             raise self._moved(f"the list ends after {offset + len(self._seen)} tenants of {self._total}")
         if self._pager.is_doubtful(step, page):
-            await self._prove_end(step, page)
+            await self._prove_end(page)
 
-    async def _prove_end(self, step: Step, page: Page) -> None:
+    async def _prove_end(self, page: Page) -> None:
         """With several tenants, a page of one must name the next one; if it does not, nothing says where that would stand."""
         one = await self._fetch(Step(number=1, position=None, size=1))
         if one.following is None:
@@ -118,7 +113,7 @@ class Walk:
                 f"{self._url}: after {len(page.items)} tenants no next page is named, nor is one after the first tenant alone",
                 code=Code.CORRUPT,
                 place=Place(self._url),
-                hint=f"is {self._pager.named} right? pagination.total or more would tell; style: none is for lists in one answer",
+                hint=f"is {self._pager.named} right? pagination.more or total would tell; style: none has all in one",
             )
 
     def _moved(self, what: str) -> ConflictError:
