@@ -54,15 +54,32 @@ class Options(StrictModel):
     """Whether the relations of `schema.yaml` become foreign keys."""
 
 
+class CacheBlock(StrictModel):
+    """What is kept of a source's answers: single tenants, their settings, counts and results of searches."""
+
+    ttl: Annotated[int, Field(ge=1, le=86_400)] = 300
+    """Seconds for which an answer stays good. `manor tenant sync` always asks the source, and lets go of what was kept."""
+    redis_url: Annotated[Name | None, Field(repr=False)] = None
+    """Redis or Valkey that all processes share, such as `redis://:password@host:6379/0`; without it each keeps its own."""
+
+
 class CsvSource(StrictModel):
     """Tenants in a CSV or Excel file."""
 
     csv_path: Name
-    """Path of the file, relative to the project."""
+    """Path of the file, relative to the project: XLSX where it ends in `.xlsx`, else CSV."""
     config_dir: Name | None = None
-    """Folder of the tenants' settings, relative to the project."""
+    """Folder of the tenants' settings (`<tenant_id>.yaml` or `.json`), relative to the project."""
     watch_changes: bool = True
     """Whether the file is read again when it changes."""
+    encoding: Annotated[str, Field(max_length=64)] = ""
+    """Encoding of a CSV file, such as `cp932`; found out where it is absent, and asked for where that is not certain."""
+    delimiter: Annotated[str, Field(max_length=1)] = ""
+    """What separates the columns of a CSV file; one of `,`, `;`, tab and `|`, whichever fits its header, where it is absent."""
+    sheet: Annotated[str, Field(max_length=256)] = ""
+    """Worksheet of an XLSX file; the first one where it is absent."""
+    columns: dict[Name, Name] = Field(default_factory=dict)
+    """By field of a tenant: the name of its column, where it is not called like the field."""
 
 
 class SourceConfig(StrictModel):
@@ -93,6 +110,8 @@ class TenantSource(StrictModel):
     a package beside Manor registers under the entry point group `manor.sources`."""
     config: SourceConfig = Field(default_factory=SourceConfig)
     """Its settings."""
+    cache: CacheBlock | None = None
+    """Manor's own: what is kept of the source's answers, and where; nothing where it is absent."""
 
 
 class SchemaTemplate(StrictModel):
