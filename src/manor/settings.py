@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from manor.errors import InputError, NotFoundError, Place, UnsupportedError
-from manor.fleet_settings import FleetSettings, fleet_settings
+from manor.errors import InputError, InvalidInput, NotFoundError, Place, UnsupportedError
+from manor.fleet_settings import FleetSettings, SourceSettings, fleet_settings, source_findings, source_settings
 from manor.settings_files import checked_settings, settings_document
 from manor.yaml_reader import YamlDocument
 
@@ -240,6 +240,21 @@ def _not_acted_on(read: ProjectFile) -> tuple[str, ...]:
     monitoring = read.multi_tenant.monitoring if read.multi_tenant is not None else None
     waiting = _WAITING & monitoring.model_fields_set if monitoring is not None else ()
     return tuple(sorted(f"multi_tenant.monitoring.{key}" for key in waiting))
+
+
+def load_source(project: Project, name: str, path: Path, *, environment: Mapping[str, str] | None = None) -> SourceSettings:
+    """A source that a file of its own describes, in the shape of one of ``multi_tenant.sources``; it gets the name ``name``.
+
+    Raises ``InputError``/``InvalidInput`` with places.
+    """
+    from manor.settings_shapes import TenantSource
+
+    document = settings_document(path, project.shown(path), environment)
+    read = checked_settings(document, TenantSource)
+    findings = list(source_findings(read, document))
+    if findings:
+        raise InvalidInput(findings)
+    return source_settings(name, read)
 
 
 def load_environment(project: Project, folder: Path, *, environment: Mapping[str, str] | None = None) -> Environment:
