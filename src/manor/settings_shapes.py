@@ -148,8 +148,9 @@ class MonitoringBlock(StrictModel):
     """Whether it is; not acted on yet."""
     metrics_endpoint: Name = "/metrics"
     """Path that metrics are served under; not acted on yet."""
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "WARNING"
-    """Least severe level at which libraries may write to standard error; `--verbose` makes it `DEBUG`."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+    """Least severe level of what is logged on standard error: `INFO` is operations and waves, `DEBUG` every step of every
+    target. Without the block `monitoring` nothing is; nor is it with `--quiet`."""
 
 
 class MultiTenant(StrictModel):
