@@ -107,6 +107,9 @@ def free_port() -> int:
 
 
 def start_server(folder: Path, password: str, port: int | None = None) -> ValkeyServer:
-    server = ValkeyServer(port=port, data_dir=folder, config={"requirepass": password})
+    """A server that asks for a password; the package that starts it does not know how to give one, so it comes later."""
+    server = ValkeyServer(port=port, data_dir=folder)
     server.start()
+    with server.client() as client:
+        client.config_set("requirepass", password)
     return server

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,8 @@ def source() -> Counted:
 
 
 @pytest.fixture
-def namespace(request: pytest.FixtureRequest) -> str:
-    name: str = request.node.name
-    return name
+def namespace() -> str:
+    return f"shop-{secrets.token_hex(4)}"
 
 
 @pytest.fixture
@@ -273,7 +273,7 @@ async def test_a_server_without_room_is_an_outage(tmp_path: Path, told: Told, cl
 # Settings
 
 
-@pytest.mark.parametrize("url", ["http://example.com", "no address", "redis://h:port", "redis://h/0?no_such_option=1"])
+@pytest.mark.parametrize("url", ["http://example.com", "not-an-address", "redis://h:port", "redis://h/0?no_such_option=1"])
 def test_an_address_that_is_none_is_refused_without_being_shown(url: str) -> None:
     """It may hold a password."""
     with pytest.raises(InputError) as raised:
