@@ -74,7 +74,7 @@ class BatchReader:
         try:
             for field, number, read in self._reads:
                 values[field] = read(columns[number])
-        except ValueError:
+        except (ValueError, OverflowError):
             raise Unsure from None
         return columns[self._fields["tenant_id"]], tenants_of(values)
 
@@ -121,10 +121,12 @@ def _moments(texts: Column) -> list[Any]:
     if not {text[10:11] for text in texts} <= _BEFORE_TIMES:
         raise Unsure
     found = list(map(dt.datetime.fromisoformat, texts))
-    zones = [moment.tzinfo for moment in found]
-    if all(zones):
+    zones = {moment.tzinfo for moment in found}
+    if zones == {dt.UTC}:
         return found
-    if any(zones):
+    if None not in zones:
+        return [moment.astimezone(dt.UTC) for moment in found]
+    if len(zones) > 1:
         raise Unsure
     return list(map(dt.datetime.fromisoformat, ("+00:00\n".join(texts) + "+00:00").split("\n")))
 

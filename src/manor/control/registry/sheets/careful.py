@@ -40,7 +40,7 @@ class _Reading:
                 self._read(field, text, values)
             elif field in REQUIRED:
                 self.report(f"{field} is empty", "every tenant has one", field)
-        given = {field: "required" for field in REQUIRED} | values  # so that the others are looked at all the same
+        given = dict.fromkeys(REQUIRED, "required") | values  # so that the others are looked at all the same
         info, problems = check(TenantInfo, given, self._places)
         first = {problem.path[:1]: problem.finding for problem in reversed(problems)}
         self.findings += first.values()
