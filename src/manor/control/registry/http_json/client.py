@@ -304,7 +304,10 @@ def _refuse_in_the_clear(access: ApiAccess) -> None:
 
 def _tls(access: ApiAccess, folder: Path) -> ssl.SSLContext | bool:
     if access.ca_file is None:
-        return True
+        # Reading the well-known certificates takes longer than asking; without https this one, which trusts nobody, will do.
+        addresses = [access.api_base_url, *([access.auth.oauth.token_url] if access.auth.oauth else [])]
+        secure = any(urlsplit(address).scheme == "https" for address in addresses)
+        return True if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         return ssl.create_default_context(cafile=str(folder / access.ca_file))
     except (OSError, ssl.SSLError) as error:
