@@ -15,7 +15,6 @@ from manor.errors import Code, Finding, InputError, InvalidInput, ManorError, Pl
 from manor.typed_input import describe
 
 _TENANTS = TypeAdapter(list[TenantInfo])
-_FIELDS = frozenset(FIELDS)
 _NUMBERS_ARE_TEXT = ("tenant_id", "customer_code", "customer_name")
 """Fields in which an API's whole number is as good as text."""
 
@@ -27,6 +26,7 @@ class Records:
         """``fields``: JMESPath by field; the others are the record's keys. Raises ``InputError`` for what is no JMESPath."""
         self._mapped = tuple((name, Expression(text, f"fields.{name}")) for name, text in fields.items())
         self._plain = tuple(name for name in FIELDS if name not in fields)
+        self._plain_records = not fields
         self._id = Expression(fields.get("tenant_id", "tenant_id"), "fields.tenant_id")
 
     def id_of(self, item: Any) -> str | None:
@@ -40,11 +40,21 @@ class Records:
         Raises ``InvalidInput`` with one finding for each thing that is wrong with a record.
         """
         try:
-            with paused_collector():  # else it takes two thirds of the time
-                return _TENANTS.validate_python(self._rows(items, url, number))
+            with paused_collector():  # which would take two thirds of the time
+                return self._as_they_are(items) or _TENANTS.validate_python(self._rows(items, url, number))
         except ValidationError as error:
             details = error.errors(include_url=False, include_context=False, include_input=True)
         raise InvalidInput([self._finding(detail, items, url, number) for detail in details])
+
+    def _as_they_are(self, items: Sequence[Any]) -> list[TenantInfo] | None:
+        """Records that need no change: they have our keys and no others. Of an API that has others it is tried once."""
+        if not self._plain_records:
+            return None
+        try:
+            return _TENANTS.validate_python(items)
+        except ValidationError:
+            self._plain_records = False
+            return None
 
     def tenant(self, item: Any, url: str) -> TenantInfo:
         """The one tenant of an answer. Raises ``InvalidInput``, ``ManorError`` (CORRUPT) where there is no record."""
@@ -66,13 +76,11 @@ class Records:
     def _row(self, item: Any) -> Any:
         if not isinstance(item, Mapping):
             return item
-        if not self._mapped and item.keys() <= _FIELDS and None not in item.values() and not _has_number(item):
-            return item
         row: dict[str, Any] = {name: value for name in self._plain if (value := item.get(name)) is not None}
         for name, expression in self._mapped:
             if (value := expression.find(item)) is not None:
                 row[name] = value
-        for text in _NUMBERS_ARE_TEXT if _has_number(row) else ():
+        for text in _NUMBERS_ARE_TEXT:
             if type(row.get(text)) is int:
                 row[text] = str(row[text])
         return row
@@ -95,10 +103,6 @@ class Records:
     def _place(self, item: Any, url: str, number: int) -> Place:
         found = item.get("tenant_id") if isinstance(item, Mapping) and "tenant_id" in self._plain else None
         return Place(f"{url}, record {number}" + (f" ({found})" if isinstance(found, str | int) else ""))
-
-
-def _has_number(row: Mapping[str, Any]) -> bool:
-    return int in (type(row.get("tenant_id")), type(row.get("customer_code")), type(row.get("customer_name")))
 
 
 def _hint(name: str) -> str:

@@ -21,8 +21,8 @@ _AGAIN = (
     "run it again; if it stays so, let the API sort by something that does not change (parameters: {sort: id}), or use cursors"
 )
 
-TURNS_TO_SEND = 12
-"""Of the event loop, until a request has left; what follows keeps the loop busy."""
+TURNS_TO_SEND = 6
+"""Turns of the event loop in which a request leaves; reading a page keeps the loop busy afterwards."""
 
 Fetch = Callable[[Step], Awaitable[Page]]
 
@@ -45,8 +45,8 @@ class Walk:
         """The tenants from row ``offset`` on (0 unless the pager's rows have numbers).
 
         ``ahead``: ask for the next page while this one is worked on. Raises ``ConflictError`` (transient) where the list moved,
-        ``ManorError`` (CORRUPT) where it leads in a circle or ends in doubt, ``InvalidInput`` with a finding for every record of
-        a page that is no tenant, and what ``fetch`` raises.
+        ``ManorError`` (CORRUPT) where it leads in a circle or ends in doubt, ``InvalidInput`` with a finding for every record
+        of a page that is no tenant, and what ``fetch`` raises.
         """
         step: Step | None = self._pager.begin(offset)
         next_page = None
@@ -89,12 +89,17 @@ class Walk:
                 raise self._moved(f"page {step.number} does not begin with {last}, where the page before ended")
         number = offset + len(self._seen) + 1
         infos = self._records.tenants(items, self._url, number)
-        for info in infos:
-            if info.tenant_id in self._seen:
-                raise self._moved(f"{info.tenant_id} comes twice, the second time on page {step.number}")
-            self._seen.add(info.tenant_id)
+        self._refuse_seen([info.tenant_id for info in infos], step)
         self._empty = 0 if infos else self._empty + 1
         return infos
+
+    def _refuse_seen(self, ids: list[str], step: Step) -> None:
+        before = len(self._seen)
+        twice = self._seen.intersection(ids)
+        self._seen.update(ids)
+        if twice or len(self._seen) != before + len(ids):
+            tenant = min(twice or {one for one in ids if ids.count(one) > 1})
+            raise self._moved(f"{tenant} comes twice, the second time on page {step.number}")
 
     async def _look_back(self, step: Step, page: Page) -> None:
         """A tenant that went from the page before pulled one up from behind, which then stands on no page that was read."""
