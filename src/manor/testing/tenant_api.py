@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -236,11 +237,13 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(api: TenantApi) -> Iterator[TenantApi]:
-    """``api`` behind ``api.url``, until the block ends."""
+def serving(api: TenantApi, *, tls: ssl.SSLContext | None = None) -> Iterator[TenantApi]:
+    """``api`` behind ``api.url``, by https where there is a ``tls``, until the block ends."""
     handler = type("Handler", (_Handler,), {"api": api})
     with _Server(("127.0.0.1", 0), handler) as server:
-        api.url = f"http://127.0.0.1:{server.server_port}"
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+        api.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
         try:

@@ -217,7 +217,7 @@ async def test_records_in_another_shape_are_mapped(api: TenantApi, rest: Any) ->
         "customer_code": "join('', ['c', to_string(id)])",
         "customer_name": "name",
         "tier": "plan.code == 'P' && 'premium' || 'basic'",
-        "status": "{ON: 'active', OFF: 'suspended'}.ON",
+        "status": "state == 'ON' && 'active' || 'suspended'",
         "instances": "tags[].n",
     }
     (info,) = await rest(items="@", fields=fields, pagination={"style": "none"}).list_tenants()

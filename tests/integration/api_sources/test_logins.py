@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
+import ipaddress
 import logging
+import ssl
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from pydantic import ValidationError
 
 from manor.api_shapes import ApiSource
 from manor.control.registry.http_json.rest import open_api
 from manor.control.registry.provider import TenantRegistryProvider
-from manor.errors import Code, ManorError, RefusedError
-from manor.testing.tenant_api import Reply, Seen, TenantApi, as_json
+from manor.errors import Code, InputError, ManorError, RefusedError, UnreachableError
+from manor.testing.tenant_api import Reply, Seen, TenantApi, as_json, serving
 
 EVERYBODY = [f"t{n:02}" for n in range(25)]
 SECRET = "s3cret"
@@ -211,3 +219,41 @@ def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], said: str
     """Two logins at once, a password in an address, fields that tenants do not have."""
     with pytest.raises(ValidationError, match=said):
         ApiSource(**{"api_base_url": "https://crm.example.com", **settings})
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate of its own for this machine, and its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = dt.datetime.now(dt.UTC)
+    built = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+    built = built.not_valid_before(now - dt.timedelta(days=1)).not_valid_after(now + dt.timedelta(days=1))
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    built = built.add_extension(x509.SubjectAlternativeName([address]), critical=False)
+    built = built.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    path = tmp_path_factory.mktemp("tls") / "own.pem"
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path.write_bytes(built.sign(key, hashes.SHA256()).public_bytes(pem) + private)
+    return path
+
+
+async def test_a_certificate_of_ones_own_is_trusted_where_the_settings_name_it(certificate: Path, rest: Any) -> None:
+    """And nowhere else; that is no outage, so it is said at once."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with serving(TenantApi([{"tenant_id": "a", "customer_code": "c"}]), tls=context) as api:
+        assert await ids(rest(api_base_url=f"{api.url}/v1", ca_file=str(certificate), auth_token=SECRET)) == ["a"]
+        with pytest.raises(UnreachableError, match="certificate") as raised:
+            await ids(rest(api_base_url=f"{api.url}/v1", auth_token=SECRET))
+        assert not raised.value.transient
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_a_file_of_certificates_that_cannot_be_used_is_refused(tmp_path: Path, content: str | None) -> None:
+    """By its name, before anything is asked."""
+    if content is not None:
+        (tmp_path / "own.pem").write_text(content)
+    with pytest.raises(InputError, match=r"ca_file own\.pem cannot be used"):
+        open_api(ApiSource(api_base_url="https://crm.example.com", ca_file="own.pem"), folder=tmp_path)
