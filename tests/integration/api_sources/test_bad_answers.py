@@ -6,6 +6,7 @@ import asyncio
 import email.utils
 import socket
 import time
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
@@ -230,3 +231,22 @@ async def test_a_function_that_does_not_fit_a_record_has_its_place(api: TenantAp
     api.rows[2]["tier"] = 5
     with pytest.raises(InputError, match=r"record 3.*length\(tier\)"):
         await ids(rest(fields={"tier": "length(tier) > `3` && tier || tier"}))
+
+
+async def test_a_walk_that_is_left_does_not_wait_for_the_next_page(api: TenantApi, rest: Any) -> None:
+    """It was asked for ahead and is held back; nothing of it stays behind."""
+    api.trouble = lambda seen: Reply(hold_back=True) if seen.number > 1 else None
+    before = asyncio.all_tasks()
+    async with aclosing(rest().iter_tenants()) as tenants:
+        assert (await anext(tenants)).tenant_id == "t00"
+        assert asyncio.all_tasks() - before
+    assert asyncio.all_tasks() == before
+
+
+async def test_a_page_that_was_asked_for_ahead_fails_in_its_place(api: TenantApi, rest: Any) -> None:
+    """The tenants before it are handed out, then its error is raised."""
+    api.trouble = lambda seen: as_json({}, 403) if seen.number == 2 else None
+    tenants = rest().iter_tenants()
+    assert [(await anext(tenants)).tenant_id for _ in range(10)] == EVERYBODY[:10]
+    with pytest.raises(ManorError, match="403"):
+        await anext(tenants)
