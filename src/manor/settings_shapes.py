@@ -6,12 +6,15 @@ Imported by ``settings`` only when a file is read. The docstrings are the settin
 from __future__ import annotations
 
 import datetime as dt
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
 
+from manor.api_shapes import ApiSource, GraphqlSource
+from manor.sheet_shapes import CacheBlock, CsvSource
+from manor.source_shapes import DatabaseSource, MergedSources, YamlSource
 from manor.typed_input import StrictModel
 
 Text = Annotated[str, Field(max_length=10_000)]
@@ -52,61 +55,36 @@ class Options(StrictModel):
     """Whether the relations of `schema.yaml` become foreign keys."""
 
 
-class DatabaseSource(StrictModel):
-    """Tenants in a SQL table."""
-
-    url: Name
-    """Connection URL of the database that holds the table."""
-    tenant_table: Name = "tenants"
-    """Name of the table of tenants."""
-    config_table: Name = "tenant_configs"
-    """Name of the table of their settings."""
-    cache_ttl: Annotated[int, Field(ge=0, le=86_400)] = 300
-    """Seconds that what was read stays good."""
-
-
-class ApiSource(StrictModel):
-    """Tenants behind a REST or GraphQL API."""
-
-    api_base_url: Name
-    """Where the API is."""
-    auth_token: Name
-    """Bearer token."""
-    timeout: Seconds = 30
-    """Seconds that one request may take."""
-    retry_attempts: Annotated[int, Field(ge=0, le=20)] = 3
-    """Further tries after a transient error."""
-
-
-class CsvSource(StrictModel):
-    """Tenants in a CSV or Excel file."""
-
-    csv_path: Name
-    """Path of the file, relative to the project."""
-    config_dir: Name | None = None
-    """Folder of the tenants' settings, relative to the project."""
-    watch_changes: bool = True
-    """Whether the file is read again when it changes."""
-
-
 class SourceConfig(StrictModel):
-    """Settings per provider; the one named by `provider` counts."""
+    """Settings per provider; the one named by `provider` counts. A provider that was installed beside Manor has its own."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, dict[str, Any]] = Field(init=False)
 
     database: DatabaseSource | None = None
     """Settings of `provider: database`."""
     api: ApiSource | None = None
     """Settings of `provider: api`."""
+    graphql: GraphqlSource | None = None
+    """Settings of `provider: graphql`."""
     csv: CsvSource | None = None
     """Settings of `provider: csv`."""
+    yaml: YamlSource | None = None
+    """Settings of `provider: yaml`."""
+    merged: MergedSources | None = None
+    """Settings of `provider: merged`."""
 
 
 class TenantSource(StrictModel):
-    """Where tenants are declared, other than in a registry file."""
+    """Where tenants are declared, other than in the environment's registry file."""
 
-    provider: Literal["database", "api", "csv"]
-    """Kind of source."""
+    provider: Name
+    """Kind of source: `database`, `api`, `graphql`, `csv`, `yaml` (a registry file), `merged` (several sources), or a name that
+    a package beside Manor registers under the entry point group `manor.sources`."""
     config: SourceConfig = Field(default_factory=SourceConfig)
     """Its settings."""
+    cache: CacheBlock | None = None
+    """Manor's own: what is kept of the source's answers, and where; nothing where it is absent."""
 
 
 class SchemaTemplate(StrictModel):
@@ -130,32 +108,35 @@ class TemplatesBlock(StrictModel):
 class Automation(StrictModel):
     """Bounds of fleet operations."""
 
-    max_parallel_operations: Annotated[int, Field(ge=1, le=256)] = 20
-    """Tenants worked on at the same time."""
-    operation_timeout: Seconds = 300
-    """Seconds that one tenant may take."""
+    max_parallel_operations: Annotated[int, Field(ge=1, le=256)] | None = None
+    """Tenants worked on at the same time, where neither `--parallel` nor the registry's `operations.batch_settings` says."""
+    operation_timeout: Seconds | None = None
+    """Seconds that one tenant may take, where the registry's `operations.batch_settings` does not say."""
 
 
 class MonitoringBlock(StrictModel):
     """How Manor itself is watched."""
 
     enabled: bool = True
-    """Whether it is."""
+    """Whether it is; not acted on yet."""
     metrics_endpoint: Name = "/metrics"
-    """Path that metrics are served under."""
+    """Path that metrics are served under; not acted on yet."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
-    """Least severe level that is logged."""
+    """Least severe level of what is logged on standard error: `INFO` is operations and waves, `DEBUG` every step of every
+    target. Without the block `monitoring` nothing is; nor is it with `--quiet`."""
 
 
 class MultiTenant(StrictModel):
     """The block `multi_tenant` of `project.yaml`."""
 
     enabled: bool = True
-    """Whether the project has tenants."""
-    scale: Name = "enterprise"
-    """How large the fleet is, in a word."""
+    """Whether the project has tenants; `false`: sources are not read."""
+    scale: Literal["small", "medium", "large", "enterprise"] = "enterprise"
+    """How large the fleet is: how many operations run at a time where `automation` does not say (4, 10, 20, 20)."""
     tenant_registry: TenantSource | None = None
-    """Where tenants are declared."""
+    """Where tenants are declared. On the command line the source is called like its provider: `--source database`."""
+    sources: dict[DeploymentName, TenantSource] = Field(default_factory=dict)
+    """Manor's own: further sources by name, such as `crm`."""
     templates: TemplatesBlock | None = None
     """Schema templates of the project."""
     automation: Automation | None = None

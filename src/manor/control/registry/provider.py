@@ -51,5 +51,8 @@ class TenantRegistryProvider(abc.ABC):
         walk that ends without an error was complete.
         """
 
+    async def forget(self) -> None:  # noqa: B027 - most keep nothing
+        """Let go of all answers that are kept, here and where others find them: from now on the source itself is asked."""
+
     async def aclose(self) -> None:  # noqa: B027 - most hold nothing open
         """Give back what it holds open."""
