@@ -87,6 +87,26 @@ class YamlDocument:
                 break
         return Place(self.file, mark.line + 1, mark.column + 1) if mark is not None else Place(self.file, 1, 1)
 
+    def with_values(self, value: Any, names: Mapping[str, str] | None = None) -> YamlDocument:
+        """The same places for values that were made of these; ``names`` says which keys are called otherwise now."""
+        root = _renamed(self._root, names) if names else self._root
+        return YamlDocument(self.file, value, root)
+
+
+def _renamed(node: Any, names: Mapping[str, str]) -> Any:
+    if isinstance(node, yaml.MappingNode):
+        pairs = [(_renamed_key(key, names), _renamed(value, names)) for key, value in node.value]
+        return yaml.MappingNode(node.tag, pairs, node.start_mark, node.end_mark)
+    if isinstance(node, yaml.SequenceNode):
+        return yaml.SequenceNode(node.tag, [_renamed(item, names) for item in node.value], node.start_mark, node.end_mark)
+    return node
+
+
+def _renamed_key(node: Any, names: Mapping[str, str]) -> Any:
+    if not isinstance(node, yaml.ScalarNode) or node.value not in names:
+        return node
+    return yaml.ScalarNode(node.tag, names[node.value], node.start_mark, node.end_mark)
+
 
 def _find_pair(node: Any, key: str) -> Any:
     """The (key, value) nodes of ``key`` in a mapping: its own, else the first of those merged into it."""

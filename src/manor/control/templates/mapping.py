@@ -20,6 +20,7 @@ from manor.typed_input import StrictModel, check
 from manor.yaml_reader import YamlDocument
 
 FILE_NAME = "_mapping.yaml"
+MacroName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]
 
 
 class DatabaseConfig(StrictModel):
@@ -67,6 +68,10 @@ class MappingFile(StrictModel):
     """Further facts about the tenant, free keys; recorded in the catalog."""
     data_models: dict[str, DataModelConfig] = Field(default_factory=dict)
     """Settings per table."""
+    schema_template: str | None = None
+    """Manor's own: a schema template of `project.yaml` (`multi_tenant.templates`) that is rendered for each tenant."""
+    name_macros: dict[MacroName, str] = Field(default_factory=dict)
+    """Manor's own: what `${MACRO}` means in the schemas of this template; what a tenant's environment says goes before it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +102,10 @@ class TemplateMapping:
     database_names: Mapping[str, Text]
     config: Mapping[str, Any]
     data_models: tuple[DataModel, ...]
+    schema_template: str | None
+    schema_template_place: Place
+    name_macros: Mapping[str, str]
+    """By the macro's name in capitals."""
     not_acted_on: tuple[str, ...]
     """Keys of the file itself; those of data models stand with them."""
 
@@ -124,6 +133,9 @@ def parse_mapping(document: YamlDocument) -> tuple[TemplateMapping | None, list[
             if part
         },
         data_models=tuple(reader.data_model(key, model) for key, model in file.data_models.items()),
+        schema_template=reader.constant(file.schema_template, "schema_template") if file.schema_template is not None else None,
+        schema_template_place=document.place(("schema_template",)),
+        name_macros={name.upper(): reader.constant(value, "name_macros", name) for name, value in file.name_macros.items()},
         not_acted_on=tuple(
             f"database_config.{name}.connection_pool_size"
             for name, settings in file.database_config.items()

@@ -21,8 +21,6 @@ _CACHED_SKELETONS = 128
 
 Fill = Callable[[Sequence[Value]], Any]
 Path = tuple[str | int, ...]
-Join = Callable[["Scattered", Sequence[Value], Path], str]
-"""How a scalar of several parts becomes text; the path is where it stands in the document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +30,12 @@ class Scattered:
     parts: tuple[str | Slot, ...]
     plain: bool
     """Neither quoted nor tagged."""
+
+    @property
+    def alone(self) -> int | None:
+        """The number of the value that is all of it, unquoted; None where there is more."""
+        first = self.parts[0]
+        return first.number if self.plain and len(self.parts) == 1 and isinstance(first, Slot) else None
 
 
 def join_text(scalar: Scattered, values: Sequence[Value], path: Path) -> str:
@@ -59,32 +63,31 @@ def _scalar(text: str, plain: bool) -> Any:
     return Scattered(tuple(parts), plain)
 
 
-def compile_document(value: Any, join: Join = join_text) -> Fill:
+def compile_document(value: Any) -> Fill:
     """What makes the document out of a list of values. The function raises ``InputError`` that names a path."""
-    return _compile(value, (), join)
+    return _compile(value, ())
 
 
-def _compile(value: Any, path: Path, join: Join) -> Fill:
+def _compile(value: Any, path: Path) -> Fill:
     if isinstance(value, dict):
-        return _compile_mapping(value, path, join)
+        return _compile_mapping(value, path)
     if isinstance(value, list):
-        items = [_compile(item, (*path, index), join) for index, item in enumerate(value)]
+        items = [_compile(item, (*path, index)) for index, item in enumerate(value)]
         return lambda values: [item(values) for item in items]
     if isinstance(value, Scattered):
-        return _compile_scalar(value, path, join)
+        return _compile_scalar(value, path)
     return lambda _values: value
 
 
-def _compile_scalar(scalar: Scattered, path: Path, join: Join) -> Fill:
-    first = scalar.parts[0]
-    if scalar.plain and len(scalar.parts) == 1 and isinstance(first, Slot) and join is join_text:
-        number = first.number
+def _compile_scalar(scalar: Scattered, path: Path) -> Fill:
+    number = scalar.alone
+    if number is not None:
         return lambda values: values[number]
-    return lambda values: join(scalar, values, path)
+    return lambda values: join_text(scalar, values, path)
 
 
-def _compile_mapping(mapping: dict[str, Any], path: Path, join: Join) -> Fill:
-    pairs = [(_compile_key(key, path, join), _compile(item, (*path, key), join)) for key, item in mapping.items()]
+def _compile_mapping(mapping: dict[str, Any], path: Path) -> Fill:
+    pairs = [(_compile_key(key, path), _compile(item, (*path, key))) for key, item in mapping.items()]
     if all(isinstance(key, str) for key, _ in pairs):
         return lambda values: {key: item(values) for key, item in pairs}
     known = [(key if callable(key) else _always(key), item) for key, item in pairs]
@@ -101,12 +104,12 @@ def _compile_mapping(mapping: dict[str, Any], path: Path, join: Join) -> Fill:
     return fill
 
 
-def _compile_key(key: str, path: Path, join: Join) -> str | Callable[[Sequence[Value]], str]:
+def _compile_key(key: str, path: Path) -> str | Callable[[Sequence[Value]], str]:
     parts = split(key)
     if all(isinstance(part, str) for part in parts):
         return key
     scalar = Scattered(tuple(parts), plain=False)
-    return lambda values: join(scalar, values, path)
+    return lambda values: join_text(scalar, values, path)
 
 
 def _always(text: str) -> Callable[[Sequence[Value]], str]:

@@ -17,13 +17,17 @@ from jinja2 import TemplateError, TemplateNotFound, TemplateSyntaxError, Undefin
 from jinja2.exceptions import SecurityError
 
 from manor.control.templates.jinja_sandbox import TemplateSandbox
+from manor.control.templates.macros import MacroProcessor
 from manor.control.templates.opaque import LEDGER, Ledger, Value
-from manor.control.templates.rendered_yaml import Skeletons
+from manor.control.templates.rendered_yaml import Skeletons, read_rendered
+from manor.control.templates.schema_layer import SchemaLayer
+from manor.control.templates.schema_yaml import parse_schema
 from manor.control.templates.template_files import TemplateFiles
 from manor.control.templates.tenant_names import TenantFacts
 from manor.control.templates.tenant_view import TenantView, plain_value
-from manor.errors import InputError, ManorError, NotFoundError, Place
+from manor.errors import Finding, InputError, InvalidInput, ManorError, NotFoundError, Place
 from manor.scan import suggest
+from manor.yaml_reader import YamlDocument
 
 ENVIRONMENT_TEMPLATE = "environment.j2"
 SCHEMA_TEMPLATE = "schema.j2"
@@ -55,11 +59,14 @@ class TenantTemplateEngine:
         cache_enabled: bool = True,
         *,
         shown_as: str = "",
+        schema_templates: Mapping[str, str] | None = None,
     ) -> None:
         """``template_dir`` is the project's ``templates.base_dir``; without one, or for a template that it has not, Manor's own
-        serve. ``shown_as`` is how messages name the folder. ``cache_enabled=False`` compiles and parses anew each time."""
+        serve. ``shown_as`` is how messages name the folder. ``cache_enabled=False`` compiles and parses anew each time.
+        ``schema_templates`` are files of the folder by the names that the project gives them."""
         folder = Path(template_dir) if template_dir is not None else None
         self.registry = registry
+        self.schema_templates = dict(schema_templates or {})
         self.files = TemplateFiles(folder, _built_in(), shown_as=shown_as)
         self._sandbox = TemplateSandbox(self.files, cache_size=COMPILED_TEMPLATES if cache_enabled else 0)
         self._skeletons = Skeletons() if cache_enabled else Skeletons(limit=0)
@@ -89,6 +96,43 @@ class TenantTemplateEngine:
             return self._skeletons.fill(text, name, values)
         except InputError as error:
             raise self._as_rendered(error, name, tenant) from error
+
+    def generate_schema(
+        self,
+        tenant: TenantFacts,
+        config: Mapping[str, Any] | None = None,
+        *,
+        template: str = "",
+        name_macros: Mapping[str, str] | None = None,
+    ) -> SchemaLayer:
+        """The tables, views and triggers that a schema template means for a tenant: the objects that a ``schema.yaml`` gives.
+
+        ``template`` is a name of ``schema_templates``; without one ``schema.j2`` of the folder. Raises ``NotFoundError`` for a
+        name that is not there, ``InputError`` for a template that fails, ``InvalidInput`` with all that is wrong with a schema.
+        """
+        document, findings = self.schema_document(template, tenant, config, name_macros or {})
+        layer, more = parse_schema(document, rendered=True)
+        errors = [finding for finding in (*findings, *more) if finding.severity == "error"]
+        if errors:
+            raise InvalidInput(errors)
+        return layer
+
+    def schema_document(
+        self, template: str, tenant: TenantFacts, config: Mapping[str, Any] | None, name_macros: Mapping[str, str]
+    ) -> tuple[YamlDocument, list[Finding]]:
+        """The parsed schema with every name final, and what is wrong with macros and values. Raises as ``generate_schema``."""
+        name = self._schema_file(template)
+        text, values = self.render(name, tenant, config)
+        document = read_rendered(text, self.as_rendered(name, tenant))
+        return MacroProcessor(name_macros, values).process_schema_manager(document)
+
+    def _schema_file(self, template: str) -> str:
+        if not template:
+            return SCHEMA_TEMPLATE
+        if template not in self.schema_templates:
+            hint = suggest(template, self.schema_templates) or "declare it in multi_tenant.templates of project.yaml"
+            raise NotFoundError(f"there is no schema template {template!r}", hint=hint)
+        return self.schema_templates[template]
 
     def render(self, name: str, tenant: TenantFacts, config: Mapping[str, Any] | None = None) -> tuple[str, Sequence[Value]]:
         """(text with marks, the values that the marks stand for). Raises ``InputError`` with the template's line."""
