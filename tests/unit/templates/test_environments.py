@@ -116,8 +116,11 @@ def test_what_a_template_catches_is_text_to_its_expressions_and_its_own_when_wri
 same: {{ name == tenant.customer_name ~ "!" }}
 loud: {{ name | upper }}
 again: {{ name }}
+{{ pair("list", config.list) }}
+{{ pair("none", none) }}
 """
-    found = rendered(tmp_path, text, customer_name="x: y\nz: 1")
+    found = rendered(tmp_path, text, {"list": ["a: b"]}, customer_name="x: y\nz: 1")
+    assert (found.pop("list"), found.pop("none")) == (["a: b"], None)
     assert found == {"a": "x: y\nz: 1", "same": True, "loud": "X: Y\nZ: 1!", "again": "x: y\nz: 1!"}
 
 

@@ -9,6 +9,7 @@ like can change what the text says. What a template catches with ``{% set %}…{
 from __future__ import annotations
 
 import datetime as dt
+import json
 import re
 from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
@@ -19,6 +20,9 @@ from typing import Any
 from manor.errors import InputError
 
 MARK = re.compile(r"mAnOrVaLuE(\d+)eNd")
+MAX_VALUES = 200_000
+"""Values that one rendering may write."""
+MAX_CAPTURED_CHARACTERS = 2_000_000
 _MARK_BEGIN = "mAnOrVaLuE"
 
 Scalar = None | bool | int | Decimal | str
@@ -66,14 +70,21 @@ class Ledger:
         if kind is str:
             return self.mark(value)
         if kind is Captured:
+            if len(self.values) + len(value.pieces) > MAX_VALUES:
+                raise InputError(f"the template writes more than {MAX_VALUES:,} values")
             return "".join(self.mark(piece) if is_value else piece for is_value, piece in value.pieces)
         return self.mark(as_data(value))
 
     def capture(self, parts: Iterable[str]) -> Captured:
         """What a block of a template has written."""
         text = "".join(parts)
+        if len(text) > MAX_CAPTURED_CHARACTERS:
+            raise InputError(f"a block writes more than {MAX_CAPTURED_CHARACTERS:,} characters")
         pieces = tuple(self._pieces(text))
-        captured = Captured("".join(as_text(piece) if is_value else piece for is_value, piece in pieces))
+        plain = [_plain(piece) if is_value else piece for is_value, piece in pieces]
+        if sum(map(len, plain)) > MAX_CAPTURED_CHARACTERS:
+            raise InputError(f"a block holds more than {MAX_CAPTURED_CHARACTERS:,} characters")
+        captured = Captured("".join(plain))
         captured.pieces = pieces
         return captured
 
@@ -128,3 +139,10 @@ def as_text(value: Value) -> str:
         raise InputError("a value that is missing (none) stands inside a text", hint="write {{ … or '' }}")
     kind = "a list" if isinstance(value, list) else "a mapping"
     raise InputError(f"{kind} stands inside a text", hint="let it be the whole value, without quotes")
+
+
+def _plain(value: Value) -> str:
+    """What a value is to an expression that looks at the text around it."""
+    if value is None:
+        return ""
+    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, (list, dict)) else as_text(value)
