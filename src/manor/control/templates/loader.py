@@ -15,6 +15,7 @@ from manor.control.templates import data_settings, mapping, rows
 from manor.control.templates.assemble import DataFile, Parts, assemble
 from manor.control.templates.data_names import SETTINGS_ENDING, wrong_name
 from manor.control.templates.data_settings import DataSettings
+from manor.control.templates.dbgear_rows import DbgearCells
 from manor.control.templates.folders import OUTSIDE, Folders, kind_problem, read_bytes
 from manor.control.templates.macros import MacroProcessor, macro_names
 from manor.control.templates.mapping import TemplateMapping
@@ -45,15 +46,22 @@ class TemplateLoader:
     """Turns template folders into ``Template`` values; ``findings`` grows as they are loaded."""
 
     def __init__(
-        self, *, project: Path, environment: Path, foreign_keys: bool = True, renderer: SchemaRenderer | None = None
+        self,
+        *,
+        project: Path,
+        environment: Path,
+        foreign_keys: bool = True,
+        renderer: SchemaRenderer | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         """``environment`` is the registry's folder; ``foreign_keys=False`` is ``create_foreign_key_constraints: false``;
-        ``renderer`` has the project's schema templates."""
+        ``renderer`` has the project's schema templates; ``variables`` are the environment's settings, for DBGear's rows."""
         self.folders = Folders.at(project, environment)
         self.foreign_keys = foreign_keys
         self.findings: list[Finding] = []
         self._reported: set[tuple[Place, str]] = set()
         self.renderer = renderer
+        self.variables = variables or {}
         self._templates: dict[tuple[str, Hashable], Template | None] = {}
         self._sources: dict[str, _Source | None] = {}
         self._absent: dict[str, InputError] = {}
@@ -243,7 +251,7 @@ class TemplateLoader:
                     self._take(found, name, path, source)
         files = []
         for name in sorted(found):
-            raw = self._read_rows(found[name])
+            raw = self._read_rows(found[name], name, chain)
             if raw is not None:
                 files.append(DataFile(name=name, rows=raw))
         return files, unloaded
@@ -282,10 +290,22 @@ class TemplateLoader:
             hint = "tell them apart: <schema>@<table>#<segment>"
             self._report([Finding(message=message, place=Place(self.folders.show(path)), hint=hint)])
 
-    def _read_rows(self, path: Path) -> RawRows | None:
+    def _read_rows(self, path: Path, name: DataName, chain: Sequence[_Source]) -> RawRows | None:
         if path not in self._rows:
-            self._rows[path] = self._read(path, lambda shown: _parse_rows(path, shown))
+            source = next(source for source in chain if source.folder == path.parent)
+            cells = self._dbgear_cells(source, name).read if source.mapping.dbgear else None
+            self._rows[path] = self._read(path, lambda shown: _parse_rows(path, shown, cells))
         return self._rows[path]
+
+    def _dbgear_cells(self, source: _Source, name: DataName) -> DbgearCells:
+        context = {
+            "folder": self.folders.project.as_posix(),
+            "environ": self.folders.environment.name,
+            "map_name": source.name,
+            "schema_name": name.schema,
+            "table_name": name.table,
+        }
+        return DbgearCells({**context, **self.variables})
 
     def _data_settings(
         self, chain: Sequence[_Source], instances: Sequence[str], macros: MacroProcessor
@@ -307,9 +327,9 @@ def _settings_reader(path: Path, name: DataName) -> Callable[[str], tuple[DataSe
     return lambda shown: data_settings.parse_settings(read_yaml(path, shown_as=shown), name.subject)
 
 
-def _parse_rows(path: Path, shown: str) -> tuple[RawRows, list[Finding]]:
+def _parse_rows(path: Path, shown: str, read_cell: rows.ReadCell | None) -> tuple[RawRows, list[Finding]]:
     if path.suffix == ".dat":
-        return rows.parse_dat(read_yaml(path, shown_as=shown, tags=rows.TAGS))
+        return rows.parse_dat(read_yaml(path, shown_as=shown, tags=rows.TAGS), read_cell)
     if path.suffix == ".csv":
         return rows.parse_csv(read_bytes(path, rows.MAX_TABULAR_BYTES), shown)
     return _parse_workbook(path, shown)

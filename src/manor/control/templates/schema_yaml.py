@@ -97,6 +97,8 @@ class _Builder:
                 relations[schema_name, name] = self.relations(schema_name, name, table)
             views |= self.views(schema_name, schema)
             triggers |= self.triggers(schema_name, schema)
+            for name in schema.procedures:
+                self.ignored.setdefault((schema_name, ""), []).append(f"{schema_name}: procedure {name}")
         layer = SchemaLayer(
             file=self.document.file,
             tables=tables,
