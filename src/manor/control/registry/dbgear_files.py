@@ -104,7 +104,7 @@ class _Reading:
     findings: list[Finding] = field(default_factory=list)
 
     def shown(self, name: str) -> str:
-        return Path(self.shown_as).with_name(name).as_posix()
+        return (Path(self.shown_as).parent / name).as_posix()
 
     def add(self, group: str, database: str, template: str, tenant_name: str, place: Place) -> None:
         entries = self.groups.setdefault(group, [])
