@@ -24,8 +24,6 @@ tenants:
       - {database: acme_1}
       - {database: acme_2, active: false}
 """
-    "tenants:\n  acme:\n    ref: shop\n    databases:\n      - {database: acme_1}\n      - {database: acme_2, active: false}\n"
-)
 MAPPING = "description: x\nschemas: [main]\n"
 SCHEMA = """\
 schemas:

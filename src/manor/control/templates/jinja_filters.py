@@ -31,7 +31,7 @@ reverse round select selectattr sort string sum title trim truncate unique upper
 def table() -> dict[str, Callable[..., Any]]:
     """All filters by name."""
     own: Mapping[str, Callable[..., Any]] = {
-        "tenant_prefix": lambda tenant: tenant_names.tenant_prefix(_tenant(tenant, "tenant_prefix")),
+        "tenant_prefix": _tenant_prefix,
         "db_name": lambda tenant, instance="main": tenant_names.db_name(_tenant(tenant, "db_name"), _text(instance)),
         "schema_name": lambda tenant, schema="main": tenant_names.schema_name(_tenant(tenant, "schema_name"), _text(schema)),
         "table_name": lambda tenant, table: tenant_names.table_name(_tenant(tenant, "table_name"), _text(table)),
@@ -43,6 +43,10 @@ def table() -> dict[str, Callable[..., Any]]:
         "_turns": turns,
     }
     return {**{name: FILTERS[name] for name in _KEPT.split()}, **own}
+
+
+def _tenant_prefix(tenant: Any) -> str:
+    return tenant_names.tenant_prefix(tenant.tenant if type(tenant) is TenantView else _tenant(tenant, "tenant_prefix"))
 
 
 def _tenant(value: Any, name: str) -> TenantFacts:

@@ -85,7 +85,8 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
     def getattr(self, obj: Any, attribute: str) -> Any:
         """``obj.attribute``: a field, a key, or one of the listed methods."""
         if type(obj) is TenantView:
-            return self._field(obj, attribute)
+            known = obj.known
+            return known[attribute] if attribute in known else self._field(obj, attribute)
         if type(obj) is dict and attribute in obj:
             return obj[attribute]
         return super().getattr(obj, attribute)
@@ -97,10 +98,10 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
         return super().getitem(obj, argument)
 
     def _field(self, view: TenantView, name: Any) -> Any:
-        fields = view.fields
-        if name in fields:
-            return fields[name]
-        hint = suggest(str(name), FIELDS)
+        try:
+            return view.field(name)
+        except (KeyError, TypeError):
+            hint = suggest(str(name), FIELDS)
         return self.undefined(f"tenant has no field {name!r}{f', {hint}' if hint else ''}", name=str(name))
 
     def wrap_str_format(self, value: Any) -> None:
@@ -149,9 +150,9 @@ def _spend(steps: int) -> None:
 @pass_context
 def _write(_context: Any, value: Any) -> str:
     """What is written at ``{{ … }}``; with a context, so that Jinja2 does not write constants when it compiles."""
-    if isinstance(value, Undefined):
-        return str(value)  # raises, and says what is undefined
-    return LEDGER.get().write(value)
+    if type(value) is str:
+        return LEDGER.get().mark(value)
+    return str(value) if isinstance(value, Undefined) else LEDGER.get().write(value)  # str of it raises, and says what it is
 
 
 def _capture(parts: Iterable[str]) -> str:

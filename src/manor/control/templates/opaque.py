@@ -24,6 +24,9 @@ MAX_VALUES = 200_000
 """Values that one rendering may write."""
 MAX_CAPTURED_CHARACTERS = 2_000_000
 _MARK_BEGIN = "mAnOrVaLuE"
+_FIRST = 200
+_FIRST_MARKS = tuple(f"{_MARK_BEGIN}{number}eNd" for number in range(_FIRST))
+"""Most documents need no others."""
 
 Scalar = None | bool | int | Decimal | str
 Value = Any
@@ -61,8 +64,9 @@ class Ledger:
     def mark(self, value: Value) -> str:
         """Keep ``value``; returns what stands for it in the text."""
         values = self.values
+        number = len(values)
         values.append(value)
-        return f"{_MARK_BEGIN}{len(values) - 1}eNd"
+        return _FIRST_MARKS[number] if number < _FIRST else f"{_MARK_BEGIN}{number}eNd"
 
     def write(self, value: Any) -> str:
         """The text for whatever a template writes. Raises ``InputError`` for what is not data."""

@@ -83,7 +83,20 @@ def _compile_scalar(scalar: Scattered, path: Path) -> Fill:
     number = scalar.alone
     if number is not None:
         return lambda values: values[number]
-    return lambda values: join_text(scalar, values, path)
+    parts = scalar.parts
+    slots = [(position, part.number) for position, part in enumerate(parts) if isinstance(part, Slot)]
+    pattern: list[Any] = list(parts)
+
+    def fill(values: Sequence[Value]) -> str:
+        made = pattern.copy()
+        for position, number in slots:
+            made[position] = values[number]
+        try:
+            return "".join(made)
+        except TypeError:  # not only texts
+            return join_text(scalar, values, path)
+
+    return fill
 
 
 def _compile_mapping(mapping: dict[str, Any], path: Path) -> Fill:

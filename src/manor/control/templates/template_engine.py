@@ -6,6 +6,7 @@ Templates are compiled once and kept; documents that differ in values only are p
 
 from __future__ import annotations
 
+import itertools
 import re
 import traceback
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Protocol
 
-from jinja2 import TemplateError, TemplateNotFound, TemplateSyntaxError, UndefinedError
+from jinja2 import Template, TemplateError, TemplateNotFound, TemplateSyntaxError, UndefinedError
 from jinja2.exceptions import SecurityError
 
 from manor.control.templates.jinja_sandbox import TemplateSandbox
@@ -35,6 +36,7 @@ MAX_STEPS = 100_000
 """Turns of loops and calls in one rendering, all together."""
 MAX_OUTPUT_CHARACTERS = 4_000_000
 COMPILED_TEMPLATES = 200
+_PARTS_AT_A_TIME = 64
 
 
 class TenantLookup(Protocol):
@@ -68,6 +70,8 @@ class TenantTemplateEngine:
         self.registry = registry
         self.schema_templates = dict(schema_templates or {})
         self.files = TemplateFiles(folder, _built_in(), shown_as=shown_as)
+        self.cache_enabled = cache_enabled
+        self._compiled: dict[str, Template] = {}
         self._sandbox = TemplateSandbox(self.files, cache_size=COMPILED_TEMPLATES if cache_enabled else 0)
         self._skeletons = Skeletons() if cache_enabled else Skeletons(limit=0)
 
@@ -137,7 +141,7 @@ class TenantTemplateEngine:
     def render(self, name: str, tenant: TenantFacts, config: Mapping[str, Any] | None = None) -> tuple[str, Sequence[Value]]:
         """(text with marks, the values that the marks stand for). Raises ``InputError`` with the template's line."""
         view = TenantView(tenant)
-        known = {"tenant": view, "config": plain_value(config or {}), "instances": view.fields["instances"]}
+        known = {"tenant": view, "config": plain_value(config or {}), "instances": view.field("instances")}
         ledger = Ledger(MAX_STEPS)
         token = LEDGER.set(ledger)
         try:
@@ -148,14 +152,24 @@ class TenantTemplateEngine:
             LEDGER.reset(token)
 
     def _text(self, name: str, known: Mapping[str, Any]) -> str:
-        parts: list[str] = []
+        stream = self._template(name).generate(known)
+        chunks: list[str] = []
         left = MAX_OUTPUT_CHARACTERS
-        for part in self._sandbox.get_template(name).generate(known):
-            left -= len(part)
+        while chunk := "".join(itertools.islice(stream, _PARTS_AT_A_TIME)):
+            left -= len(chunk)
             if left < 0:
                 raise InputError(f"the template writes more than {MAX_OUTPUT_CHARACTERS:,} characters")
-            parts.append(part)
-        return "".join(parts)
+            chunks.append(chunk)
+        return chunks[0] if len(chunks) == 1 else "".join(chunks)
+
+    def _template(self, name: str) -> Template:
+        """A compiled template; one that was used before is at hand."""
+        found = self._compiled.get(name)
+        if found is None:
+            found = self._sandbox.get_template(name)
+            if self.cache_enabled:
+                self._compiled[name] = found
+        return found
 
     def environment_place(self, tenant: TenantFacts) -> Place:
         """What is wrong with a tenant's environment stands there."""

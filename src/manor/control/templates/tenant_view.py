@@ -9,15 +9,25 @@ from typing import Any
 
 from manor.control.templates.tenant_names import FIELDS, TenantFacts
 
+_KNOWN = frozenset(FIELDS)
+
 
 class TenantView:
     """``tenant`` in a template. A template can neither reach the object behind it nor its methods."""
 
-    __slots__ = ("fields", "tenant")
+    __slots__ = ("known", "tenant")
 
     def __init__(self, tenant: TenantFacts) -> None:
         self.tenant = tenant
-        self.fields: dict[str, Any] = {name: plain_value(getattr(tenant, name)) for name in FIELDS}
+        self.known: dict[str, Any] = {}
+        """Fields that were asked for."""
+
+    def field(self, name: str) -> Any:
+        """The value of one of ``FIELDS``. Raises ``KeyError`` for another name."""
+        if name not in _KNOWN:
+            raise KeyError(name)
+        value = self.known[name] = plain_value(getattr(self.tenant, name))
+        return value
 
 
 def plain_value(value: Any) -> Any:
