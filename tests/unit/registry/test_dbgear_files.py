@@ -49,7 +49,14 @@ def load(root: Path, file: str = "tenant.yaml", **files: str) -> LoadedRegistry:
 
 
 def template(root: Path, dat: str, **variables: str) -> Template:
-    write(root, **{"prod/shop/_mapping.yaml": MAPPING, "prod/shop/main@users.dat": dat})
+    write(
+        root,
+        **{
+            "prod/shop/_mapping.yaml": MAPPING,
+            "prod/shop/main@users.dat": dat,
+            "prod/shop/main@users.yaml": "description: x\ndataType: yaml\nsyncMode: drop_create\n",
+        },
+    )
     loader = TemplateLoader(project=root, environment=root / "prod", variables=variables)
     found = loader.load("shop")
     assert loader.findings == []
@@ -145,3 +152,16 @@ def test_both_spellings_of_keys_work_but_not_at_once(tmp_path: Path) -> None:
     (tmp_path / "project.yaml").write_text("projectName: a\nproject_name: b\n", encoding="utf-8")
     with pytest.raises(InputError, match="both spellings"):
         load_project(tmp_path)
+
+
+def test_rows_without_a_data_model_are_named_and_not_loaded(tmp_path: Path) -> None:
+    """DBGear loads what a data model asks for; a dependency on a table of another database is no error there either."""
+    write(tmp_path, **{"prod/shop/_mapping.yaml": MAPPING, "prod/shop/main@users.dat": "- {id: 1}\n"})
+    loader = TemplateLoader(project=tmp_path, environment=tmp_path / "prod")
+    found = loader.load("shop")
+    assert found is not None
+    assert (found.shared_rows, found.not_acted_on) == ((), ("prod/shop/main@users.dat",))
+    (tmp_path / "prod" / "shop" / "main@users.yaml").write_text("dependencies: [else@where]\n", encoding="utf-8")
+    loader = TemplateLoader(project=tmp_path, environment=tmp_path / "prod")
+    assert len(loader.load("shop").shared_rows) == 1
+    assert [finding.severity for finding in loader.findings] == ["notice"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from manor.control.registry.tenant_info import TenantInfo
-from manor.control.templates.environments import TenantEnvironment, render_environment
+from manor.control.templates.environments import TenantEnvironment, naming_of, render_environment
 from manor.control.templates.template_engine import TenantTemplateEngine
 from manor.errors import InputError, NotFoundError
 
@@ -198,3 +199,33 @@ async def test_an_engine_with_a_registry_finds_its_tenants_there(tmp_path: Path)
     (tmp_path / "environment.j2").write_text("plan: {{ config.plan }}\nof: {{ tenant.tenant_id }}\n", encoding="utf-8")
     engine = TenantTemplateEngine(tmp_path, Registry())
     assert await engine.generate_environment_config("t7") == {"plan": "plan of t7", "of": "t7"}
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_compiled_templates_are_kept(tmp_path: Path, kept: bool) -> None:
+    """A file is read once per engine, unless the cache is switched off."""
+    (tmp_path / "environment.j2").write_text("a: {{ tenant.tenant_id }}", encoding="utf-8")
+    engine = TenantTemplateEngine(tmp_path, cache_enabled=kept)
+    assert engine.environment_config(tenant()) == {"a": "t1"}
+    (tmp_path / "environment.j2").write_text("b: {{ tenant.tenant_id }}", encoding="utf-8")
+    assert engine.environment_config(tenant()) == {"a" if kept else "b": "t1"}
+
+
+def test_two_renderings_at_once_keep_their_values_apart(tmp_path: Path) -> None:
+    """Values belong to the rendering that runs, also where an engine is used by several threads against the rules."""
+    text = "{% for n in range(200) %}x{{ n }}: {{ tenant.tenant_id }}\n{% endfor %}"
+    engine = engine_of(tmp_path, text)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda n: engine.environment_config(tenant(tenant_id=f"t{n}")), range(40)))
+    assert [set(document.values()) for document in found] == [{f"t{n}"} for n in range(40)]
+
+
+def test_the_environments_macros_name_the_schema(tmp_path: Path) -> None:
+    """What a loader needs for a tenant comes out of its environment."""
+    one = tenant(table_prefix="t_")
+    naming = naming_of(render_environment(TenantTemplateEngine(), one), one, {"a": 1})
+    assert (naming.macros, naming.tenant, naming.config) == (
+        {"database_prefix": "acme_jp", "table_prefix": "t_"},
+        one,
+        {"a": 1},
+    )

@@ -136,6 +136,16 @@ def test_a_template_folder_takes_its_tables_from_a_schema_template(loader: Templ
     assert loader.load("standard_base", naming=Naming(tenant=tenant())) is one
 
 
+def test_a_schema_template_that_nobody_declared_is_a_finding(loader: TemplateLoader, tmp_path: Path) -> None:
+    """At the mapping that names it."""
+    mapping = tmp_path / "prod" / "standard_base" / "_mapping.yaml"
+    mapping.write_text("instances: [main]\nschema_template: enterprise\n", encoding="utf-8")
+    assert loader.load("standard_base", naming=Naming(tenant=tenant())) is None
+    assert [str(f) for f in loader.findings] == [
+        "prod/standard_base/_mapping.yaml:2:18: there is no schema template 'enterprise' (known here: saas_standard)"
+    ]
+
+
 def test_a_schema_template_without_a_tenant_is_a_finding(loader: TemplateLoader) -> None:
     """A registry has no tenants to render it for."""
     assert loader.load("standard_base") is None

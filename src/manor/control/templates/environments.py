@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from manor.control.templates.naming import Naming
 from manor.control.templates.tenant_names import TenantFacts
 from manor.errors import InputError, Place
 from manor.scan import suggest
@@ -94,6 +95,11 @@ def render_environment(
     document = engine.environment_config(tenant, config)
     place = engine.environment_place(tenant)
     return read_environment(document, place, tenant)
+
+
+def naming_of(environment: TenantEnvironment, tenant: TenantFacts, config: Mapping[str, Any] | None = None) -> Naming:
+    """What ``TemplateLoader.load`` needs to know, so that the schemas of the environment's template get this tenant's names."""
+    return Naming(macros=environment.name_macros, tenant=tenant, config=config or {})
 
 
 def read_environment(document: Mapping[str, Any], place: Place, tenant: TenantFacts) -> TenantEnvironment:

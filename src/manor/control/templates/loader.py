@@ -245,7 +245,7 @@ class TemplateLoader:
         for index, source in enumerate(chain):
             self._report_wrong_names(source)
             for name, path in self._named_files(source, rows.ENDINGS, macros):
-                if name.schema.startswith("_"):
+                if name.schema.startswith("_") or (source.mapping.dbgear and not _has_data_model(path)):
                     unloaded.append(self.folders.show(path))  # DBGear keeps choices of its editor in such files
                 elif self._belongs(name, path, instances, own=index == 0):
                     self._take(found, name, path, source)
@@ -321,6 +321,11 @@ class TemplateLoader:
                 if settings is not None:
                     found[name] = (settings, Place(self.folders.show(path), 1, 1))
         return found
+
+
+def _has_data_model(path: Path) -> bool:
+    """DBGear loads rows where a data model asks for them."""
+    return path.with_name(path.stem.partition("#")[0] + SETTINGS_ENDING).exists()
 
 
 def _settings_reader(path: Path, name: DataName) -> Callable[[str], tuple[DataSettings, list[Finding]]]:

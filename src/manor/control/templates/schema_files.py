@@ -14,7 +14,7 @@ from manor.control.templates.folders import Folders, read_bytes
 from manor.control.templates.macros import MacroProcessor, macro_names
 from manor.control.templates.naming import Naming, SchemaRenderer
 from manor.control.templates.schema_layer import SchemaLayer
-from manor.errors import Finding, InputError, Place
+from manor.errors import Finding, InputError, NotFoundError, Place
 from manor.yaml_reader import MAX_FILE_BYTES, YamlDocument, read_yaml
 
 Result = TypeVar("Result")
@@ -103,7 +103,7 @@ class SchemaFiles:
             layer, more = schema_yaml.parse_schema(document, rendered=True) if not findings else (_broken(document), [])
             self._report([*findings, *more])
             return layer
-        except InputError as error:
+        except (InputError, NotFoundError) as error:
             self._report([Finding(message=error.message, place=error.place or place, hint=error.hint)])
             return SchemaLayer(file=template, broken=True)
 
