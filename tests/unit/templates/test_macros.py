@@ -72,6 +72,11 @@ def test_a_tenants_macros_go_before_the_templates(project) -> None:
     assert own is again
     assert [table.name for table in own.schema.tables] == ["x_users", "x_orders"]
     assert own.digest != plain.digest
+    variant = project.loader.variant
+    assert variant("shop", Naming(macros={"TABLE_PREFIX": "x_", "other": "y"})) == variant(
+        "shop", Naming(macros={"table_prefix": "x_"})
+    )
+    assert variant("shop", Naming(macros={"table_prefix": "x_"})) != variant("shop", EVERYBODY)
 
 
 def test_data_files_may_be_named_by_macros(project) -> None:

@@ -80,10 +80,18 @@ class TemplateLoader:
         if chain is None:
             return None
         macros = self._macros(chain, naming)
-        key = (name, (frozenset(macros.items()), self._rendered_for(chain, naming)))
+        key = (name, _variant(chain, naming, macros))
         if key not in self._templates:
             self._templates[key] = self._load(chain, naming, macros)
         return self._templates[key]
+
+    def variant(self, name: str, naming: Naming) -> Hashable:
+        """Equal for those who get the same ``Template`` from ``load``; None for a template that cannot be made out.
+
+        A plan has one schema per template name: whoever plans for several tenants must ask, and keep apart those that differ.
+        """
+        chain = self._chain(name, None)
+        return _variant(chain, naming, self._macros(chain, naming)) if chain is not None else None
 
     def _macros(self, chain: Sequence[_Source], naming: Naming) -> Mapping[str, str]:
         """The macros that count for a template, by name in capitals: those that it uses, the tenant's before its own."""
@@ -94,11 +102,6 @@ class TemplateLoader:
         used = frozenset().union(*(self._schemas.macros(folder) for folder in self._schema_folders(chain)))
         names = used.union(*(macro_names(path.stem) for source in chain for path in self._listing(source)))
         return {name: value for name, value in given.items() if name in names}
-
-    def _rendered_for(self, chain: Sequence[_Source], naming: Naming) -> Hashable:
-        if chain[0].mapping.schema_template is None or naming.tenant is None:
-            return None
-        return naming.tenant.tenant_id
 
     def _report(self, findings: Sequence[Finding]) -> None:
         for finding in findings:
@@ -321,6 +324,12 @@ class TemplateLoader:
                 if settings is not None:
                     found[name] = (settings, Place(self.folders.show(path), 1, 1))
         return found
+
+
+def _variant(chain: Sequence[_Source], naming: Naming, macros: Mapping[str, str]) -> Hashable:
+    rendered = chain[0].mapping.schema_template is not None
+    tenant = naming.tenant.tenant_id if rendered and naming.tenant is not None else None
+    return frozenset(macros.items()), tenant
 
 
 def _has_data_model(path: Path) -> bool:
