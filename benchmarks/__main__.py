@@ -25,6 +25,7 @@ from benchmarks.results import Measured, Record, render
 BENCHMARKS = (
     "startup",
     "registry_5000",
+    "render_environments",
     "deploy_ceiling",
     "warm_pool",
     "noop_deploy",

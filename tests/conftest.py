@@ -93,6 +93,11 @@ def _mariadb() -> Path | None:
     return Path(program).parent if program else None
 
 
+def _dbgear() -> Path | None:
+    folder = Path(__file__).parents[1] / ".venv" / "dbgear"
+    return folder if (folder / "dbgear" / "main.py").exists() else None
+
+
 PARTS = {
     "debian-postgresql": Part(
         description="a PostgreSQL server of the distribution, for TLS and logins that are not superusers",
@@ -103,6 +108,11 @@ PARTS = {
         description="an S3 server, for storage over HTTP",
         remedy="run tests/setup_machine.sh",
         find=_s3_server,
+    ),
+    "dbgear": Part(
+        description="DBGear, whose projects and plug-ins are tried against it",
+        remedy="run tests/setup_machine.sh",
+        find=_dbgear,
     ),
     "age": Part(
         description="the program age, which must open what Manor encrypts",

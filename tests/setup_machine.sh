@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Adds what the tests use where that can be done quietly: Debian's PostgreSQL server, for TLS and logins that are not superusers; the
 # program `age`, which must open what Manor encrypts; `pgbackrest`, whose repository can be the source of a restore; a MariaDB
-# server, whose tables can be a source of tenants; an S3 server.
+# server, whose tables can be a source of tenants; an S3 server; DBGear.
 # Assumes nothing and never fails: what could not be had is named by the test run itself (tests/conftest.py).
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -52,9 +52,22 @@ add_s3_server() {
     touch "$stamp"; } >/dev/null 2>&1 || echo "set-up: could not be installed; the tests that need it will say so"
 }
 
+# In a folder of its own, to be put on the path: it asks for Python 3.12 and a cryptography below 43, and uses neither.
+add_dbgear() {
+  local stamp
+  stamp=.venv/dbgear/installed-$(cksum <requirements/dbgear.lock | tr -d ' ')
+  if [ -e "$stamp" ]; then return; fi
+  echo "set-up: DBGear of requirements/dbgear.lock, for the tests"
+  rm -rf .venv/dbgear
+  { .venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps --ignore-requires-python \
+    --target .venv/dbgear -r requirements/dbgear.lock &&
+    touch "$stamp"; } >/dev/null 2>&1 || echo "set-up: could not be installed; the tests that need it will say so"
+}
+
 add_postgresql
 add_age
 add_pgbackrest
 add_mariadb
 add_s3_server
+add_dbgear
 exit 0

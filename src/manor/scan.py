@@ -1,7 +1,8 @@
 """One-scan substitution: text is cut into literals and variable references once, and values are never scanned again.
 
 Syntax is fixed per kind of file. ``BRACES`` is ``{NAME}`` with ``{{`` and ``}}`` as escapes (registry, mapping, ``.dat``);
-``DOLLAR`` is ``${NAME}`` with ``$$`` as escape (project and environ files; schemas use it for macros).
+``DOLLAR`` is ``${NAME}`` with ``$$`` as escape (project and environ files). ``MACRO`` is ``${NAME}`` in capitals with
+``$${NAME}`` as escape (schemas); every other dollar sign is text there, because SQL has its own use for them.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ class Syntax(enum.Enum):
 
     BRACES = "{NAME}"
     DOLLAR = "${NAME}"
+    MACRO = "${MACRO}"
 
 
 _TOKENS = {
     Syntax.BRACES: re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)\}|[{}]"),
     Syntax.DOLLAR: re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\{"),
+    Syntax.MACRO: re.compile(r"\$(?=\$\{[A-Z_][A-Z0-9_]*\})|(?<!\$)\$\{([A-Z_][A-Z0-9_]*)\}"),
 }
-_ESCAPES = {"{{": "{", "}}": "}", "$$": "$"}
+_ESCAPES = {"{{": "{", "}}": "}", "$$": "$", "$": ""}
 
 
 @dataclass(frozen=True, slots=True)

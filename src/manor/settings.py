@@ -114,6 +114,8 @@ class Settings:
     restore_grace_seconds: int = 86_400
     job_engine: str = "inline"
     """``inline`` or ``pgqueuer``."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """DBGear's: what ``$name`` means in the rows of its templates."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,6 +307,7 @@ def _settings(read: EnvironFile) -> Settings:
         connect_timeout_seconds=read.settings.connect_timeout_seconds,
         restore_grace_seconds=read.settings.restore_grace_seconds,
         job_engine=read.settings.job_engine,
+        variables=read.settings.variables,
     )
 
 

@@ -6,16 +6,17 @@ Imported by ``settings`` only when a file is read. The docstrings are the settin
 from __future__ import annotations
 
 import datetime as dt
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
-from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from manor.api_shapes import ApiSource, GraphqlSource
 from manor.sheet_shapes import CacheBlock, CsvSource
 from manor.source_shapes import DatabaseSource, MergedSources, YamlSource
-from manor.typed_input import StrictModel
+from manor.typed_input import DbgearModel, StrictModel
 
 Text = Annotated[str, Field(max_length=10_000)]
 Name = Annotated[str, Field(min_length=1, max_length=256)]
@@ -48,7 +49,7 @@ CronText = Annotated[str, Field(max_length=200), AfterValidator(_cron), WithJson
 ZoneText = Annotated[str, Field(max_length=64), AfterValidator(_zone), WithJsonSchema({"type": "string"})]
 
 
-class Options(StrictModel):
+class Options(DbgearModel):
     """DBGear's options."""
 
     create_foreign_key_constraints: bool = True
@@ -145,7 +146,7 @@ class MultiTenant(StrictModel):
     """How Manor itself is watched."""
 
 
-class ProjectFile(StrictModel):
+class ProjectFile(DbgearModel):
     """One `project.yaml`."""
 
     project_name: Name | None = None
@@ -246,6 +247,22 @@ class ErasureBlock(StrictModel):
 class SettingsBlock(StrictModel):
     """Settings of an environment."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _take_variables(cls, value: Any) -> Any:
+        """DBGear's settings are free texts; a name that is nearly one of Manor's is a slip and stays unknown."""
+        if not isinstance(value, dict):
+            return value
+        own = {
+            name: text
+            for name, text in value.items()
+            if isinstance(text, str) and name not in cls.model_fields and not get_close_matches(name, cls.model_fields, 1, 0.85)
+        }
+        given = value.get("variables", {})
+        if not own or not isinstance(given, dict):
+            return value
+        return {name: item for name, item in value.items() if name not in own} | {"variables": given | own}
+
     embedded: EmbeddedBlock = Field(default_factory=EmbeddedBlock)
     """Settings of the PostgreSQL that Manor brings along."""
     backup: BackupBlock = Field(default_factory=BackupBlock)
@@ -258,18 +275,20 @@ class SettingsBlock(StrictModel):
     """Seconds that connecting to a server may take."""
     restore_grace_seconds: Annotated[int, Field(ge=0, le=31_536_000)] = 86_400
     """Seconds for which `manor tenant restore` keeps the database that it replaced, so that `--undo` can put it back."""
+    variables: dict[str, Text] = Field(default_factory=dict)
+    """DBGear's own settings, which stand here without this key: what `$name` means in the rows of DBGear's templates."""
     job_engine: Literal["inline", "pgqueuer"] = "inline"
     """Who carries releases out: the command itself (`inline`), or workers (`pgqueuer`; start them with `manor worker`)."""
 
 
-class EnvironmentOptions(StrictModel):
+class EnvironmentOptions(DbgearModel):
     """DBGear's options, where this environment differs from the project."""
 
     create_foreign_key_constraints: bool | None = None
     """Whether the relations of `schema.yaml` become foreign keys."""
 
 
-class EnvironFile(StrictModel):
+class EnvironFile(DbgearModel):
     """One `environ.yaml`."""
 
     description: Text = ""

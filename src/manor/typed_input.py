@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import inspect
 import itertools
+import re
 import textwrap
 import types
 import typing
@@ -16,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Tag, ValidationError, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Tag, ValidationError, WithJsonSchema, model_validator
 
 from manor.errors import Finding, Place
 from manor.scan import suggest
@@ -48,6 +49,24 @@ class StrictModel(BaseModel):
             if name in properties:
                 properties[name]["description"] = text
         return shape
+
+
+class DbgearModel(StrictModel):
+    """A mapping of DBGear's, which reads ``column_name`` and saves ``columnName``: both spellings of a key work."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spell_keys(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or all(key in cls.model_fields or key.islower() for key in value):
+            return value
+        spelled = {_snake_case(key) if _snake_case(key) in cls.model_fields else key: item for key, item in value.items()}
+        if len(spelled) < len(value):
+            raise ValueError("has a key in both spellings, such as column_name and columnName; keep one of them")
+        return spelled
+
+
+def _snake_case(key: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])[A-Z]", lambda found: f"_{found.group(0).lower()}", key)
 
 
 def attribute_docstrings(model: type[BaseModel]) -> dict[str, str]:

@@ -180,4 +180,5 @@ def fleet_source(workplace: Workplace, registry: Path, deployment: str | None = 
         deployment=deployment,
         foreign_keys=workplace.environment.options.create_foreign_key_constraints,
         automation=workplace.project.fleet.automation,
+        variables=workplace.environment.settings.variables,
     )

@@ -62,6 +62,7 @@ def test_what_make_calls_can_be_executed(path: str) -> None:
         "blueprints/saas/project.yaml",
         "blueprints/saas/customer_a/tenant_type1/main@users.dat",
         "control/catalog/queries.sql",
+        "control/templates/environment.j2",
         "control/catalog/migrations/0001_pre_fleet.sql",
     ],
 )

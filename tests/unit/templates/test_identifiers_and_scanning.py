@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 
 import pytest
@@ -13,11 +14,13 @@ from manor.scan import Syntax, Text, Variable, scan
 from manor.tenancy import database_name_problem, identifier_problem
 
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,20}", fullmatch=True)
-AWKWARD = st.text(alphabet=st.one_of(st.sampled_from("{}$'\"\\\n\r\t;:-#&*!%`"), st.characters(codec="utf-8")))
+AWKWARD = st.text(alphabet=st.one_of(st.sampled_from("{}$'\"\\\n\r\t;:-#&*!%`A"), st.characters(codec="utf-8")))
 
 
 def escaped(text: str, syntax: Syntax) -> str:
-    return text.replace("{", "{{").replace("}", "}}") if syntax is Syntax.BRACES else text.replace("$", "$$")
+    if syntax is Syntax.BRACES:
+        return text.replace("{", "{{").replace("}", "}}")
+    return text.replace("$", "$$") if syntax is Syntax.DOLLAR else re.sub(r"(\$\{[A-Z_][A-Z0-9_]*\})", r"$\1", text)
 
 
 @given(text=AWKWARD, syntax=st.sampled_from(Syntax))

@@ -142,7 +142,7 @@ def test_a_default_is_sql_and_plain_values_stand_for_themselves(value, default) 
 
 def test_a_jinja_default_is_refused_and_not_taken_for_text() -> None:
     _, findings = one_column("""column_type: TEXT, default_value: "'{{ tenant.tenant_id }}'" """)
-    assert "Jinja2 expressions do not work in schema.yaml yet" in findings[0]
+    assert "Jinja2 expressions work in schema templates (.j2) only" in findings[0]
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,8 @@ class FleetSource:
     deployment: str | None = None
     """The one named for this run (``--deployment``)."""
     foreign_keys: bool = True
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """The environment's own settings, for rows of DBGear's templates."""
     further: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """By group, ids and display names of tenants that the registry does not list (``tenant create``)."""
     automation: AutomationSettings = field(default_factory=AutomationSettings)
@@ -91,7 +93,9 @@ def _read(source: FleetSource) -> tuple[Registry | None, Resolution]:
     if loaded.model is not None:
         loaded = replace(loaded, model=with_bounds(loaded.model, source.automation))
     environment = source.registry.parent
-    templates = TemplateLoader(project=source.project, environment=environment, foreign_keys=source.foreign_keys)
+    templates = TemplateLoader(
+        project=source.project, environment=environment, foreign_keys=source.foreign_keys, variables=source.variables
+    )
     paths = look_at_paths(loaded.model, folder=environment, project=source.project) if loaded.model else {}
     resolution = resolve(
         loaded,

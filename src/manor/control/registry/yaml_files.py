@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from manor.control.registry.count_edit import set_tenant_count
+from manor.control.registry.dbgear_files import DbgearRegistry, is_dbgear_file, read_dbgear
 from manor.control.registry.id_format import IdFormat, id_format_problem
 from manor.control.registry.model import MAX_TENANTS, Registry
 from manor.control.registry.salvage import salvage
@@ -34,7 +35,7 @@ _BOM = "\ufeff"
 class LoadedRegistry:
     """A registry file as it was read. Only where ``findings`` is empty does ``model`` say all that the file says."""
 
-    document: YamlDocument
+    document: YamlDocument | DbgearRegistry
     model: Registry | None
     """What could be understood; parts with an error are left out, None if too little is left."""
     findings: tuple[Finding, ...]
@@ -65,11 +66,19 @@ Compare = Callable[[LoadedRegistry, LoadedRegistry], None]
 
 
 def load_registry(path: Path, *, shown_as: str = "") -> LoadedRegistry:
-    """Read and check one registry file; ``shown_as`` is what places call it.
+    """Read and check one registry file, or what DBGear's ``tenant.yaml`` or ``environ.yaml`` says instead of one.
 
-    Raises ``InputError`` if it is not YAML at all; everything else that is wrong with it is a finding.
+    ``shown_as`` is what places call it. Raises ``InputError`` if it is not YAML at all; everything else that is wrong with it
+    is a finding.
     """
+    if is_dbgear_file(path):
+        return _check_dbgear(read_dbgear(path, shown_as=shown_as))
     return check_registry(read_yaml(path, shown_as=shown_as))
+
+
+def _check_dbgear(read: DbgearRegistry) -> LoadedRegistry:
+    model, problems = check(Registry, read.value, read)
+    return LoadedRegistry(document=read, model=model, findings=(*read.findings, *(p.finding for p in problems)))
 
 
 def check_registry(document: YamlDocument) -> LoadedRegistry:

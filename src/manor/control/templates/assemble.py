@@ -53,7 +53,7 @@ def assemble(parts: Parts, *, foreign_keys: bool = True) -> tuple[Template, list
     """The template, and all that is wrong with what it holds. It is fit for use only if no finding is an error."""
     schema = parts.merged.schema
     isolated = isolate(parts.mappings, schema)
-    data = _Data(schema, {column.table: column for column in isolated.columns})
+    data = _Data(schema, {column.table: column for column in isolated.columns}, lenient=parts.mappings[0].dbgear)
     for file in parts.data:
         data.add(file)
     for name, (settings, place) in parts.settings.items():
@@ -113,7 +113,9 @@ def _names(mapping: TemplateMapping, rows: Sequence[Dataset], isolation: Sequenc
 class _Data:
     """The rows of all tables of one template."""
 
-    def __init__(self, schema: Schema, isolation: Mapping[str, Isolation]) -> None:
+    def __init__(self, schema: Schema, isolation: Mapping[str, Isolation], *, lenient: bool) -> None:
+        """``lenient``: a dependency on a table that is not there is a notice, as in DBGear."""
+        self.lenient = lenient
         self.schema = schema
         self.isolation = isolation
         self.tables: dict[str, TableRows] = {}
@@ -123,10 +125,11 @@ class _Data:
         self.manual: set[str] = set()
         self.own_findings: list[Finding] = []
 
-    def report_unknown(self, name: DataName, place: Place) -> None:
+    def report_unknown(self, name: DataName, place: Place, *, severity: str = "error") -> None:
         known = {f"{t.schema or name.schema}@{t.name}" for t in (*self.schema.tables, *self.schema.sql_tables)}
         message = f"no schema of this template defines table {name.subject}"
-        self.own_findings.append(Finding(message=message, place=place, hint=suggest(name.subject, known)))
+        hint = suggest(name.subject, known)
+        self.own_findings.append(Finding(message=message, place=place, hint=hint, severity=severity))
 
     def add(self, file: DataFile) -> None:
         table = find_table(self.schema, file.name)
@@ -154,7 +157,7 @@ class _Data:
                 message = f"{text!r} does not name a table"
                 self.own_findings.append(Finding(message=message, place=where, hint="write it as schema@table"))
             else:
-                self.report_unknown(needed, where)
+                self.report_unknown(needed, where, severity="notice" if self.lenient else "error")
 
     def split(self, later: frozenset[str]) -> tuple[tuple[Dataset, ...], tuple[Dataset, ...]]:
         """(shared rows, tenant rows), each in the order in which they can be loaded. Rows of ``later`` tables are tenants'."""

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from manor.errors import Finding, Place
-from manor.typed_input import StrictModel, check
+from manor.typed_input import DbgearModel, check
 from manor.yaml_reader import YamlDocument
 
 SyncMode = Literal["drop_create", "update_diff", "replace", "manual"]
 
 
-class DataSettingsFile(StrictModel):
+class DataSettingsFile(DbgearModel):
     """The keys of `<schema>@<table>.yaml`. Those about DBGear's editor are accepted and not acted on."""
 
     description: str | None = None
@@ -38,7 +38,7 @@ class DataSettingsFile(StrictModel):
     cells: Any = None
     """Matrix layout of DBGear's editor. Accepted, not acted on."""
     data_type: Any = None
-    """Kind of DBGear's data source; here the file's ending decides. Accepted, not acted on."""
+    """Kind of DBGear's data source: `yaml` is the `.dat` file beside it; the rows of `xlsx` and `python` are not loaded."""
     data_path: Any = None
     """Path of DBGear's data source. Accepted, not acted on."""
     data_args: Any = None
@@ -66,6 +66,8 @@ def parse_settings(document: YamlDocument, subject: str) -> tuple[DataSettings, 
     if file is None:
         return DataSettings(), [problem.finding for problem in problems]
     ignored = sorted(name for name in file.model_fields_set - ACTED_ON if getattr(file, name) is not None)
+    if file.data_type == "yaml":
+        ignored = [name for name in ignored if name != "data_type"]
     if file.sync_mode == "manual":
         ignored.append("sync_mode: manual (its rows are not loaded)")
     dependencies = tuple((name, document.place(("dependencies", index))) for index, name in enumerate(file.dependencies or ()))

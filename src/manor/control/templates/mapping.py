@@ -16,13 +16,14 @@ from pydantic import Field
 
 from manor.errors import Finding, InputError, Place
 from manor.scan import Text, scan, suggest
-from manor.typed_input import StrictModel, check
+from manor.typed_input import DbgearModel, check
 from manor.yaml_reader import YamlDocument
 
 FILE_NAME = "_mapping.yaml"
+MacroName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]
 
 
-class DatabaseConfig(StrictModel):
+class DatabaseConfig(DbgearModel):
     """Connection settings of one schema's database."""
 
     database_name: str | None = None
@@ -31,7 +32,7 @@ class DatabaseConfig(StrictModel):
     """Connections that the product's pool may hold. Accepted, not acted on yet."""
 
 
-class DataModelConfig(StrictModel):
+class DataModelConfig(DbgearModel):
     """How one table is kept to one tenant."""
 
     table_name: str | None = None
@@ -46,15 +47,23 @@ class DataModelConfig(StrictModel):
     """Days for which rows are kept. Accepted, not acted on yet."""
 
 
-class MappingFile(StrictModel):
+class MappingFile(DbgearModel):
     """The keys of `_mapping.yaml`."""
 
     group: str = ""
     """Name of the group that the template belongs to; informative."""
     base: str | None = None
     """Template folder beside this one from which data files, tables and data models of the listed schemas are inherited."""
-    instances: Annotated[list[str], Field(min_length=1)]
+    instances: Annotated[list[str], Field(min_length=1)] | None = None
     """The schemas that a database of this template takes, such as `main`."""
+    schemas: Annotated[list[str], Field(min_length=1)] | None = None
+    """DBGear's spelling of `instances`. Such a template is DBGear's: its rows know `$name` instead of `{NAME}`."""
+    deploy: bool = False
+    """DBGear's: whether the folder is itself a database, of its own name, where a file of DBGear's is the registry."""
+    charset: str | None = None
+    """DBGear's: MySQL's character set. Accepted, not acted on: databases have UTF-8."""
+    collation: str | None = None
+    """DBGear's: MySQL's collation. Accepted, not acted on."""
     description: str = ""
     """What the template is for; any text."""
     deployment: bool = True
@@ -67,6 +76,10 @@ class MappingFile(StrictModel):
     """Further facts about the tenant, free keys; recorded in the catalog."""
     data_models: dict[str, DataModelConfig] = Field(default_factory=dict)
     """Settings per table."""
+    schema_template: str | None = None
+    """Manor's own: a schema template of `project.yaml` (`multi_tenant.templates`) that is rendered for each tenant."""
+    name_macros: dict[MacroName, str] = Field(default_factory=dict)
+    """Manor's own: what `${MACRO}` means in the schemas of this template; what a tenant's environment says goes before it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +101,8 @@ class TemplateMapping:
     """One ``_mapping.yaml``, scanned."""
 
     group: str
+    dbgear: bool
+    """It names ``schemas``: DBGear's own format, in which braces are text and rows know ``$name``."""
     base: str | None
     base_place: Place
     instances: tuple[str, ...]
@@ -97,6 +112,10 @@ class TemplateMapping:
     database_names: Mapping[str, Text]
     config: Mapping[str, Any]
     data_models: tuple[DataModel, ...]
+    schema_template: str | None
+    schema_template_place: Place
+    name_macros: Mapping[str, str]
+    """By the macro's name in capitals."""
     not_acted_on: tuple[str, ...]
     """Keys of the file itself; those of data models stand with them."""
 
@@ -107,9 +126,10 @@ def parse_mapping(document: YamlDocument) -> tuple[TemplateMapping | None, list[
     file, problems = check(MappingFile, value, document)
     if file is None:
         return None, [problem.finding for problem in problems]
-    reader = _Reader(document)
+    reader = _Reader(document, dbgear=file.schemas is not None)
     instances = reader.instances(file)
     mapping = TemplateMapping(
+        dbgear=file.schemas is not None,
         group=reader.constant(file.group, "group"),
         base=reader.constant(file.base, "base") if file.base is not None else None,
         base_place=document.place(("base",)),
@@ -124,7 +144,11 @@ def parse_mapping(document: YamlDocument) -> tuple[TemplateMapping | None, list[
             if part
         },
         data_models=tuple(reader.data_model(key, model) for key, model in file.data_models.items()),
-        not_acted_on=tuple(
+        schema_template=reader.constant(file.schema_template, "schema_template") if file.schema_template is not None else None,
+        schema_template_place=document.place(("schema_template",)),
+        name_macros={name.upper(): reader.constant(value, "name_macros", name) for name, value in file.name_macros.items()},
+        not_acted_on=_charset(file)
+        + tuple(
             f"database_config.{name}.connection_pool_size"
             for name, settings in file.database_config.items()
             if settings.connection_pool_size is not None
@@ -133,14 +157,22 @@ def parse_mapping(document: YamlDocument) -> tuple[TemplateMapping | None, list[
     return mapping, reader.findings
 
 
+def _charset(file: MappingFile) -> tuple[str, ...]:
+    utf8 = file.charset is None or file.charset.lower().startswith("utf8")
+    return ("charset",) * (not utf8) + ("collation",) * (file.collation is not None)
+
+
 class _Reader:
     """Scans the strings of one file and collects what is wrong with them."""
 
-    def __init__(self, document: YamlDocument) -> None:
+    def __init__(self, document: YamlDocument, *, dbgear: bool) -> None:
         self.document = document
+        self.dbgear = dbgear
         self.findings: list[Finding] = []
 
     def text(self, text: str, *path: str | int) -> Text:
+        if self.dbgear:
+            return Text((text,))
         try:
             return scan(text, place=self.document.place(path))
         except InputError as error:
@@ -159,12 +191,19 @@ class _Reader:
 
     def instances(self, file: MappingFile) -> dict[str, Place]:
         names: dict[str, Place] = {}
-        for index, raw in enumerate(file.instances):
-            name = self.constant(raw, "instances", index)
+        key = "schemas" if self.dbgear else "instances"
+        listed = file.schemas if self.dbgear else file.instances
+        if listed is None or (self.dbgear and file.instances is not None):
+            problem = (
+                "the key 'instances' is missing" if listed is None else "instances and schemas, DBGear's spelling, stand both"
+            )
+            self.report(problem, hint="name the schemas that the database takes: instances: [main]")
+        for index, raw in enumerate(listed or ()):
+            name = self.constant(raw, key, index)
             if name in names:
-                self.report(f"{name!r} stands twice among the instances", "instances", index)
+                self.report(f"{name!r} stands twice among the {key}", key, index)
             else:
-                names[name] = self.document.place(("instances", index))
+                names[name] = self.document.place((key, index))
         for name in file.database_config:
             if name not in names:
                 hint = suggest(name, names)

@@ -44,6 +44,8 @@ EMPTY = Empty.EMPTY
 RawRow = Mapping[str, Cell | Empty]
 Locate = Callable[[int, str | None], Place]
 """(index of the row, column or None for the row itself) to its place."""
+ReadCell = Callable[[Any, YamlDocument, tuple[str | int, ...], list[Finding]], Any]
+"""(parsed value, its document, its path there, findings to add to) to the cell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +89,9 @@ def sql_tag(text: str, place: Place) -> Sql:
 TAGS = {"!sql": sql_tag}
 
 
-def parse_dat(document: YamlDocument) -> tuple[RawRows, list[Finding]]:
-    """The rows of a ``.dat`` file (read with ``TAGS``) and all that is wrong with them."""
+def parse_dat(document: YamlDocument, read_cell: ReadCell | None = None) -> tuple[RawRows, list[Finding]]:
+    """The rows of a ``.dat`` file (read with ``TAGS``) and all that is wrong with them; ``read_cell`` knows another syntax."""
+    read = read_cell or _scan_cell
     findings: list[Finding] = []
     rows: list[RawRow] = []
     indexes: list[int] = []
@@ -101,7 +104,7 @@ def parse_dat(document: YamlDocument) -> tuple[RawRows, list[Finding]]:
             message = f"a row is a mapping of columns to values, found {describe(row)}"
             findings.append(Finding(message=message, place=document.place((index,))))
             continue
-        rows.append({name: _scan_cell(cell, document, (index, name), findings) for name, cell in row.items()})
+        rows.append({name: read(cell, document, (index, name), findings) for name, cell in row.items()})
         indexes.append(index)
 
     def locate(row: int, column: str | None) -> Place:

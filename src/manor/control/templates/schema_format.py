@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from manor.typed_input import StrictModel
+from manor.typed_input import DbgearModel
 
 NEXT_POSITION = -1
 """What ``primary_key: true`` becomes: the position after those before it."""
@@ -42,7 +42,7 @@ Position = Annotated[
 ]
 
 
-class Item(StrictModel):
+class Item(DbgearModel):
     """One allowed value of an ENUM or SET."""
 
     value: str
@@ -53,7 +53,7 @@ class Item(StrictModel):
     """What it stands for; documentation."""
 
 
-class ColumnTypeFormat(StrictModel):
+class ColumnTypeFormat(DbgearModel):
     """A column type in parts."""
 
     column_type: str
@@ -75,7 +75,7 @@ class ColumnTypeFormat(StrictModel):
 ColumnTypeOrName = Annotated[ColumnTypeFormat, BeforeValidator(_from_text)]
 
 
-class ColumnFormat(StrictModel):
+class ColumnFormat(DbgearModel):
     """One column."""
 
     column_name: str
@@ -104,7 +104,7 @@ class ColumnFormat(StrictModel):
     """Documentation."""
 
 
-class IndexFormat(StrictModel):
+class IndexFormat(DbgearModel):
     """One index."""
 
     index_name: str | None = None
@@ -127,7 +127,7 @@ class IndexFormat(StrictModel):
     """Documentation."""
 
 
-class RelationTarget(StrictModel):
+class RelationTarget(DbgearModel):
     """The table that a relation points to."""
 
     schema_name: str
@@ -136,7 +136,7 @@ class RelationTarget(StrictModel):
     """Its name."""
 
 
-class BindColumn(StrictModel):
+class BindColumn(DbgearModel):
     """One pair of columns of a relation."""
 
     source_column: str
@@ -145,7 +145,7 @@ class BindColumn(StrictModel):
     """Column of the target."""
 
 
-class RelationFormat(StrictModel):
+class RelationFormat(DbgearModel):
     """One relation; a foreign key unless `create_foreign_key_constraints` is off."""
 
     target: RelationTarget
@@ -180,7 +180,7 @@ class RelationFormat(StrictModel):
     """Documentation."""
 
 
-class TableFormat(StrictModel):
+class TableFormat(DbgearModel):
     """One table."""
 
     display_name: str | None = None
@@ -195,11 +195,13 @@ class TableFormat(StrictModel):
     """Its relations to other tables."""
     mysql_options: Any = None
     """MySQL's table options. Accepted, not acted on."""
+    categories: Any = None
+    """Documentation."""
     notes: Any = None
     """Documentation."""
 
 
-class ViewFormat(StrictModel):
+class ViewFormat(DbgearModel):
     """One view."""
 
     display_name: str | None = None
@@ -212,7 +214,7 @@ class ViewFormat(StrictModel):
     """Documentation."""
 
 
-class TriggerFormat(StrictModel):
+class TriggerFormat(DbgearModel):
     """One trigger."""
 
     display_name: str | None = None
@@ -231,7 +233,7 @@ class TriggerFormat(StrictModel):
     """Documentation."""
 
 
-class SchemaFormat(StrictModel):
+class SchemaFormat(DbgearModel):
     """One schema."""
 
     tables: dict[str, TableFormat] = Field(default_factory=dict)
@@ -240,13 +242,15 @@ class SchemaFormat(StrictModel):
     """Views by name."""
     triggers: dict[str, TriggerFormat] = Field(default_factory=dict)
     """Triggers by name."""
+    procedures: dict[str, Any] = Field(default_factory=dict)
+    """Stored procedures by name, in MySQL's language. Accepted, not acted on: write them into `schema.sql`."""
     registry: dict[str, ColumnTypeFormat] = Field(default_factory=dict)
     """Column types of this schema by name."""
     notes: Any = None
     """Documentation."""
 
 
-class SchemaFile(StrictModel):
+class SchemaFile(DbgearModel):
     """The keys of `schema.yaml`."""
 
     schemas: dict[str, SchemaFormat] = Field(default_factory=dict)

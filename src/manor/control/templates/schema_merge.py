@@ -38,6 +38,8 @@ class _Merge:
         self.instances = instances
         self.origin: dict[tuple[str, ObjectName], SchemaLayer] = {}
         self.sql: list[SchemaLayer] = []
+        self.ignored: dict[str, None] = {}
+        """What whole schemas have that nothing acts on."""
         self.findings: list[Finding] = []
 
     def report(self, message: str, place: Place, hint: str = "") -> None:
@@ -46,6 +48,8 @@ class _Merge:
     def add(self, layer: SchemaLayer) -> None:
         if layer.sql is not None:
             self.sql.append(layer)
+        for schema in self.instances:
+            self.ignored |= dict.fromkeys(layer.not_acted_on.get((schema, ""), ()))
         for kind, names in (("table", layer.tables), ("view", layer.views), ("trigger", layer.triggers)):
             for name in names:
                 if name[0] in self.instances:
@@ -72,6 +76,7 @@ class _Merge:
             sql_tables=tuple(raw),
         )
         ignored = tuple(key for name, layer in self.of_kind("table") for key in layer.not_acted_on.get(name, ()))
+        ignored += tuple(self.ignored)
         return MergedSchema(schema=schema, not_acted_on=ignored), self.findings
 
     def sql_tables(self) -> dict[ObjectName, Table]:

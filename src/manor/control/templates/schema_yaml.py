@@ -41,16 +41,19 @@ _INDEX_TYPE = re.compile(r"[A-Z_]+")
 Types = Mapping[str, ColumnTypeFormat]
 
 
-def parse_schema(document: YamlDocument, inherited: Types | None = None) -> tuple[SchemaLayer, list[Finding]]:
+def parse_schema(
+    document: YamlDocument, inherited: Types | None = None, *, rendered: bool = False
+) -> tuple[SchemaLayer, list[Finding]]:
     """The layer that ``document`` holds and all that is wrong with it; ``inherited`` are registered types of farther layers.
 
+    ``rendered``: a schema template has said it, so that ``{{`` in it is a value's own.
     A file with wrong keys or types contributes nothing.
     """
     value = {} if document.value is None else document.value
     file, problems = check(SchemaFile, value, document)
     if file is None:
         return SchemaLayer(file=document.file, broken=True), _once_per_place(problem.finding for problem in problems)
-    return _Builder(document, file, inherited or {}).build()
+    return _Builder(document, file, inherited or {}, rendered=rendered).build()
 
 
 def _once_per_place(findings: Iterable[Finding]) -> list[Finding]:
@@ -74,8 +77,9 @@ def _unused(name: str, taken: Sequence[str]) -> str:
 class _Builder:
     """Turns one checked file into a layer; ``path`` arguments lead to the value that a finding is about."""
 
-    def __init__(self, document: YamlDocument, file: SchemaFile, inherited: Types) -> None:
+    def __init__(self, document: YamlDocument, file: SchemaFile, inherited: Types, *, rendered: bool) -> None:
         self.document = document
+        self.rendered = rendered
         self.file = file
         self.types = {**inherited, **file.registry}
         self.findings: list[Finding] = []
@@ -93,6 +97,8 @@ class _Builder:
                 relations[schema_name, name] = self.relations(schema_name, name, table)
             views |= self.views(schema_name, schema)
             triggers |= self.triggers(schema_name, schema)
+            for name in schema.procedures:
+                self.ignored.setdefault((schema_name, ""), []).append(f"{schema_name}: procedure {name}")
         layer = SchemaLayer(
             file=self.document.file,
             tables=tables,
@@ -113,9 +119,6 @@ class _Builder:
 
     def name(self, name: str, what: str, *path: str | int, key: bool = False) -> None:
         """Check what will become an identifier."""
-        if "${" in name:
-            self.report(f"the {what} name {name!r} uses a macro, and macros do not work in schemas yet", *path, key=key)
-            return
         problem = identifier_problem(name)
         if problem:
             self.report(f"the {what} name {name!r} {problem}", *path, key=key)
@@ -189,7 +192,7 @@ class _Builder:
     def check_type(self, declared: str, items: tuple[str, ...], types: Types, path: tuple[str | int, ...]) -> None:
         if not declared.strip():
             self.report("the column type is empty", *path, "column_type")
-        elif ";" in re.sub(r"'(?:[^']|'')*'", "", declared) or "${" in declared:
+        elif ";" in re.sub(r"'(?:[^']|'')*'", "", declared):
             self.report(f"{declared!r} is not a column type", *path, "column_type")
         elif kind_of(declared, items).family in (Family.ENUM, Family.SET) and not items:
             self.report(f"the type {declared} has no items", *path, "column_type", hint="list them under items")
@@ -216,13 +219,11 @@ class _Builder:
         if not isinstance(value, str):
             self.report(f"default_value must be an SQL expression, found {describe(value)}", *path, "default_value")
             return None
-        if "{{" in value:
-            self.report(
-                "Jinja2 expressions do not work in schema.yaml yet",
-                *path,
-                "default_value",
-                hint="data_models of _mapping.yaml gives a column the tenant's value as its default",
+        if "{{" in value and not self.rendered:
+            hint = (
+                "put the schema into a schema template, or give the column the tenant's value by data_models of _mapping.yaml"
             )
+            self.report("Jinja2 expressions work in schema templates (.j2) only", *path, "default_value", hint=hint)
         return value.strip() or None
 
     def indexes(self, schema: str, table: str, format_: TableFormat, columns: list[Column]) -> tuple[Index, ...]:
