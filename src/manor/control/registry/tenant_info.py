@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from manor.errors import InvalidInput, Place
+from manor.typed_input import check
 
 Part = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=128)]
 """One part of a tenant's id, as ``tenancy.id_part_problem`` has it."""
@@ -14,11 +18,11 @@ Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]*$", max_length
 Text = Annotated[str, StringConstraints(max_length=1_000)]
 
 
-def _aware(value: object) -> object:
-    return value.replace(tzinfo=dt.UTC) if isinstance(value, dt.datetime) and value.tzinfo is None else value
+def _aware(value: dt.datetime) -> dt.datetime:
+    return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
 
 
-Moment = Annotated[dt.datetime, BeforeValidator(_aware)]
+Moment = Annotated[dt.datetime, AfterValidator(_aware)]
 """A point in time; one without a zone is UTC."""
 
 
@@ -52,3 +56,21 @@ class TenantInfo(BaseModel):
 
 FIELDS: tuple[str, ...] = tuple(TenantInfo.model_fields)
 """Names of all fields, in the reference's order."""
+
+
+def tenant_at(values: Mapping[str, Any], place: Place) -> TenantInfo:
+    """One tenant from values by field, which stand at ``place``. Raises ``InvalidInput`` with all that is wrong with them."""
+    info, problems = check(TenantInfo, values, _Whole(at=place))
+    if info is None:
+        raise InvalidInput([problem.finding for problem in problems])
+    return info
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Whole:
+    """Rows have one place for all of their values."""
+
+    at: Place
+
+    def place(self, path: Sequence[str | int] = (), *, key: bool = False) -> Place:  # noqa: ARG002 - of the protocol
+        return self.at

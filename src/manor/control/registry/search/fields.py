@@ -1,7 +1,8 @@
 """What a search can ask for: one table of fields, each with its SQL and with how it is read from a record.
 
 ``CATALOG`` is the catalog's half; a new column is one more line in it. Its SQL stands behind ``manor.databases AS databases``
-and ``manor.tenants AS tenants``. Texts are compared byte by byte, as the catalog's database (LOCALE 'C') does.
+and ``manor.tenants AS tenants``. ``TENANT_INFO`` is what sources tell; its SQL stands behind a table ``AS info`` with a
+column for each. Texts are compared byte by byte, as the catalog's database (LOCALE 'C') does.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ import enum
 import string
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from manor.tenancy import TenantId
+
+if TYPE_CHECKING:
+    from manor.control.registry.tenant_info import TenantInfo
 
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
@@ -67,28 +71,32 @@ class TenantRow(Protocol):
     def updated_at(self) -> dt.datetime | None: ...
 
 
+Row = TypeVar("Row")
+"""What the values of a table's fields are read from."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
+class Field(Generic[Row]):
     """One thing that can be asked for. ``sql`` is ours and trusted; ``read`` gives the same value from a record."""
 
     name: str
     kind: Kind
     sql: str
-    read: Callable[[TenantRow], Any]
+    read: Callable[[Row], Any]
     ordered: bool = True
     """False where the order of the text says nothing: ``<`` and its like are refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FieldTable:
+class FieldTable(Generic[Row]):
     """The fields of one source, by name."""
 
-    fields: Mapping[str, Field]
+    fields: Mapping[str, Field[Row]]
     bare_names_in: tuple[str, ...] = ()
     """JSON fields in which a name that is no field is looked up, in this order; empty: such a name is refused."""
 
     @classmethod
-    def of(cls, fields: Iterable[Field], *, bare_names_in: tuple[str, ...] = ()) -> FieldTable:
+    def of(cls, fields: Iterable[Field[Row]], *, bare_names_in: tuple[str, ...] = ()) -> FieldTable[Row]:
         """A table of ``fields``, whose names are unique and in lower case."""
         return cls(fields={one.name: one for one in fields}, bare_names_in=bare_names_in)
 
@@ -97,7 +105,7 @@ class FieldTable:
         return self.fields[name].kind if name in self.fields else Kind.JSON
 
 
-CATALOG = FieldTable.of(
+CATALOG: FieldTable[TenantRow] = FieldTable.of(
     (
         Field(name="tenant_id", kind=Kind.TEXT, sql="databases.tenant", read=lambda row: str(row.tenant)),
         Field(name="id", kind=Kind.TEXT, sql="tenants.short_id", read=lambda row: row.tenant.id),
@@ -134,6 +142,37 @@ CATALOG = FieldTable.of(
 )
 
 
-def record_values(row: TenantRow, table: FieldTable = CATALOG) -> Mapping[str, Any]:
-    """The value of each field, as ``Search.matches`` takes them and as the table's SQL gives them."""
-    return {name: one.read(row) for name, one in table.fields.items()}
+TENANT_INFO: FieldTable[TenantInfo] = FieldTable.of(
+    (
+        Field(name="tenant_id", kind=Kind.TEXT, sql="info.tenant_id", read=lambda info: info.tenant_id),
+        Field(name="customer_code", kind=Kind.TEXT, sql="info.customer_code", read=lambda info: info.customer_code),
+        Field(name="customer_name", kind=Kind.TEXT, sql="info.customer_name", read=lambda info: info.customer_name),
+        Field(name="region", kind=Kind.TEXT, sql="info.region", read=lambda info: info.region),
+        Field(name="tier", kind=Kind.TEXT, sql="info.tier", read=lambda info: info.tier),
+        Field(name="status", kind=Kind.TEXT, sql="info.status", read=lambda info: info.status),
+        Field(name="created_at", kind=Kind.TIME, sql="info.created_at", read=lambda info: info.created_at),
+        Field(name="updated_at", kind=Kind.TIME, sql="info.updated_at", read=lambda info: info.updated_at),
+        Field(
+            name="isolation_strategy", kind=Kind.TEXT, sql="info.isolation_strategy", read=lambda info: info.isolation_strategy
+        ),
+        Field(name="database_prefix", kind=Kind.TEXT, sql="info.database_prefix", read=lambda info: info.database_prefix),
+        Field(name="schema_suffix", kind=Kind.TEXT, sql="info.schema_suffix", read=lambda info: info.schema_suffix),
+        Field(name="table_prefix", kind=Kind.TEXT, sql="info.table_prefix", read=lambda info: info.table_prefix),
+        # One text, as spreadsheets have it: instances LIKE '%test%'.
+        Field(
+            name="instances", kind=Kind.TEXT, sql="info.instances", read=lambda info: ";".join(info.instances), ordered=False
+        ),
+        Field(name="billing_info", kind=Kind.JSON, sql="info.billing_info", read=lambda info: info.billing_info),
+        Field(name="contract_info", kind=Kind.JSON, sql="info.contract_info", read=lambda info: info.contract_info),
+    )
+)
+
+
+def record_values(row: TenantRow) -> Mapping[str, Any]:
+    """The value of each field of ``CATALOG``, as ``Search.matches`` takes them and as the table's SQL gives them."""
+    return {name: one.read(row) for name, one in CATALOG.fields.items()}
+
+
+def info_values(info: TenantInfo) -> Mapping[str, Any]:
+    """The value of each field of ``TENANT_INFO``, as ``Search.matches`` takes them."""
+    return {name: one.read(info) for name, one in TENANT_INFO.fields.items()}

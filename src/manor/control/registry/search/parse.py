@@ -5,7 +5,7 @@ node by node. A kind of node, or a part of one, that is not named here is refuse
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from sqlglot import exp
 from sqlglot.dialects.postgres import Postgres
@@ -45,7 +45,7 @@ _UNORDERED = frozenset({Comparison.EQUAL, Comparison.UNEQUAL})
 _MARKS = frozenset({"DATE", "TIMESTAMP", "TIMESTAMPTZ"})
 
 
-def parse_search(text: str, fields: FieldTable = CATALOG, *, where: str = "--filter") -> Search:
+def parse_search(text: str, fields: FieldTable[Any] = CATALOG, *, where: str = "--filter") -> Search:
     """The search that ``text`` says; ``where`` is the option's name for messages.
 
     Raises ``InputError`` with line, column and hint for whatever is not of the language, names no field, or compares a field
@@ -80,7 +80,7 @@ def _unreadable(source: Source, reading: Reading, error: ParseError) -> InputErr
 
 
 class _Conversion:
-    def __init__(self, source: Source, reading: Reading, fields: FieldTable) -> None:
+    def __init__(self, source: Source, reading: Reading, fields: FieldTable[Any]) -> None:
         self._source = source
         self._references = reading.references
         self._fields = fields

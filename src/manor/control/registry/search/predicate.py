@@ -59,7 +59,7 @@ class Search:
     text: str
     """As it was written."""
     root: Node
-    fields: FieldTable
+    fields: FieldTable[Any]
 
     def __str__(self) -> str:
         return str(self.root)
@@ -86,7 +86,7 @@ class Search:
                 raise InputError(message, place=reference.place, hint=near or "manor tenant show lists what a tenant has")
 
 
-def truth(node: Node, fields: FieldTable, record: Mapping[str, Any]) -> bool | None:
+def truth(node: Node, fields: FieldTable[Any], record: Mapping[str, Any]) -> bool | None:
     """True, false or, as SQL's NULL, None."""
     match node:
         case And():
@@ -123,20 +123,20 @@ def _any(truths: Iterable[bool | None]) -> bool | None:
     return True if True in found else None if None in found else False
 
 
-def _is(reference: Reference, constant: Constant | None, fields: FieldTable, record: Mapping[str, Any]) -> bool | None:
+def _is(reference: Reference, constant: Constant | None, fields: FieldTable[Any], record: Mapping[str, Any]) -> bool | None:
     if constant is None:
         return None
     value = _value(reference, type(constant), fields, record)
     return None if value is None else bool(value == constant)
 
 
-def _value(reference: Reference, wanted: type, fields: FieldTable, record: Mapping[str, Any]) -> Any:
+def _value(reference: Reference, wanted: type, fields: FieldTable[Any], record: Mapping[str, Any]) -> Any:
     """The value to be compared with a constant of type ``wanted``, or None."""
     found = _found(reference, fields, record)
     return _VALUES[wanted](found) if fields.kind_of(reference.name) is Kind.JSON else found
 
 
-def _found(reference: Reference, fields: FieldTable, record: Mapping[str, Any]) -> Any:
+def _found(reference: Reference, fields: FieldTable[Any], record: Mapping[str, Any]) -> Any:
     if reference.name in fields.fields:
         return _follow(record[reference.name], reference.path)
     holders = (_bare(record[holder], reference.name) for holder in fields.bare_names_in)

@@ -54,7 +54,7 @@ def compile_sql(search: Search) -> tuple[str, dict[str, Any]]:
 
 
 class _Compiler:
-    def __init__(self, fields: FieldTable) -> None:
+    def __init__(self, fields: FieldTable[Any]) -> None:
         self._fields = fields
         self.parameters: dict[str, Any] = {}
 
