@@ -36,7 +36,9 @@ from manor.cli.report_file import check_report_file
 from manor.cli.tenant_backup import backup
 from manor.cli.tenant_bundle import export, import_command
 from manor.cli.tenant_erase import certificate, delete, hold, resume, suspend, unhold
+from manor.cli.tenant_provision import provision_command
 from manor.cli.tenant_restore import restore
+from manor.cli.tenant_sync import search_command, sync_command
 from manor.errors import EXIT_SOME_FAILED, NotFoundError, counted
 
 if TYPE_CHECKING:
@@ -284,5 +286,6 @@ def create(
     say(f"`manor tenant url {made}` prints its URL")
 
 
-for command in (backup, restore, export, import_command, suspend, resume, hold, unhold, delete, certificate):
+_DIRECTORY = (sync_command, provision_command, search_command)
+for command in (*_DIRECTORY, backup, restore, export, import_command, suspend, resume, hold, unhold, delete, certificate):
     tenant.add_command(command)

@@ -52,6 +52,11 @@ class DirectoryHome:
         inside = environment.is_relative_to(project)
         return cls(environment=environment.relative_to(project).as_posix() if inside else ".", source=source)
 
+    @property
+    def registry_shown_as(self) -> str:
+        """How messages name the registry of the environment."""
+        return f"{self.environment}/{REGISTRY_FILE}".removeprefix("./")
+
     def folder(self, project: Path) -> Path:
         """The environment's folder."""
         return project / self.environment
