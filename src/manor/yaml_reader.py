@@ -41,6 +41,8 @@ _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 
 TagConstructor = Callable[[str, Place], Any]
+ScalarConstructor = Callable[[str, bool], Any]
+"""(text, whether it was neither quoted nor tagged) to the value."""
 
 
 class _Loader(_SafeLoader):  # type: ignore[misc]
@@ -138,8 +140,17 @@ def _read_file(path: Path, shown: str) -> bytes:
     return content
 
 
-def parse_yaml(text: str, file: str, *, tags: Mapping[str, TagConstructor] | None = None) -> YamlDocument:
-    """Like ``read_yaml`` for text at hand; ``file`` is what places say."""
+def parse_yaml(
+    text: str,
+    file: str,
+    *,
+    tags: Mapping[str, TagConstructor] | None = None,
+    scalars: ScalarConstructor | None = None,
+) -> YamlDocument:
+    """Like ``read_yaml`` for text at hand; ``file`` is what places say.
+
+    ``scalars`` makes the values of scalars that have no tag of their own, instead of YAML's core schema.
+    """
     try:
         if _may_be_deep(text):
             _measure_depth(text, file)
@@ -152,7 +163,7 @@ def parse_yaml(text: str, file: str, *, tags: Mapping[str, TagConstructor] | Non
     except yaml.YAMLError as error:
         first_line = str(error).splitlines()[0]
         raise InputError(f"this is not YAML: {first_line}", place=Place(file)) from error
-    return YamlDocument(file, _Constructor(file, tags or {}).value(root, 0), root)
+    return YamlDocument(file, _Constructor(file, tags or {}, scalars).value(root, 0), root)
 
 
 def _may_be_deep(text: str) -> bool:
@@ -183,9 +194,10 @@ def _measure_depth(text: str, file: str) -> None:
 
 
 class _Constructor:
-    def __init__(self, file: str, tags: Mapping[str, TagConstructor]) -> None:
+    def __init__(self, file: str, tags: Mapping[str, TagConstructor], scalars: ScalarConstructor | None) -> None:
         self.file = file
         self.tags = tags
+        self.scalars = scalars
         self.nodes_left = MAX_NODES
 
     def place(self, node: Any) -> Place:
@@ -243,9 +255,10 @@ class _Constructor:
             return make(text, self.place(node))
         if tag == "tag:yaml.org,2002:binary":
             raise InputError("!!binary is not supported", place=self.place(node))
-        if node.style or tag == _TEXT:
-            return text
-        return plain_scalar(text)
+        quoted = bool(node.style or tag == _TEXT)
+        if self.scalars is not None:
+            return self.scalars(text, not quoted)
+        return text if quoted else plain_scalar(text)
 
 
 def plain_scalar(text: str) -> Any:

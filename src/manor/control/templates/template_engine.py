@@ -1,0 +1,170 @@
+"""``TenantTemplateEngine``: a tenant and a template to a document, values always data.
+
+Templates are compiled once and kept; documents that differ in values only are parsed once. Nothing here reads the registry but
+``generate_environment_config``, which is handed one.
+"""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Protocol
+
+from jinja2 import TemplateError, TemplateNotFound, TemplateSyntaxError, UndefinedError
+from jinja2.exceptions import SecurityError
+
+from manor.control.templates.jinja_sandbox import TemplateSandbox
+from manor.control.templates.opaque import LEDGER, Ledger, Value
+from manor.control.templates.rendered_yaml import Skeletons
+from manor.control.templates.template_files import TemplateFiles
+from manor.control.templates.tenant_names import TenantFacts
+from manor.control.templates.tenant_view import TenantView, plain_value
+from manor.errors import InputError, ManorError, NotFoundError, Place
+from manor.scan import suggest
+
+ENVIRONMENT_TEMPLATE = "environment.j2"
+SCHEMA_TEMPLATE = "schema.j2"
+MAX_STEPS = 100_000
+"""Turns of loops and calls in one rendering, all together."""
+MAX_OUTPUT_CHARACTERS = 4_000_000
+COMPILED_TEMPLATES = 200
+
+
+class TenantLookup(Protocol):
+    """What the engine asks of a source of tenants."""
+
+    async def get_tenant(self, tenant_id: str) -> TenantFacts:
+        """One tenant. Raises ``NotFoundError``."""
+        ...
+
+    async def get_tenant_config(self, tenant_id: str) -> Mapping[str, Any]:
+        """Its own settings, JSON values."""
+        ...
+
+
+class TenantTemplateEngine:
+    """Renders the templates of one folder. Not to be shared by threads; a rendering never waits."""
+
+    def __init__(
+        self,
+        template_dir: Path | str | None = None,
+        registry: TenantLookup | None = None,
+        cache_enabled: bool = True,
+        *,
+        shown_as: str = "",
+    ) -> None:
+        """``template_dir`` is the project's ``templates.base_dir``; without one, or for a template that it has not, Manor's own
+        serve. ``shown_as`` is how messages name the folder. ``cache_enabled=False`` compiles and parses anew each time."""
+        folder = Path(template_dir) if template_dir is not None else None
+        self.registry = registry
+        self.files = TemplateFiles(folder, _built_in(), shown_as=shown_as)
+        self._sandbox = TemplateSandbox(self.files, cache_size=COMPILED_TEMPLATES if cache_enabled else 0)
+        self._skeletons = Skeletons() if cache_enabled else Skeletons(limit=0)
+
+    async def generate_environment_config(self, tenant_id: str) -> dict[str, Any]:
+        """The environment of a tenant of the registry, as ``environment.j2`` says it.
+
+        Raises ``NotFoundError`` for a tenant that the registry has not, ``InputError`` with a place for a template that fails.
+        """
+        if self.registry is None:
+            raise InputError("the template engine has no registry to find tenants in")
+        tenant = await self.registry.get_tenant(tenant_id)
+        config = await self.registry.get_tenant_config(tenant_id)
+        return self.environment_config(tenant, config)
+
+    def environment_config(self, tenant: TenantFacts, config: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """``generate_environment_config`` for a tenant at hand."""
+        document = self.generate(ENVIRONMENT_TEMPLATE, tenant, config)
+        if not isinstance(document, dict):
+            raise InputError(f"tenant {tenant.tenant_id}: it renders no mapping", place=self._place(ENVIRONMENT_TEMPLATE))
+        return document
+
+    def generate(self, name: str, tenant: TenantFacts, config: Mapping[str, Any] | None = None) -> Any:
+        """The document that the template ``name`` means for a tenant. Raises ``InputError`` with a place."""
+        text, values = self.render(name, tenant, config)
+        try:
+            return self._skeletons.fill(text, name, values)
+        except InputError as error:
+            raise self._as_rendered(error, name, tenant) from error
+
+    def render(self, name: str, tenant: TenantFacts, config: Mapping[str, Any] | None = None) -> tuple[str, Sequence[Value]]:
+        """(text with marks, the values that the marks stand for). Raises ``InputError`` with the template's line."""
+        view = TenantView(tenant)
+        known = {"tenant": view, "config": plain_value(config or {}), "instances": view.fields["instances"]}
+        ledger = Ledger(MAX_STEPS)
+        token = LEDGER.set(ledger)
+        try:
+            return self._text(name, known), ledger.values
+        except (InputError, TemplateError, RecursionError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+            raise self._explained(error, name, tenant, known) from error
+        finally:
+            LEDGER.reset(token)
+
+    def _text(self, name: str, known: Mapping[str, Any]) -> str:
+        parts: list[str] = []
+        left = MAX_OUTPUT_CHARACTERS
+        for part in self._sandbox.get_template(name).generate(known):
+            left -= len(part)
+            if left < 0:
+                raise InputError(f"the template writes more than {MAX_OUTPUT_CHARACTERS:,} characters")
+            parts.append(part)
+        return "".join(parts)
+
+    def environment_place(self, tenant: TenantFacts) -> Place:
+        """What is wrong with a tenant's environment stands there."""
+        return Place(self.as_rendered(ENVIRONMENT_TEMPLATE, tenant))
+
+    def as_rendered(self, name: str, tenant: TenantFacts) -> str:
+        """How places name a rendered text."""
+        return f"{self.files.shown(name)} (as rendered for {tenant.tenant_id})"
+
+    def _as_rendered(self, error: InputError, name: str, tenant: TenantFacts) -> InputError:
+        line, column = (error.place.line, error.place.column) if error.place else (0, 0)
+        place = Place(self.as_rendered(name, tenant), line, column)
+        return InputError(error.message, place=place, hint=error.hint)
+
+    def _place(self, name: str, line: int = 0) -> Place:
+        return Place(self.files.shown(name), line, 1 if line else 0)
+
+    def _explained(self, error: Exception, name: str, tenant: TenantFacts, known: Mapping[str, Any]) -> ManorError:
+        """What went wrong while a template rendered, with the line of the template that it went wrong at."""
+        if isinstance(error, TemplateNotFound):
+            hint = f"put it into the folder {self.files.shown_as}" if self.files.shown_as else "name the folder of templates"
+            return NotFoundError(f"there is no template {error.name!r}", place=self._place(name), hint=hint)
+        place = self._line_of(error) or self._place(name)
+        message, hint = _message(error, known)
+        if isinstance(error, InputError):
+            place, hint = error.place or place, error.hint
+        return InputError(f"tenant {tenant.tenant_id}: {message}", place=place, hint=hint)
+
+    def _line_of(self, error: Exception) -> Place | None:
+        if isinstance(error, TemplateSyntaxError):
+            return Place(error.filename or self.files.shown(error.name or ""), error.lineno, 1)
+        frames = traceback.extract_tb(error.__traceback__, limit=-20)
+        known = [frame for frame in frames if frame.filename.endswith(".j2")]
+        return Place(known[-1].filename, known[-1].lineno or 0, 1) if known else None
+
+
+def _built_in() -> dict[str, str]:
+    here = resources.files("manor.control.templates")
+    return {ENVIRONMENT_TEMPLATE: here.joinpath(ENVIRONMENT_TEMPLATE).read_text(encoding="utf-8")}
+
+
+def _message(error: Exception, known: Mapping[str, Any]) -> tuple[str, str]:
+    """(what happened, hint). Jinja2's own words, except where they show Python's insides."""
+    if isinstance(error, InputError):
+        return error.message, error.hint
+    if isinstance(error, UndefinedError):
+        message = str(error.message)
+        unknown = re.fullmatch(r"'([^']+)' is undefined", message)
+        return message, suggest(unknown.group(1), known) if unknown else ""
+    if isinstance(error, TemplateSyntaxError):
+        return f"this is not a template of Jinja2: {error.message}", ""
+    if isinstance(error, SecurityError):
+        return f"the sandbox refuses this: {error.message}", "templates look at values; they run no code"
+    if isinstance(error, RecursionError):
+        return "the template calls itself without end", ""
+    return str(error), ""
