@@ -71,7 +71,8 @@ def print_report(report: Report, *, shown: int = 20) -> None:
     if print_document(report.to_json()):
         return
     verbose = current().verbose
-    wanted = [o for o in report.outcomes if verbose or str(o.status) in {"error", "not_started", "needs_decision"}]
+    told = {"error", "not_started", "needs_decision"}
+    wanted = [o for o in report.outcomes if verbose or o.failure is not None or str(o.status) in told]
     rows = [
         (MARKS.get(str(o.status), ""), o.target.database, o.target.group, str(o.status), o.detail or "")
         for o in (wanted if verbose else wanted[:shown])

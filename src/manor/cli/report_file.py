@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from manor.cli.render import say, to_text
 from manor.errors import InputError
 
-if TYPE_CHECKING:
-    from manor.control.rollout.report import Report
+
+class Document(Protocol):
+    """What has a document to write: every operation's report."""
+
+    def to_json(self) -> Mapping[str, Any]:
+        """The document of ``--format json``."""
+        ...
+
 
 _FORMATS = {".json": "json", ".yaml": "yaml", ".yml": "yaml"}
 _BEGINNINGS = (b'{\n  "operation": {\n    "id": ', b"operation:\n  id: ")
@@ -42,7 +49,7 @@ def _may_be_replaced(path: Path) -> bool:
     return not beginning or beginning.startswith(_BEGINNINGS)
 
 
-def write_report(report: Report, path: Path | None) -> None:
+def write_report(report: Document, path: Path | None) -> None:
     """Write the document to a file; its ending decides the format. Raises ``InputError`` where it cannot be written."""
     if path is None:
         return

@@ -11,6 +11,7 @@ from typing import Self
 from manor.control.catalog import schema
 from manor.control.catalog.backups import BackupStore
 from manor.control.catalog.bases import BaseStore
+from manor.control.catalog.directory import DirectoryStore
 from manor.control.catalog.drills import DrillStore
 from manor.control.catalog.erasures import ErasureStore
 from manor.control.catalog.fleet import FleetStore
@@ -30,6 +31,7 @@ from manor.errors import CatalogError, Code, UnreachableError
 class Catalog(
     BackupStore,
     BaseStore,
+    DirectoryStore,
     DrillStore,
     ErasureStore,
     FleetStore,

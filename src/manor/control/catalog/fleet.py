@@ -83,8 +83,8 @@ class FleetStore(LedgerStore):
     ) -> None:
         """Commit what became of targets in one transaction: outcomes, ready databases, audit lines.
 
-        A database that is pending and whose outcome is an error becomes ``failed``. ``operation_id`` must have begun. Raises
-        ``ConflictError`` where another operation called this one interrupted.
+        A database that is pending and whose outcome is an error, or was rolled back, becomes ``failed``. ``operation_id`` must
+        have begun. Raises ``ConflictError`` where another operation called this one interrupted.
         """
         rows = _rows(ready)
         async with self._link.transaction() as connection:
@@ -93,7 +93,7 @@ class FleetStore(LedgerStore):
             held = await connection.execute(query("hold_operation"), {"id": operation_id})
             for part in _parts(_outcome_rows(outcomes)):
                 await connection.execute(query("record_outcomes"), {"operation": operation_id, "batch": safe_json(part)})
-            failed = sorted(str(o.target.tenant) for o in outcomes if o.status is Status.ERROR)
+            failed = sorted(str(o.target.tenant) for o in outcomes if o.status in (Status.ERROR, Status.ROLLED_BACK))
             if failed:
                 await connection.execute(query("mark_failed"), {"operation": operation_id, "tenants": failed})
             for part in _parts(rows):

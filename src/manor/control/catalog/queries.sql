@@ -677,6 +677,19 @@ WITH databases AS (DELETE FROM manor.databases WHERE tenant = %(tenant)s RETURNI
     suspensions AS (DELETE FROM manor.suspensions WHERE tenant = %(tenant)s RETURNING 1)
 SELECT (SELECT count(*) FROM databases), (SELECT count(*) FROM kept), (SELECT count(*) FROM suspensions);
 
+-- erase_directory --
+-- What its source told of the tenant goes with the last of its databases.
+WITH told AS (
+    DELETE FROM manor.directory AS info USING manor.tenants AS erased
+    WHERE erased.id = %(tenant)s AND erased.source LIKE 'directory:%%' AND info.source = substring(erased.source FROM '[^/]*$')
+        AND info.tenant_id = erased.short_id AND NOT EXISTS (
+            SELECT FROM manor.tenants AS other JOIN manor.databases AS databases ON databases.tenant = other.id
+            WHERE other.source = erased.source AND other.short_id = erased.short_id AND other.id <> erased.id)
+    RETURNING info.source, info.tenant_id),
+    history AS (DELETE FROM manor.directory_changes AS changes USING told
+        WHERE changes.source = told.source AND changes.tenant_id = told.tenant_id RETURNING 1)
+SELECT (SELECT count(*) FROM told), (SELECT count(*) FROM history);
+
 -- erase_tenant --
 DELETE FROM manor.tenants WHERE id = %(tenant)s;
 
@@ -699,7 +712,8 @@ SELECT format('%%I.%%I', nspname, relname) FROM pg_class JOIN pg_namespace ON pg
 WHERE relkind = 'r' AND nspname NOT IN ('pg_catalog', 'information_schema') AND nspname NOT LIKE 'pg_toast%%' ORDER BY 1;
 
 -- rewrite_tenants --
-VACUUM (FULL) manor.tenants, manor.databases, manor.kept_databases, manor.suspensions, manor.erasures, manor.backups, manor.tenant_keys;
+VACUUM (FULL) manor.tenants, manor.databases, manor.kept_databases, manor.suspensions, manor.erasures, manor.backups, manor.tenant_keys,
+    manor.directory, manor.directory_changes;
 
 -- base_backups_of --
 SELECT id, location, stopped_at FROM manor.bases WHERE server = %(server)s ORDER BY stopped_at, id;
@@ -711,3 +725,83 @@ SELECT tenant, subject FROM manor.erasures WHERE subject <> '' FOR UPDATE;
 UPDATE manor.erasures SET subject = batch.subject
 FROM jsonb_to_recordset(%(batch)s::jsonb) AS batch (tenant text, subject text)
 WHERE erasures.tenant = batch.tenant;
+
+-- directory_sources --
+SELECT name, generation, tenants, operation, changed_at FROM manor.sources ORDER BY name;
+
+-- directory_marks --
+SELECT tenant_id, digest, config_digest, state, status FROM manor.directory WHERE source = %(source)s;
+
+-- directory_records --
+SELECT info.source, info.config::text, info.digest, info.config_digest, info.state, info.operation, info.first_seen_at, info.changed_at,
+    info.tenant_id, info.customer_code, info.customer_name, info.region, info.tier, info.status, info.created_at, info.updated_at,
+    info.isolation_strategy, info.database_prefix, info.schema_suffix, info.table_prefix, info.instances, info.billing_info::text,
+    info.contract_info::text
+FROM manor.directory AS info WHERE info.source = %(source)s AND info.tenant_id = ANY (%(tenants)s);
+
+-- search_directory --
+-- The caller puts in the condition: SQL that was compiled from a checked search, its constants as parameters.
+SELECT info.source, info.config::text, info.digest, info.config_digest, info.state, info.operation, info.first_seen_at, info.changed_at,
+    info.tenant_id, info.customer_code, info.customer_name, info.region, info.tier, info.status, info.created_at, info.updated_at,
+    info.isolation_strategy, info.database_prefix, info.schema_suffix, info.table_prefix, info.instances, info.billing_info::text,
+    info.contract_info::text
+FROM manor.directory AS info
+WHERE (%(in_source)s::text IS NULL OR info.source = %(in_source)s) AND info.state = %(in_state)s AND {condition}
+ORDER BY info.source, info.tenant_id
+LIMIT %(at_most)s;
+
+-- directory_history --
+SELECT source, tenant_id, kind, fields, operation, at FROM manor.directory_changes
+WHERE tenant_id = %(tenant)s AND (%(source)s::text IS NULL OR source = %(source)s)
+ORDER BY number DESC LIMIT %(limit)s;
+
+-- directory_databases --
+SELECT tenants.short_id, count(*) FROM manor.tenants AS tenants JOIN manor.databases AS databases ON databases.tenant = tenants.id
+WHERE tenants.source = %(home)s AND tenants.short_id = ANY (%(tenants)s) AND databases.state = 'ready'
+GROUP BY tenants.short_id ORDER BY tenants.short_id;
+
+-- advance_source --
+-- The row lock makes two syncs take turns; the second one finds another generation than it looked at, and no row comes back.
+INSERT INTO manor.sources AS sources (name, generation, tenants, operation)
+VALUES (%(name)s, %(generation)s + 1, %(tenants)s, %(operation)s)
+ON CONFLICT (name) DO UPDATE
+SET generation = excluded.generation, tenants = excluded.tenants, operation = excluded.operation, changed_at = now()
+WHERE sources.generation = excluded.generation - 1
+RETURNING generation;
+
+-- record_finished --
+INSERT INTO manor.operations (id, verb, state, source, digest, actor, arguments, summary, started_at, finished_at)
+VALUES (%(id)s, %(verb)s, %(state)s, %(source)s, %(digest)s, %(actor)s, %(arguments)s::jsonb, %(summary)s::jsonb, %(started_at)s,
+    clock_timestamp());
+
+-- put_directory --
+INSERT INTO manor.directory AS directory (source, tenant_id, customer_code, customer_name, region, tier, status, created_at, updated_at,
+    isolation_strategy, database_prefix, schema_suffix, table_prefix, instances, billing_info, contract_info, config, digest,
+    config_digest, state, operation)
+SELECT source, tenant_id, customer_code, customer_name, region, tier, status, created_at, updated_at, isolation_strategy,
+    database_prefix, schema_suffix, table_prefix, instances, nullif(billing_info, 'null'), nullif(contract_info, 'null'), config,
+    digest, config_digest, 'present', %(operation)s
+FROM jsonb_to_recordset(%(batch)s::jsonb) AS batch (
+    source text, tenant_id text, customer_code text, customer_name text, region text, tier text, status text,
+    created_at timestamptz, updated_at timestamptz, isolation_strategy text, database_prefix text, schema_suffix text,
+    table_prefix text, instances text, billing_info jsonb, contract_info jsonb, config jsonb, digest text, config_digest text)
+ON CONFLICT (source, tenant_id) DO UPDATE
+SET customer_code = excluded.customer_code, customer_name = excluded.customer_name, region = excluded.region, tier = excluded.tier,
+    status = excluded.status, created_at = excluded.created_at, updated_at = excluded.updated_at,
+    isolation_strategy = excluded.isolation_strategy, database_prefix = excluded.database_prefix,
+    schema_suffix = excluded.schema_suffix, table_prefix = excluded.table_prefix, instances = excluded.instances,
+    billing_info = excluded.billing_info, contract_info = excluded.contract_info, config = excluded.config,
+    digest = excluded.digest, config_digest = excluded.config_digest, state = excluded.state, operation = excluded.operation,
+    changed_at = now();
+
+-- mark_gone --
+UPDATE manor.directory SET state = 'gone', operation = %(operation)s, changed_at = now()
+WHERE source = %(source)s AND tenant_id = ANY (%(tenants)s);
+
+-- put_directory_changes --
+INSERT INTO manor.directory_changes (operation, source, tenant_id, kind, fields)
+SELECT %(operation)s, %(source)s, tenant_id, kind, fields
+FROM jsonb_to_recordset(%(batch)s::jsonb) AS batch (tenant_id text, kind text, fields jsonb);
+
+-- analyze_directory --
+ANALYZE manor.directory;

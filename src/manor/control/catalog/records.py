@@ -241,3 +241,59 @@ class ErasureRecord:
     def is_done(self) -> bool:
         """Whether nothing is left to be erased."""
         return self.state == "erased"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceRecord:
+    """One source of tenants that was synced."""
+
+    name: str
+    generation: int
+    """Number of syncs that changed something."""
+    tenants: int
+    """How many it had when that was last so."""
+    operation: str
+    changed_at: dt.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryMark:
+    """What tells whether a tenant changed."""
+
+    digest: str
+    config_digest: str
+    state: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectoryRecord:
+    """One tenant as its source told of it last."""
+
+    source: str
+    tenant: str
+    """Its id in the source."""
+    values: Mapping[str, Any]
+    """The fields of ``TenantInfo`` as JSON has them."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    digest: str = ""
+    config_digest: str = ""
+    state: str = "present"
+    """``present`` or ``gone``."""
+    operation: str = ""
+    first_seen_at: dt.datetime | None = None
+    changed_at: dt.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectoryChange:
+    """What one sync found to be different about one tenant."""
+
+    source: str
+    tenant: str
+    kind: str
+    """``new``, ``changed``, ``suspended``, ``returned`` or ``gone``."""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """By name, (before, after)."""
+    operation: str = ""
+    at: dt.datetime | None = None

@@ -43,6 +43,8 @@ class DeployRequest:
     only: str | None = None
     """Full id of the one tenant that this is about."""
     verb: str = "deploy"
+    taken_back: Status = Status.ERROR
+    """How a target ends that failed after it was begun, and of which nothing is left."""
     parallel: int | None = None
     plan_digest: str | None = None
     allow_large_change: bool = False
@@ -62,17 +64,18 @@ async def deploy(runtime: Runtime, fleet: Fleet, request: DeployRequest) -> Repo
         await settle_all(runtime)
         await drop_expired(runtime)
         await recover(runtime)
-        survey, unmade = without_unmade(await take_survey(runtime), fleet.source.shown_as, fleet.declared)
+        survey = await take_survey(runtime)
+        survey, unmade = without_unmade(survey, fleet.source.shown_as, fleet.declared_of(survey.records.values()))
         past = await Past.read(runtime, survey.records.values())
         fleet, new_heads = at_heads(fleet, past, survey.records.values())
         plan = make_plan(fleet, survey, request)
         check_plan(plan, survey, _rules(fleet, request), request)
         runtime.telemetry.emit("operation.planned", runtime.operation, targets=len(plan.steps), actions=plan.count())
-        await _begin(runtime, fleet, plan, started_at)
+        await _begin(runtime, fleet, plan, started_at, request.verb)
         await forget_unmade(runtime, unmade)
         await remember_servers(runtime, survey.records.values())
         await runtime.catalog.put_new_heads(runtime.operation, new_heads)
-        outcomes = await carry_out(runtime, fleet, plan, survey, limits_of(fleet, request))
+        outcomes = await carry_out(runtime, fleet, plan, survey, limits_of(fleet, request), request.taken_back)
         notices = await _refill(runtime, fleet, survey, outcomes)
         notices += await _retire(runtime, fleet)
         report = Report(
@@ -97,7 +100,7 @@ async def dry_run(runtime: Runtime | None, fleet: Fleet, request: DeployRequest)
     if runtime is not None:
         fleet = await with_created(runtime, fleet)
     survey = await take_survey(runtime) if runtime is not None else empty_survey(fleet)
-    survey, _ = without_unmade(survey, fleet.source.shown_as, fleet.declared)
+    survey, _ = without_unmade(survey, fleet.source.shown_as, fleet.declared_of(survey.records.values()))
     past = await Past.read(runtime, survey.records.values()) if runtime is not None else Past()
     fleet, _ = at_heads(fleet, past, survey.records.values())
     plan = make_plan(fleet, survey, request)
@@ -106,7 +109,7 @@ async def dry_run(runtime: Runtime | None, fleet: Fleet, request: DeployRequest)
     guard = large_change(plan, survey, _rules(fleet, request))
     return Report(
         operation=runtime.operation if runtime is not None else "",
-        verb="deploy",
+        verb=request.verb,
         dry_run=True,
         digest=plan.digest,
         source=fleet.source.shown_as,
@@ -130,7 +133,13 @@ def empty_survey(fleet: Fleet) -> Survey:
 def make_plan(fleet: Fleet, survey: Survey, request: DeployRequest) -> Plan:
     """The plan for the selected targets. Pure but for its arguments."""
     targets = fleet.select(group=request.group, limit=request.limit, only=request.only)
-    return plan_provision(targets, fleet.templates, survey, _rules(fleet, request), declared=fleet.declared)
+    wanted = [target for target in targets if str(target.tenant) not in fleet.aside]
+    declared = fleet.declared_of(survey.records.values())
+    plan = plan_provision(wanted, fleet.templates, survey, _rules(fleet, request), declared=declared)
+    aside = (step for target in targets if (step := fleet.aside.get(str(target.tenant))) is not None)
+    return (
+        replace(plan, steps=tuple(sorted((*plan.steps, *aside), key=lambda step: step.target.order))) if fleet.aside else plan
+    )
 
 
 def check_plan(plan: Plan, survey: Survey, rules: Rules, request: DeployRequest) -> None:
@@ -184,10 +193,10 @@ def _rules(fleet: Fleet, request: DeployRequest) -> Rules:
     )
 
 
-async def _begin(runtime: Runtime, fleet: Fleet, plan: Plan, started_at: dt.datetime) -> None:
+async def _begin(runtime: Runtime, fleet: Fleet, plan: Plan, started_at: dt.datetime, verb: str) -> None:
     record = OperationRecord(
         id=runtime.operation,
-        verb="deploy",
+        verb=verb,
         state="running",
         source=fleet.source.shown_as,
         digest=plan.digest,
@@ -222,7 +231,9 @@ async def _record_end(runtime: Runtime, report: Report) -> None:
     runtime.telemetry.emit("operation.ended", runtime.operation, report.source, state=state)
 
 
-async def carry_out(runtime: Runtime, fleet: Fleet, plan: Plan, survey: Survey, limits: Limits) -> list[Outcome]:
+async def carry_out(
+    runtime: Runtime, fleet: Fleet, plan: Plan, survey: Survey, limits: Limits, taken_back: Status = Status.ERROR
+) -> list[Outcome]:
     """Every step of the plan, and an outcome for each, in the registry's order."""
     by_action = {action: [s for s in plan.steps if s.action is action] for action in Action}
     outcomes = [_planned_outcome(step) for step in (*by_action[Action.SKIP], *by_action[Action.CONFLICT])]
@@ -243,7 +254,7 @@ async def carry_out(runtime: Runtime, fleet: Fleet, plan: Plan, survey: Survey, 
     )
     await _journal(runtime, verified)
     outcomes += verified
-    outcomes += await _create(runtime, fleet, by_action[Action.CREATE], limits, hooks)
+    outcomes += await _create(runtime, fleet, by_action[Action.CREATE], limits, hooks, taken_back)
     return sorted(outcomes, key=lambda o: o.target.order)
 
 
@@ -270,7 +281,9 @@ async def _finish(
     return await ProvisionHooks(runtime, hooks, parallel=limits.parallel).after(finished, url)
 
 
-async def _create(runtime: Runtime, fleet: Fleet, steps: Sequence[Step], limits: Limits, hooks: HookRunner) -> list[Outcome]:
+async def _create(
+    runtime: Runtime, fleet: Fleet, steps: Sequence[Step], limits: Limits, hooks: HookRunner, taken_back: Status
+) -> list[Outcome]:
     outcomes: list[Outcome] = []
     goldens: dict[str, dict[str, Golden]] = {}
     broken: dict[tuple[str, str], ManorError] = {}
@@ -297,7 +310,9 @@ async def _create(runtime: Runtime, fleet: Fleet, steps: Sequence[Step], limits:
             continue
         server = wave[0].target.server
         runtime.telemetry.emit("wave.started", runtime.operation, server, targets=len(wave))
-        builder = WaveBuilder(runtime, runtime.servers[server], limits, source=fleet.source.shown_as, hooks=hooks)
+        builder = WaveBuilder(
+            runtime, runtime.servers[server], limits, source=fleet.source.shown_as, hooks=hooks, taken_back=taken_back
+        )
         outcomes += await builder.build(wave, dict(fleet.templates), goldens[server])
     return outcomes
 
@@ -355,7 +370,8 @@ async def _refill(runtime: Runtime, fleet: Fleet, survey: Survey, outcomes: Sequ
     outcome."""
     foreign = {record.golden for record in survey.records.values() if record.source != fleet.source.shown_as}
     size = fleet.registry.operations.provisioning.warm_pool
-    in_use = {(o.target.server, o.target.template) for o in outcomes if o.status in (Status.SUCCESS, Status.SKIPPED)}
+    well = [o.target for o in outcomes if o.status in (Status.SUCCESS, Status.SKIPPED)]
+    in_use = {(target.server, target.template) for target in well if str(target.tenant) not in fleet.aside}
     notices: list[str] = []
     for server, name in sorted(in_use) if not runtime.stop.requested else ():
         template = fleet.templates[name]

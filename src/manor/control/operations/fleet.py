@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from manor.collector import paused_collector
+from manor.control.catalog.records import DatabaseRecord
 from manor.control.migrate.released import Released
 from manor.control.operations.release_sources import ReleaseSources
 from manor.control.operations.strategy_check import strategy_findings
@@ -15,7 +16,7 @@ from manor.control.registry.model import Registry
 from manor.control.registry.resolve import Resolution, resolve
 from manor.control.registry.yaml_files import load_registry
 from manor.control.runtime import Runtime
-from manor.control.steps import Target
+from manor.control.steps import Step, Target
 from manor.control.templates.loader import TemplateLoader
 from manor.control.templates.model import Template
 from manor.errors import Finding, InvalidInput, NotFoundError, RefusedError
@@ -52,6 +53,10 @@ class Fleet:
     resolution: Resolution
     released: Mapping[str, Released] = field(default_factory=dict)
     """By template, of those that stand at a release (``heads``)."""
+    aside: Mapping[str, Step] = field(default_factory=dict)
+    """By tenant id, what becomes of targets that are not to be looked at further: skipped, or in conflict, and why."""
+    is_choice: bool = False
+    """Whether the source declares more than these targets: then none of those recorded from it is missed."""
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -67,6 +72,12 @@ class Fleet:
     def declared(self) -> frozenset[str]:
         """Tenant ids of the whole registry."""
         return frozenset(str(target.tenant) for target in self.targets)
+
+    def declared_of(self, records: Iterable[DatabaseRecord]) -> frozenset[str]:
+        """Those that count as declared, given what is recorded."""
+        if not self.is_choice:
+            return self.declared
+        return self.declared | {str(record.tenant) for record in records if record.source == self.source.shown_as}
 
     def select(self, *, group: str | None = None, limit: int | None = None, only: str | None = None) -> tuple[Target, ...]:
         """The targets of one group, at most ``limit``, or ``only`` the one with that full id. Raises ``NotFoundError`` for a

@@ -14,6 +14,7 @@ from typing import Self
 
 from manor.control.migrate.history import Chain
 from manor.control.migrate.model import Migration
+from manor.control.registry.directory_home import DirectoryHome, load_home_settings
 from manor.control.registry.hook_paths import path_problem
 from manor.control.registry.model import Registry
 from manor.control.registry.yaml_files import load_registry
@@ -43,7 +44,9 @@ class ReleaseSource:
         return (config.baseline if config else None) or ""
 
     def is_numbered(self, template: str) -> bool:
-        """Whether numbered tenants are made from a template."""
+        """Whether numbered tenants, or those that a source told of, are made from a template."""
+        if DirectoryHome.parse(self.source) is not None:
+            return True
         groups = self.registry.database_groups.values()
         return any(group.type == "tenant_group" and group.template == template for group in groups)
 
@@ -67,6 +70,11 @@ class ReleaseSources:
 
     def source(self, source: str) -> ReleaseSource:
         """The registry that catalog entries call ``source``. Raises ``InputError`` where it cannot be read."""
+        home = DirectoryHome.parse(source)
+        if source not in self._sources and home is not None:
+            folder = home.folder(self._project)
+            registry, _ = load_home_settings(folder, home.registry_shown_as)
+            self._sources[source] = ReleaseSource(source=source, folder=folder, registry=registry)
         if source not in self._sources:
             path = self._project / source
             if not path.is_file():

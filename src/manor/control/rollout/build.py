@@ -37,6 +37,8 @@ class Build:
     copied: bool = False
     has_role: bool = False
     published: bool = False
+    taken_back: bool = False
+    """It failed after it was begun, and nothing of it is left."""
     error: BaseException | None = None
     seconds: float = 0.0
     attempts: int = 1
@@ -65,13 +67,13 @@ def to_be_followed_up(outcome: Outcome) -> Outcome:
     return replace(outcome, status=Status.IN_PROGRESS) if outcome.status is Status.SUCCESS else outcome
 
 
-def outcome_of(build: Build) -> Outcome:
-    """What the making came to, with the hooks before it."""
-    bare = _made(build)
+def outcome_of(build: Build, *, taken_back: Status = Status.ERROR) -> Outcome:
+    """What the making came to, with the hooks before it. ``taken_back``: how one ends that failed and left nothing behind."""
+    bare = _made(build, taken_back if build.taken_back else Status.ERROR)
     return replace(bare, facts=with_runs(bare.facts, build.hooks)) if build.hooks else bare
 
 
-def _made(build: Build) -> Outcome:
+def _made(build: Build, failed: Status) -> Outcome:
     target = build.step.target
     if build.error is None:
         tries = f"after {build.attempts} tries" if build.attempts > 1 else ""
@@ -79,4 +81,4 @@ def _made(build: Build) -> Outcome:
     if isinstance(build.error, ManorError) and build.error.code is Code.INTERRUPTED:
         return Outcome(target=target, status=Status.NOT_STARTED, detail=build.error.message)
     failure = Failure.of(build.error)
-    return Outcome(target=target, status=Status.ERROR, duration_seconds=build.seconds, failure=failure, detail=failure.message)
+    return Outcome(target=target, status=failed, duration_seconds=build.seconds, failure=failure, detail=failure.message)

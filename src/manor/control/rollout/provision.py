@@ -67,12 +67,21 @@ class WaveBuilder:
     """Builds waves on one server for one operation."""
 
     def __init__(
-        self, runtime: Runtime, server: ServerDriver, limits: Limits, *, source: str, hooks: HookRunner | None = None
+        self,
+        runtime: Runtime,
+        server: ServerDriver,
+        limits: Limits,
+        *,
+        source: str,
+        hooks: HookRunner | None = None,
+        taken_back: Status = Status.ERROR,
     ) -> None:
+        """``taken_back``: how a target ends that failed after it was begun, and of which nothing is left."""
         self.runtime = runtime
         self.server = server
         self.limits = limits
         self.source = source
+        self.taken_back = taken_back
         self._slots = asyncio.Semaphore(limits.parallel)
         self._hooks = ProvisionHooks(runtime, hooks or HookRunner.none(), parallel=limits.parallel)
 
@@ -271,11 +280,12 @@ class WaveBuilder:
 
     async def _sweep(self, build: Build) -> None:
         """Leave nothing of a failed build; what cannot be dropped now is found by the next operation."""
-        failed = build.error
+        failed, begun = build.error, build.copied or build.has_role
         with contextlib.suppress(ManorError):
             await self.server.drop_database(build.building)
             if build.has_role:  # otherwise it may be somebody else's
                 await self.server.drop_role(build.login.role)
+            build.taken_back = begun
         build.error = failed
 
     async def _each(self, builds: Sequence[Build], work: Callable[[Build], Awaitable[None]]) -> None:
@@ -322,7 +332,7 @@ class WaveBuilder:
             self.runtime.telemetry.emit(f"target.{step}", self.runtime.operation, str(build.step.target.tenant))
 
     async def _record(self, builds: Sequence[Build]) -> list[Outcome]:
-        outcomes = [outcome_of(build) for build in builds]
+        outcomes = [outcome_of(build, taken_back=self.taken_back) for build in builds]
         ready = [b.record for b in builds if b.published]
         audit = [creation_event(self.runtime.actor, o) for o in outcomes if o.status is not Status.NOT_STARTED]
         recorded = [to_be_followed_up(o) for o in outcomes] if self._hooks.follow else outcomes

@@ -39,7 +39,8 @@ class Report:
     def exit_code(self) -> int:
         """0 all well, 1 some targets failed or there are problems, 130 stopped before the end."""
         statuses = {o.status for o in self.outcomes}
-        if self.problems or Status.ERROR in statuses or Status.NEEDS_DECISION in statuses:
+        taken_back = any(o.status is Status.ROLLED_BACK and o.failure is not None for o in self.outcomes)
+        if self.problems or taken_back or Status.ERROR in statuses or Status.NEEDS_DECISION in statuses:
             return EXIT_SOME_FAILED
         # Rolled back without any error: a release to all or none was aborted. Pending after the act: it was paused.
         unfinished = {Status.NOT_STARTED, Status.ROLLED_BACK} | (set() if self.dry_run else {Status.PENDING})
