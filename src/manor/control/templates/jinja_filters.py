@@ -23,9 +23,11 @@ MAX_ITEMS = 100_000
 MAX_BITS = 4_096
 
 _KEPT = """
-abs capitalize count d default dictsort first float groupby int items last length list lower map max min reject rejectattr
-reverse round select selectattr sort string sum title trim truncate unique upper wordcount
+abs count d default dictsort first float groupby int items last length list map max min reject rejectattr reverse round select
+selectattr sort sum unique
 """
+_ON_TEXT = "capitalize lower string title trim upper"
+"""Filters that would make a text of anything; here of data only, so that nothing of Python's gets into one."""
 
 
 def table() -> dict[str, Callable[..., Any]]:
@@ -42,7 +44,12 @@ def table() -> dict[str, Callable[..., Any]]:
         "_joined": lambda parts: join(parts),
         "_turns": turns,
     }
-    return {**{name: FILTERS[name] for name in _KEPT.split()}, **own}
+    of_text = {name: _on_text(FILTERS[name]) for name in _ON_TEXT.split()}
+    return {**{name: FILTERS[name] for name in _KEPT.split()}, **of_text, **own}
+
+
+def _on_text(function: Callable[..., str]) -> Callable[..., str]:
+    return lambda value, *arguments, **options: function(_text(value), *arguments, **options)
 
 
 def _tenant_prefix(tenant: Any) -> str:

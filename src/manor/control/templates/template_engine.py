@@ -37,6 +37,8 @@ MAX_STEPS = 100_000
 MAX_OUTPUT_CHARACTERS = 4_000_000
 COMPILED_TEMPLATES = 200
 _PARTS_AT_A_TIME = 64
+_OF_EXPRESSIONS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What an expression of a template can raise; the text of a template is the author's, so that it is an error of input."""
 
 
 class TenantLookup(Protocol):
@@ -146,7 +148,7 @@ class TenantTemplateEngine:
         token = LEDGER.set(ledger)
         try:
             return self._text(name, known), ledger.values
-        except (InputError, TemplateError, RecursionError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        except (InputError, TemplateError, *_OF_EXPRESSIONS) as error:
             raise self._explained(error, name, tenant, known) from error
         finally:
             LEDGER.reset(token)
