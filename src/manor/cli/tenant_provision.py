@@ -78,14 +78,16 @@ def _request(workplace: Workplace, said: dict[str, Any]) -> ProvisionRequest:
 
 def _places(workplace: Workplace, said: dict[str, Any]) -> DirectoryPlaces:
     from manor.control.operations.directory_fleet import DirectoryPlaces
-    from manor.wiring.environments import environment_renderer
+    from manor.wiring.environments import environment_renderer, template_engine
 
-    environment = workplace.environment
+    environment, engine = workplace.environment, template_engine(workplace)
     return DirectoryPlaces(
         project=workplace.project.folder,
         environment=environment.folder,
         deployments=tuple(deployment.name for deployment in environment.deployments),
-        render=environment_renderer(workplace),
+        render=environment_renderer(engine),
+        renderer=engine,
+        variables=environment.settings.variables,
         deployment=said["deployment"],
         template=said["template"],
         foreign_keys=environment.options.create_foreign_key_constraints,

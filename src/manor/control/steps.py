@@ -30,6 +30,11 @@ class Status(enum.StrEnum):
 ProvisioningStatus = Status
 
 
+def recipe_of(template: str, variant: str) -> str:
+    """The name of one schema of a template, in maps of one operation; never stored."""
+    return f"{template}#{variant}" if variant else template
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """One concrete database that should exist; every name is final and nothing downstream renders."""
@@ -50,6 +55,13 @@ class Target:
     """Display name of the tenant; empty: its database's name."""
     declared: bool = True
     """False for a tenant that ``tenant create`` makes: no registry lists it, and none misses it."""
+    variant: str = ""
+    """Which of its template's schemas it has, where these differ from tenant to tenant."""
+
+    @property
+    def recipe(self) -> str:
+        """What it is made from, by the name that ``Template.recipe`` has."""
+        return recipe_of(self.template, self.variant)
 
 
 class Action(enum.StrEnum):

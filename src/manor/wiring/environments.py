@@ -11,15 +11,25 @@ if TYPE_CHECKING:
     from manor.control.operations.directory_fleet import Render
     from manor.control.registry.tenant_info import TenantInfo
     from manor.control.templates.environments import TenantEnvironment
-
-
-def environment_renderer(workplace: Workplace) -> Render:
-    """Renders the environment of one tenant after another; templates are compiled once."""
-    from manor.control.templates.environments import render_environment
     from manor.control.templates.template_engine import TenantTemplateEngine
 
-    folder = workplace.project.folder / workplace.project.fleet.templates.base_dir
-    engine = TenantTemplateEngine(folder if folder.is_dir() else None, shown_as=workplace.project.shown(folder))
+
+def template_engine(workplace: Workplace) -> TenantTemplateEngine:
+    """The project's Jinja2 templates, compiled once: of environments, and of schemas."""
+    from manor.control.templates.template_engine import TenantTemplateEngine
+
+    settings = workplace.project.fleet.templates
+    folder = workplace.project.folder / settings.base_dir
+    return TenantTemplateEngine(
+        folder if folder.is_dir() else None,
+        shown_as=workplace.project.shown(folder),
+        schema_templates=settings.schema_templates,
+    )
+
+
+def environment_renderer(engine: TenantTemplateEngine) -> Render:
+    """Renders the environment of one tenant after another."""
+    from manor.control.templates.environments import render_environment
 
     def render(tenant: TenantInfo, config: Mapping[str, Any]) -> TenantEnvironment:
         return render_environment(engine, tenant, config)

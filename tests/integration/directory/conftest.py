@@ -22,7 +22,7 @@ from manor.control.runtime import Runtime
 from manor.settings import find_project, load_environment
 from manor.telemetry import Hook, Telemetry
 from manor.wiring import Workplace, open_runtime, template_examiner
-from manor.wiring.environments import environment_renderer
+from manor.wiring.environments import environment_renderer, template_engine
 
 TEMPLATE = """\
 instances: ["main"]
@@ -69,7 +69,7 @@ class Site:
             project=workplace.project.folder,
             environment=workplace.environment.folder,
             deployments=tuple(deployment.name for deployment in workplace.environment.deployments),
-            render=environment_renderer(workplace),
+            render=environment_renderer(template_engine(workplace)),
         )
         return dataclasses.replace(places, **changes)
 

@@ -258,10 +258,10 @@ async def carry_out(
     return sorted(outcomes, key=lambda o: o.target.order)
 
 
-async def _goldens(runtime: Runtime, fleet: Fleet, server: str, template: str) -> dict[str, Golden]:
+async def _goldens(runtime: Runtime, fleet: Fleet, server: str, recipe: str) -> dict[str, Golden]:
     """A template's golden on a server, at its release."""
     migrate = migrating(runtime, fleet.released)
-    return await ensure_goldens(runtime, runtime.servers[server], [fleet.templates[template]], migrate)
+    return await ensure_goldens(runtime, runtime.servers[server], [fleet.templates[recipe]], migrate)
 
 
 async def _journal(runtime: Runtime, outcomes: Sequence[Outcome]) -> None:
@@ -287,19 +287,19 @@ async def _create(
     outcomes: list[Outcome] = []
     goldens: dict[str, dict[str, Golden]] = {}
     broken: dict[tuple[str, str], ManorError] = {}
-    for server, template in sorted({(s.target.server, s.target.template) for s in steps}):
+    for server, recipe in sorted({(s.target.server, s.target.recipe) for s in steps}):
         if runtime.stop.requested:
             break
         try:
             built = await retrying(
-                lambda: _goldens(runtime, fleet, server, template),  # noqa: B023 - awaited at once
+                lambda: _goldens(runtime, fleet, server, recipe),  # noqa: B023 - awaited at once
                 attempts=limits.attempts,
             )
             goldens.setdefault(server, {}).update(built)
         except ManorError as error:
-            broken[server, template] = error
-    buildable = [s for s in steps if (s.target.server, s.target.template) not in broken]
-    refused = [_golden_failed(s, broken[s.target.server, s.target.template]) for s in steps if s not in buildable]
+            broken[server, recipe] = error
+    buildable = [s for s in steps if (s.target.server, s.target.recipe) not in broken]
+    refused = [_golden_failed(s, broken[s.target.server, s.target.recipe]) for s in steps if s not in buildable]
     await _journal(runtime, refused)
     outcomes += refused
     for wave in waves(buildable):
@@ -366,12 +366,13 @@ async def _retire(runtime: Runtime, fleet: Fleet) -> list[str]:
 
 
 async def _refill(runtime: Runtime, fleet: Fleet, survey: Survey, outcomes: Sequence[Outcome]) -> list[str]:
-    """Bring the warm pools of the templates in use to their size. A failure here is a notice: every target already has its
-    outcome."""
+    """Bring the warm pools of the templates in use to their size; schemas of one tenant's own have none. A failure here is a
+    notice: every target already has its outcome."""
     foreign = {record.golden for record in survey.records.values() if record.source != fleet.source.shown_as}
     size = fleet.registry.operations.provisioning.warm_pool
     well = [o.target for o in outcomes if o.status in (Status.SUCCESS, Status.SKIPPED)]
-    in_use = {(target.server, target.template) for target in well if str(target.tenant) not in fleet.aside}
+    usable = [target for target in well if str(target.tenant) not in fleet.aside]
+    in_use = {(target.server, target.template) for target in usable if not target.variant}
     notices: list[str] = []
     for server, name in sorted(in_use) if not runtime.stop.requested else ():
         template = fleet.templates[name]

@@ -11,6 +11,7 @@ from manor.control.catalog.catalog import Catalog
 from manor.control.catalog.records import DirectoryRecord, SourceRecord
 from manor.control.operations.directory_search import require_source, search_directory
 from manor.control.operations.fleet import Examine, Fleet, FleetSource, all_errors, migration_findings, with_bounds
+from manor.control.operations.schema_variants import SchemaVariants
 from manor.control.provision.directory_targets import (
     Draft,
     Environment,
@@ -26,6 +27,7 @@ from manor.control.registry.resolve import Resolution
 from manor.control.registry.tenant_info import TenantInfo
 from manor.control.templates.loader import TemplateLoader
 from manor.control.templates.model import Template
+from manor.control.templates.naming import SchemaRenderer
 from manor.errors import Finding, InputError, InvalidInput, ManorError, NotFoundError, Place
 from manor.fleet_settings import AutomationSettings
 
@@ -44,8 +46,22 @@ class DirectoryPlaces:
     deployment: str | None = None
     template: str | None = None
     foreign_keys: bool = True
+    renderer: SchemaRenderer | None = None
+    """Of the project's schema templates."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """The environment's settings, for DBGear's rows."""
     automation: AutomationSettings = field(default_factory=AutomationSettings)
     """What ``project.yaml`` says of bounds, where the environment's registry does not."""
+
+    def loader(self) -> TemplateLoader:
+        """Reads the environment's templates afresh."""
+        return TemplateLoader(
+            project=self.project,
+            environment=self.environment,
+            foreign_keys=self.foreign_keys,
+            renderer=self.renderer,
+            variables=self.variables,
+        )
 
 
 async def directory_fleet(
@@ -119,17 +135,13 @@ def _told(record: DirectoryRecord, render: Render) -> Told:
 
 
 def _templates(draft: Draft, places: DirectoryPlaces, home: DirectoryHome) -> dict[str, Template]:
-    """The templates in use. One that is not there concerns its tenants alone; one that is wrong is a fault of the project."""
-    loader = TemplateLoader(project=places.project, environment=places.environment, foreign_keys=places.foreign_keys)
+    """The templates in use, by recipe. One that is not there concerns its tenants alone; one that is wrong for everybody is a
+    fault of the project, and one that is wrong with a tenant's own names is that tenant's."""
     there = sorted(path.parent.name for path in places.environment.glob("*/_mapping.yaml"))
-    wanted = sorted({target.template for target in draft.usable()} & set(there))
-    loaded = {name: template for name in wanted if (template := loader.load(name)) is not None}
-    errors = [finding for finding in loader.findings if finding.severity == "error"]
-    if errors:
-        raise InvalidInput(errors)
+    loaded = SchemaVariants(places.loader).load(draft, there)
     check_against_templates(draft, loaded, lambda name: Place(f"{home.environment}/{name}"), known=there)
-    used = {target.template for target in draft.usable()}
-    return {name: template for name, template in loaded.items() if name in used}
+    used = {target.recipe for target in draft.usable()}
+    return {recipe: template for recipe, template in loaded.items() if recipe in used}
 
 
 def _refuse_findings(source: FleetSource, registry: Registry, resolution: Resolution, examine: Examine) -> None:

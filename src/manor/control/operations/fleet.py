@@ -147,7 +147,7 @@ def migration_findings(source: FleetSource, registry: Registry, resolution: Reso
     """What is wrong in the folders of migrations."""
     sources = ReleaseSources.of(source.project, source.shown_as, source.registry.parent, registry)
     try:
-        sources.chains((source.shown_as, name) for name in resolution.templates)
+        sources.chains((source.shown_as, template.name) for template in resolution.templates.values())
     except InvalidInput as error:
         return list(error.findings)
     return []

@@ -65,7 +65,7 @@ def at_heads(fleet: Fleet, past: Past, records: Iterable[DatabaseRecord]) -> tup
     """
     source, heads = fleet.source.shown_as, past.heads
     sources = ReleaseSources.of(fleet.source.project, source, fleet.source.registry.parent, fleet.registry)
-    chains = sources.chains((source, name) for name in fleet.templates)
+    chains = sources.chains((source, template.name) for template in fleet.templates.values())
     present: dict[str, str] = {}
     ready: dict[str, list[DatabaseRecord]] = {}
     for record in records:
@@ -74,23 +74,24 @@ def at_heads(fleet: Fleet, past: Past, records: Iterable[DatabaseRecord]) -> tup
             present[record.template] = min(present.get(record.template, record.version), record.version, key=version_key)
     templates: dict[str, Template] = {}
     released: dict[str, Released] = {}
-    new_heads = []
-    for name, template in fleet.templates.items():
+    new_heads: dict[tuple[str, str], str] = {}
+    for recipe, template in fleet.templates.items():
+        name = template.name
         chain = chains[source, name]
         known = heads.get((source, name))
         if not chain.migrations and not known:
             continue
         head = known if known is not None else present.get(name, chain.head)
         if known is None:
-            new_heads.append((source, name, head))
+            new_heads[source, name] = head
         told = past.of_neighbours(template, ready.get(name, ()), head) if head else None
         in_folder = [m for m in chain.migrations if head and version_key(m.version) <= version_key(head)]
         migrations = told if told is not None else in_folder
         if migrations:
-            templates[name] = _at(template, migrations)
-            released[name] = _released(migrations, sources.source(source).baseline)
+            templates[recipe] = _at(template, migrations)
+            released[recipe] = _released(migrations, sources.source(source).baseline)
     resolution = replace(fleet.resolution, templates={**fleet.templates, **templates})
-    return replace(fleet, resolution=resolution, released=released), new_heads
+    return replace(fleet, resolution=resolution, released=released), [(*place, head) for place, head in new_heads.items()]
 
 
 def _at(template: Template, migrations: list[Migration]) -> Template:
@@ -113,7 +114,7 @@ def migrating(runtime: Runtime, released: Mapping[str, Released]) -> Migrate:
     """Makes goldens at their release, for ``ensure_goldens``."""
 
     async def migrate(server: ServerDriver, template: Template) -> Golden:
-        found = released[template.name]
+        found = released[template.recipe]
         isolation = tuple(IsolatedColumn(table=i.table, column=i.column, value="") for i in template.isolation)
         work = GoldenWork(
             runtime=runtime,

@@ -245,7 +245,7 @@ class _Check:
 def _not_deployed(fleet: Fleet, target: Target) -> Outcome:
     """A target without a ready database: skipped where deploy would skip it, for ever, and an error otherwise."""
     auto_create = fleet.registry.operations.provisioning.auto_create_on_deploy
-    reason = switched_off(target, fleet.templates[target.template], auto_create=auto_create)
+    reason = switched_off(target, fleet.templates[target.recipe], auto_create=auto_create)
     if reason:
         return Outcome(target=target, status=Status.SKIPPED, detail=reason)
     return _failed(target, EngineError("not deployed yet", hint="manor multi-tenant deploy", code=Code.NOT_FOUND))

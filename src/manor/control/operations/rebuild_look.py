@@ -82,9 +82,9 @@ def _declarations(fleet: Fleet) -> list[Declaration]:
         Declaration(
             target=target,
             source=fleet.source.shown_as,
-            base=fleet.templates[target.template].digest,
-            isolation=isolated_columns(fleet.templates[target.template], target.variables),
-            config=bind_cell(dict(fleet.templates[target.template].config), target.variables),
+            base=fleet.templates[target.recipe].digest,
+            isolation=isolated_columns(fleet.templates[target.recipe], target.variables),
+            config=bind_cell(dict(fleet.templates[target.recipe].config), target.variables),
         )
         for target in fleet.targets
     ]
@@ -93,7 +93,7 @@ def _declarations(fleet: Fleet) -> list[Declaration]:
 def _migrations(fleet: Fleet) -> list[Migration]:
     source = fleet.source
     sources = ReleaseSources.of(source.project, source.shown_as, source.registry.parent, fleet.registry)
-    chains = sources.chains((source.shown_as, name) for name in fleet.templates)
+    chains = sources.chains((source.shown_as, template.name) for template in fleet.templates.values())
     return [migration for chain in chains.values() for migration in chain.migrations]
 
 

@@ -7,7 +7,7 @@ One tenant that cannot be provisioned never hides another: whatever is wrong wit
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from manor.control.registry.bound_checks import check_targets
@@ -15,6 +15,7 @@ from manor.control.registry.names import template_name_findings
 from manor.control.registry.tenant_info import TenantInfo
 from manor.control.steps import Action, Step, Target
 from manor.control.templates.model import Template
+from manor.control.templates.naming import Naming
 from manor.errors import ManorError, Place
 from manor.scan import suggest
 from manor.tenancy import TenantId, database_name_problem
@@ -65,11 +66,17 @@ class Draft:
     targets: list[Target] = field(default_factory=list)
     aside: dict[str, Step] = field(default_factory=dict)
     """By tenant id."""
+    namings: dict[str, Naming] = field(default_factory=dict)
+    """By tenant id, what the schemas of its template may depend on."""
 
     def put_aside(self, target: Target, reason: str, hint: str = "", *, action: Action = Action.CONFLICT) -> None:
         """Keep a target from being looked at further; the first reason counts."""
         step = Step(target=target, action=action, reason=reason, hint=hint)
         self.aside.setdefault(str(target.tenant), step)
+
+    def vary(self, variants: Mapping[str, str]) -> None:
+        """Give targets the variants of their templates' schemas, by tenant id."""
+        self.targets = [replace(target, variant=variants.get(str(target.tenant), "")) for target in self.targets]
 
     def usable(self) -> Iterator[Target]:
         """Those that are not set aside."""
@@ -101,6 +108,7 @@ def _enter(draft: Draft, told: Told, environment: Environment, placement: Placem
         server, problem = _server(tenant, told.config, placement)
         variables = variables_of(told, environment, instance, database)
         target = _target(draft, told, instance, database, template, server, variables)
+        draft.namings[str(tenant)] = Naming(macros=environment.name_macros, tenant=told.info, config=told.config)
         _check(draft, target, told, environment)
         if problem:
             draft.put_aside(target, *problem)
@@ -193,7 +201,7 @@ def check_against_templates(
     """Set aside those whose template is not among ``templates``, needs a variable that they have not, or has rows that their
     values do not fit. ``place``: of a template's folder; ``known``: the templates that there are."""
     for target in list(draft.usable()):
-        template = templates.get(target.template)
+        template = templates.get(target.recipe)
         if template is None:
             hint = (
                 suggest(target.template, known) or f"make the folder {target.template}/ with a _mapping.yaml, or --template T"

@@ -72,7 +72,7 @@ def plan_provision(
 ) -> Plan:
     """One step per target. ``declared`` holds the tenant ids of the whole registry, also those that a filter left out."""
     owners = {(r.server, r.database): r for r in survey.records.values()}
-    steps = tuple(_step(target, templates[target.template], survey, rules, owners) for target in targets)
+    steps = tuple(_step(target, templates[target.recipe], survey, rules, owners) for target in targets)
     created = frozenset((s.target.server, s.target.database) for s in steps if s.action is Action.CREATE)
     orphans = tuple(o for o in _orphans(survey, rules, declared) if (o.server, o.database) not in created)
     return Plan(verb="deploy", steps=steps, orphans=orphans)

@@ -27,7 +27,7 @@ def check_targets(targets: Sequence[Target], templates: Mapping[str, Template], 
     """One finding per distinct problem of a template's rows, at the first target that has it."""
     users: dict[str, list[Target]] = {}
     for target in targets:
-        users.setdefault(target.template, []).append(target)
+        users.setdefault(target.recipe, []).append(target)
     for name, found in users.items():
         template = templates.get(name)
         if template is not None:

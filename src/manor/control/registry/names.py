@@ -52,7 +52,7 @@ def template_name_findings(
     """Where ``database_config.<instance>.database_name`` says another name; the first difference per template and instance."""
     told: set[tuple[str, str]] = set()
     for target in targets:
-        template = templates.get(target.template)
+        template = templates.get(target.recipe)
         for instance, found in _template_names(template, target) if template else ():
             if found != target.database and (target.template, instance) not in told:
                 told.add((target.template, instance))

@@ -42,7 +42,7 @@ async def _finish(runtime: Runtime, step: Step, survey: Survey, templates: Mappi
     server = runtime.servers[target.server]
     login = Login(role=target.database, password=runtime.new_password())
     known = survey.records.get(str(target.tenant)) or await _unrecorded(
-        server, target, survey, templates[target.template], source
+        server, target, survey, templates[target.recipe], source
     )
     complete = replace(known, url=server.url(target.database, login))
     await until_recorded(runtime, lambda: runtime.catalog.record_intent([complete], runtime.operation))

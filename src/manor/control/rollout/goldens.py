@@ -26,7 +26,7 @@ Migrate = Callable[[ServerDriver, Template], Awaitable[Golden]]
 async def ensure_goldens(
     runtime: Runtime, server: ServerDriver, templates: Iterable[Template], migrate: Migrate | None = None
 ) -> dict[str, Golden]:
-    """The golden of each template by template name, building those that are not there. ``migrate``: for templates that stand at
+    """The golden of each template by its recipe, building those that are not there. ``migrate``: for templates that stand at
     a release.
 
     Raises the engine's error for a schema that the server does not accept: no target of that template could be made either.
@@ -47,7 +47,7 @@ async def ensure_goldens(
             golden = await migrate(server, template)
         if golden is None:
             golden = await _build(runtime, server, template)
-        by_digest[template.digest] = goldens[template.name] = golden
+        by_digest[template.digest] = goldens[template.recipe] = golden
     return goldens
 
 

@@ -90,7 +90,7 @@ class WaveBuilder:
 
         Raises only for what concerns all of them: the catalog is gone, or the task was cancelled.
         """
-        builds = [self._plan(step, templates[step.target.template], goldens[step.target.template]) for step in steps]
+        builds = [self._plan(step, templates[step.target.recipe], goldens[step.target.recipe]) for step in steps]
         admitted = await self._admitted(builds) if self._hooks.come_before else builds
         if admitted:
             await self._make(admitted)

@@ -34,7 +34,7 @@ async def verify_all(
     """One outcome per step, in order: skipped with proof, or an error that says what is wrong. A look that takes longer than
     ``timeout_seconds`` (a tenant may hold a lock on its table) is an error too.
 
-    ``digests`` holds the current digest of each template, to tell an old schema from a drifted one.
+    ``digests`` holds the current digest of each recipe, to tell an old schema from a drifted one.
     """
     slots = asyncio.Semaphore(parallel)
     doors = await look_at_doors(servers, [records[str(step.target.tenant)] for step in steps])
@@ -48,7 +48,7 @@ async def verify_all(
                 servers[record.server],
                 step,
                 record,
-                digests.get(step.target.template, ""),
+                digests.get(step.target.recipe, ""),
                 doors=doors,
                 timeout_seconds=timeout_seconds,
             )

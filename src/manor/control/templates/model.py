@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from manor.control.steps import recipe_of
 from manor.errors import Place
 from manor.scan import Text
 
@@ -202,6 +203,13 @@ class Template:
     """Where migrations were run upon the golden: the digest without them. Empty where there are none."""
     version: str = ""
     """The newest of these migrations."""
+    variant: str = ""
+    """Tells the schemas of one template apart, where these differ from tenant to tenant."""
+
+    @property
+    def recipe(self) -> str:
+        """Its key among the templates of an operation."""
+        return recipe_of(self.name, self.variant)
 
 
 def numbers_taken(schema: Schema, datasets: Iterable[Dataset]) -> dict[tuple[str, str], int]:
