@@ -140,6 +140,33 @@ async def test_a_time_to_come_is_another_machines_clock(sheet: Write) -> None:
     assert await provider.get_tenant_count() == 2
 
 
+@pytest.mark.parametrize("seen", [ONE, HEADER + "1,"])
+async def test_a_table_that_changes_while_it_is_read_is_read_again(
+    sheet: Write, monkeypatch: pytest.MonkeyPatch, seen: str
+) -> None:
+    """Whether what was seen of it reads like a table or not."""
+    provider = sheet(seen)
+    hold = provider._hold
+
+    def while_somebody_writes() -> Any:
+        monkeypatch.undo()
+        try:
+            return hold()
+        finally:
+            replace(provider.csv_path, HEADER + "7,g,basic\n")
+
+    monkeypatch.setattr(provider, "_hold", while_somebody_writes)
+    assert [info.tenant_id for info in await provider.list_tenants()] == ["7"]
+
+
+async def test_a_walk_does_not_keep_a_table_from_being_held(sheet: Write) -> None:
+    """A table that is small enough is held whatever was asked first."""
+    provider = sheet(ONE)
+    assert await ids(provider) == ["1", "2"]
+    await provider.get_tenant("1")
+    assert provider._held is not None
+
+
 # Changes, one by one
 
 

@@ -11,6 +11,7 @@ from manor.control.registry.cached import CachedTenantProvider, open_cached
 from manor.control.registry.cached.answers import Look
 from manor.control.registry.cached.memory import MemoryAnswers
 from manor.control.registry.listed import ListedTenantProvider
+from manor.control.registry.merged.provider import MergedTenantProvider
 from manor.control.registry.tenant_info import TenantInfo
 from manor.sheet_shapes import CacheBlock
 
@@ -117,3 +118,15 @@ async def test_a_cache_block_without_redis_keeps_in_the_process() -> None:
     assert await provider.get_tenant("t1") == ACME
     await provider.aclose()
     assert source.closed
+
+
+async def test_letting_go_of_merged_sources_lets_go_of_each() -> None:
+    """Each may keep answers of its own."""
+    source = Changing([ACME])
+    kept = open_cached(source, CacheBlock(ttl=60), name="crm", namespace="shop")
+    merged = MergedTenantProvider({"crm": kept, "sheet": ListedTenantProvider([])}, name="all")
+    await kept.get_tenant("t1")
+    source.become(OTHER)
+    assert await kept.get_tenant("t1") == ACME
+    await merged.forget()
+    assert await kept.get_tenant("t1") == OTHER

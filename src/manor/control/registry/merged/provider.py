@@ -81,6 +81,11 @@ class MergedTenantProvider(TenantRegistryProvider):
         if report.tenants:
             self._telemetry.emit("source.disagreed", "", self.name, tenants=report.tenants, fields=dict(report.by_field))
 
+    async def forget(self) -> None:
+        """All of them do."""
+        for provider in self._sources.values():
+            await provider.forget()
+
     async def aclose(self) -> None:
         """Close all of them."""
         for provider in self._sources.values():

@@ -26,7 +26,7 @@ from manor.control.registry.sheets.tables import Version, open_table
 from manor.control.registry.sheets.tenants import TableTenants
 from manor.control.registry.sheets.watch import SheetChange, watch_sheet
 from manor.control.registry.tenant_info import TenantInfo
-from manor.errors import ConflictError, NotFoundError
+from manor.errors import ConflictError, InputError, NotFoundError
 from manor.sheet_shapes import CsvSource
 
 MOST_HELD = 20_000
@@ -75,7 +75,10 @@ class CSVTenantProvider(TenantRegistryProvider):
         self._columns = dict(columns or {})
         check_columns(self._columns)
         self._now = now
-        self._version: Version | None = None
+        self._first: Version | None = None
+        """The version that counts where changes are not watched."""
+        self._read_version: Version | None = None
+        """The version of what is held, or of what is too large to be."""
         self._held: ListedTenantProvider | None = None
         self._reading = asyncio.Lock()
 
@@ -89,12 +92,15 @@ class CSVTenantProvider(TenantRegistryProvider):
         if (held := await self._read()) is not None:
             return await held.list_tenants(filters, offset, limit)
         found: list[TenantInfo] = []
+        number = 0
         async with aclosing(self._walk(search)) as walk:
             async for info in walk:
-                if len(found) == offset + limit:
+                if number >= offset + limit:
                     break
-                found.append(info)
-        return found[offset:]
+                if number >= offset:
+                    found.append(info)
+                number += 1
+        return found
 
     async def get_tenant(self, tenant_id: str) -> TenantInfo:
         """Raises ``NotFoundError``."""
@@ -169,22 +175,30 @@ class CSVTenantProvider(TenantRegistryProvider):
                 return self._held
             for _ in range(3):
                 version = await self._settled()
-                if version != self._version:
-                    self._held = await asyncio.to_thread(self._hold)
+                try:
+                    await self._renew(version)
+                except InputError:
+                    if version == self.version():
+                        raise
                 if version == self.version():
-                    self._version = version
                     return self._held
             raise self._changed()
 
     async def _settled(self) -> Version:
         """The version that is to be read: without watching, the first one is the only one."""
         version = await self.settled_version()
-        if not self.watch_changes and self._version not in (None, version):
+        if not self.watch_changes and self._first not in (None, version):
             raise self._changed()
+        self._first = self._first or version
         return version
 
+    async def _renew(self, version: Version) -> None:
+        if version != self._read_version:
+            self._read_version = None
+            self._held = await asyncio.to_thread(self._hold)
+            self._read_version = version
+
     def _hold(self) -> ListedTenantProvider | None:
-        self._version = None
         found: list[TenantInfo] = []
         with paused_collector(), contextlib.closing(self._batches()) as batches:
             for batch in batches:
@@ -202,7 +216,6 @@ class CSVTenantProvider(TenantRegistryProvider):
 
     async def _walk(self, search: Search | None) -> AsyncGenerator[TenantInfo]:
         version = await self._settled()
-        self._version = self._version or version
         with contextlib.closing(self._batches()) as batches:
             for number, batch in enumerate(batches):
                 if number % BATCHES_WITHOUT_BREAK == 0:
