@@ -110,9 +110,11 @@ class Automation(StrictModel):
     """Bounds of fleet operations."""
 
     max_parallel_operations: Annotated[int, Field(ge=1, le=256)] | None = None
-    """Tenants worked on at the same time, where neither `--parallel` nor the registry's `operations.batch_settings` says."""
+    """Tenants worked on at the same time, where neither `--parallel` nor the registry's `operations.batch_settings` says.
+    Releases keep to what registries say."""
     operation_timeout: Seconds | None = None
-    """Seconds that one tenant may take, where the registry's `operations.batch_settings` does not say."""
+    """Seconds that one tenant may take, where the registry's `operations.batch_settings` does not say. Releases keep to what
+    registries say."""
 
 
 class MonitoringBlock(StrictModel):

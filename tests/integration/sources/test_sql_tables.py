@@ -73,7 +73,7 @@ async def test_columns_of_other_names_and_types_become_fields(postgres_url: str,
     """Numbers, CHAR, enumerations, days and UUIDs are texts or points in time; what is missing is the configured default."""
     run(postgres_url, *POSTGRES)
     crm = source(postgres_url, **NAMES)
-    second, first = await crm.list_tenants()  # by their ids as texts
+    first, second = await crm.list_tenants()
     assert first == TenantInfo(
         tenant_id="7",
         customer_code="acme",
@@ -189,6 +189,30 @@ async def test_ids_that_a_collation_finds_alike_are_different_tenants(mysql_url:
     run(mysql_url, "INSERT INTO tenants (tenant_id, customer_code) VALUES ('t1', 'd')")
     with pytest.raises(ConflictError, match="'t1' twice"):
         await crm.get_tenant("t1")
+
+
+@pytest.mark.parametrize(
+    ("kind", "ways"),
+    [
+        ("postgres_url", ["PRIMARY KEY (tenant_id)", "UNIQUE (tenant_id)", "CHECK (true)"]),
+        ("mysql_url", ["PRIMARY KEY (tenant_id)", "UNIQUE (tenant_id)", "KEY (tenant_id)"]),
+        ("sqlite_url", ["PRIMARY KEY (tenant_id)", "UNIQUE (tenant_id)", "CHECK (true)"]),
+    ],
+)
+async def test_walks_and_pages_agree_whatever_sorts_them(
+    request: pytest.FixtureRequest, source: Open, kind: str, ways: list[str]
+) -> None:
+    """A primary key, a unique index, or neither."""
+    url = request.getfixturevalue(kind)
+    for way in ways:
+        run(url, f"CREATE TABLE tenants (tenant_id varchar(40) NOT NULL, customer_code varchar(40), {way})")
+        rows = ", ".join(f"('{name}', 'a')" for name in ("b", "10", "A", "9", "c_", "D"))
+        run(url, f"INSERT INTO tenants VALUES {rows}")
+        crm = source(url)
+        walk = [info.tenant_id async for info in crm.iter_tenants()]
+        assert len(set(walk)) == len(walk) == 6
+        assert [info.tenant_id for start in range(6) for info in await crm.list_tenants(offset=start, limit=1)] == walk
+        run(url, "DROP TABLE tenants")
 
 
 async def test_a_walk_sees_one_moment(postgres_url: str, source: Open) -> None:

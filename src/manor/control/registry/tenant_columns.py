@@ -7,8 +7,8 @@ keeps a model's values.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from itertools import repeat
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import compress, repeat
 from typing import Any
 
 from pydantic import BaseModel
@@ -62,6 +62,19 @@ def tenants_of(columns: Mapping[str, Iterable[Any]], told: Iterable[set[str]] | 
         for _ in map(put, made, each):
             pass
     return made
+
+
+def told_of(names: Iterable[str], gaps: Mapping[str, Sequence[bool]]) -> Iterable[set[str]] | None:
+    """By row the fields that its source gave a value: ``names``, but for those of ``gaps`` where it says that there is none.
+    None where there is no gap."""
+    if not gaps:
+        return None
+    everything = set(names)
+    by_pattern: dict[tuple[bool, ...], set[str]] = {}
+    return [
+        by_pattern.get(pattern) or by_pattern.setdefault(pattern, everything - set(compress(gaps, pattern)))
+        for pattern in zip(*gaps.values(), strict=True)
+    ]
 
 
 def _in_order(columns: Mapping[str, Iterable[Any]]) -> list[Iterable[Any]]:

@@ -18,7 +18,7 @@ from pydantic_core import from_json
 
 from manor.control.registry.sheets.cells import SEPARATORS, instances
 from manor.control.registry.sheets.header import Header
-from manor.control.registry.tenant_columns import DEFAULTS, tenants_of
+from manor.control.registry.tenant_columns import DEFAULTS, tenants_of, told_of
 from manor.control.registry.tenant_info import TenantInfo
 
 SIZE = 100
@@ -78,7 +78,16 @@ class BatchReader:
                 values[field] = read(columns[number])
         except (ValueError, OverflowError):
             raise Unsure from None
-        return columns[self._fields["tenant_id"]], tenants_of(values)
+        return columns[self._fields["tenant_id"]], tenants_of(values, self._told(columns))
+
+    def _told(self, columns: Sequence[Column]) -> Iterable[set[str]] | None:
+        """Where a default stands in the place of an empty cell, the source told nothing."""
+        empty = (
+            (field, columns[number])
+            for field, number in self._fields.items()
+            if DEFAULTS.get(field) is not None and not all(columns[number])
+        )
+        return told_of(self._fields, {field: [not text for text in column] for field, column in empty})
 
 
 def _require(pattern: re.Pattern[str], columns: Sequence[Column]) -> None:

@@ -10,12 +10,11 @@ import datetime as dt
 import re
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import compress
 from typing import Any
 
 from manor.control.registry.search.fields import TENANT_INFO, Kind
 from manor.control.registry.sql_table.rows import RowReader, json_object, list_of_instances
-from manor.control.registry.tenant_columns import DEFAULTS, tenants_of
+from manor.control.registry.tenant_columns import DEFAULTS, tenants_of, told_of
 from manor.control.registry.tenant_info import TenantInfo
 
 SIZE = 200
@@ -81,16 +80,12 @@ class BatchReader:
 
     def _told(self, columns: Sequence[Column]) -> Iterable[set[str]] | None:
         """Where a default stands in the place of NULL, the source told nothing. None: there is no such gap."""
-        gaps = [number for number in self._gaps if None in columns[number]]
-        if not gaps:
-            return None
-        names = [self._names[number] for number in gaps]
-        everything = {*self._names, *self._filled}
-        by_pattern: dict[tuple[bool, ...], set[str]] = {}
-        return [
-            by_pattern.get(pattern) or by_pattern.setdefault(pattern, everything - set(compress(names, pattern)))
-            for pattern in zip(*([value is None for value in columns[number]] for number in gaps), strict=True)
-        ]
+        gaps = {
+            self._names[number]: [value is None for value in columns[number]]
+            for number in self._gaps
+            if None in columns[number]
+        }
+        return told_of({*self._names, *self._filled}, gaps)
 
 
 def _reader(name: str, fallback: Any) -> Callable[[Column], Iterable[Any]]:

@@ -64,9 +64,25 @@ def compile_condition(search: Search | None, fields: BoundFields, dialect: str) 
     return Compiled(condition=condition, exact=compiler.exact)
 
 
-def in_order(bound: BoundField, dialect: str) -> Expression:
-    """A text as it sorts: byte by byte, so that equal ones stand together whatever the column's collation."""
-    return _by_bytes(bound.expression, dialect)
+def in_order(bound: BoundField, dialect: str) -> list[Expression]:
+    """What rows are sorted by: the column as it is, for which there may be an index, and unless no two rows have the same value
+    the text byte by byte, so that equal ones stand together whatever the column's collation."""
+    if bound.column is None:
+        return [_by_bytes(bound.expression, dialect)]
+    if _is_unique(bound.column):
+        return [bound.column]
+    return [bound.column, _by_bytes(bound.expression, dialect)]
+
+
+def _is_unique(column: sa.Column[Any]) -> bool:
+    table = column.table
+    keys = [[one.name for one in table.primary_key.columns]]
+    keys += [[one.name for one in index.columns] for index in table.indexes if index.unique and not _is_partial(index)]
+    return [column.name] in keys
+
+
+def _is_partial(index: sa.Index) -> bool:
+    return any(name.endswith("_where") and value is not None for name, value in index.dialect_kwargs.items())
 
 
 def equal_text(bound: BoundField, text: str, dialect: str) -> Condition:

@@ -142,7 +142,7 @@ class DatabaseTenantProvider(TenantRegistryProvider):
         with self._reading() as (connection, found):
             compiled = self._compiled(found, search)
             wanted = None if compiled.exact else search
-            statement = self._select(found, compiled).order_by(in_order(found.fields["tenant_id"], self._dialect))
+            statement = self._select(found, compiled).order_by(*in_order(found.fields["tenant_id"], self._dialect))
             result = connection.execute(statement, execution_options={"yield_per": PAGE})
             previous = ""
             with contextlib.closing(result):
@@ -159,7 +159,7 @@ class DatabaseTenantProvider(TenantRegistryProvider):
             compiled = self._compiled(found, search)
             if compiled.exact:
                 order = in_order(found.fields["tenant_id"], self._dialect)
-                statement = self._select(found, compiled).order_by(order).offset(offset).limit(limit)
+                statement = self._select(found, compiled).order_by(*order).offset(offset).limit(limit)
                 return found.reader.tenants(connection.execute(statement).fetchall())
         with contextlib.closing(self._pages(search)) as pages:
             return list(islice((info for page in pages for info in page), offset, offset + limit))
