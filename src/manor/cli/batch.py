@@ -7,17 +7,56 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from manor.cli.options import open_project, with_global_options
-from manor.cli.releases import overrides_of, release_options, run_release
+from manor.cli.options import (
+    current,
+    group_option,
+    limit_option,
+    open_project,
+    open_workplace,
+    report_option,
+    with_global_options,
+)
+from manor.cli.progress import progress
+from manor.cli.releases import finish, looked_at, overrides_of, release_options, run_release
+from manor.cli.report_file import check_report_file
 
 if TYPE_CHECKING:
     from manor.control.operations.migrate import MigrateRequest
+    from manor.control.rollout.report import Report
+    from manor.control.runtime import Runtime
 
 
 @click.group()
 @with_global_options
 def batch() -> None:
     """Do one thing for many tenants."""
+
+
+@batch.command()
+@click.option(
+    "--parallel", type=click.IntRange(1, 256), default=50, show_default=True, metavar="N", help="Tenants looked at at once."
+)
+@click.option("--filter", "search", metavar="Q", help="Only tenants that a search finds, such as \"tier IN ('premium')\".")
+@group_option
+@limit_option
+@report_option
+@with_global_options
+def healthcheck(parallel: int, search: str | None, group: str | None, limit: int | None, report: Path | None) -> None:
+    """Look into every recorded tenant's database, whoever declared it: its role's way in, its schema, its neighbours' doors."""
+    from manor.control.operations.healthcheck import HealthRequest, healthcheck_recorded
+
+    if group is not None and search is not None:
+        raise click.UsageError("say which tenants once: --filter Q or --group G")
+    check_report_file(report)
+    with progress(quiet=current().quiet) as display:
+        workplace = open_workplace(hooks=(display,), sessions=parallel)
+
+        async def look(runtime: Runtime) -> Report:
+            request = HealthRequest(group=group, limit=limit, parallel=parallel)
+            return await healthcheck_recorded(runtime, request, search=search)
+
+        result: Report = looked_at(workplace, look)
+    finish(result, report)
 
 
 @batch.command("deploy-schema")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from manor.wiring.workplace import Workplace
@@ -11,28 +10,21 @@ from manor.wiring.workplace import Workplace
 if TYPE_CHECKING:
     from manor.control.operations.directory_fleet import Render
     from manor.control.registry.tenant_info import TenantInfo
+    from manor.control.templates.environments import TenantEnvironment
+
+TEMPLATES = "templates"
+"""The folder of ``environment.j2``, in the project."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReferenceEnvironment:
-    """What the reference's ``environment.j2`` says of a tenant."""
+def environment_renderer(workplace: Workplace) -> Render:
+    """Renders the environment of one tenant after another; templates are compiled once."""
+    from manor.control.templates.environments import render_environment
+    from manor.control.templates.template_engine import TenantTemplateEngine
 
-    base: str
-    databases: Mapping[str, str]
-    name_macros: Mapping[str, str]
-    isolation: str
+    folder = workplace.project.folder / TEMPLATES
+    engine = TenantTemplateEngine(folder if folder.is_dir() else None, shown_as=workplace.project.shown(folder))
 
-
-def environment_renderer(workplace: Workplace) -> Render:  # noqa: ARG001 - stand-in until the engine is merged
-    """Renders one tenant's environment."""
-
-    def render(tenant: TenantInfo, config: Mapping[str, Any]) -> ReferenceEnvironment:  # noqa: ARG001
-        prefix = f"{tenant.customer_code}_{tenant.region}"
-        return ReferenceEnvironment(
-            base=f"{tenant.tier}_base",
-            databases={instance: f"{prefix}_{instance}" for instance in tenant.instances},
-            name_macros={"database_prefix": prefix, "table_prefix": tenant.table_prefix or ""},
-            isolation=tenant.isolation_strategy,
-        )
+    def render(tenant: TenantInfo, config: Mapping[str, Any]) -> TenantEnvironment:
+        return render_environment(engine, tenant, config)
 
     return render

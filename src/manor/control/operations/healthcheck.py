@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from manor.control.catalog.records import DatabaseRecord, ErasureRecord
 from manor.control.engines.driver import HealthFacts, Login, ServerDriver
 from manor.control.operations.fleet import Fleet, with_created
+from manor.control.operations.selecting import Selection, select
 from manor.control.operations.tenants import server_of
 from manor.control.provision.plan import switched_off, tombstone_words
 from manor.control.rollout.doors import Doors, look_at_doors
@@ -41,11 +43,49 @@ async def healthcheck_fleet(runtime: Runtime | None, fleet: Fleet, request: Heal
     if runtime is not None:
         fleet = await with_created(runtime, fleet)
     targets = fleet.select(group=request.group, limit=request.limit)
+    not_there = functools.partial(_not_deployed, fleet)
     if runtime is None:
-        return _report("", fleet, [_not_there(t, fleet) for t in targets], 0.0, None)
+        return _report("", fleet.source.shown_as, [not_there(t) for t in targets], 0.0, None)
+    records = await runtime.catalog.databases()
+    return await _checked(runtime, targets, records, request, not_there=not_there, source=fleet.source.shown_as)
+
+
+async def healthcheck_recorded(runtime: Runtime, request: HealthRequest, *, search: str | None = None) -> Report:
+    """One outcome per recorded tenant, whoever declared it: those of registries, of sources, and single ones; of one group, or
+    that ``search`` finds, if given. Raises ``InputError`` for a search that cannot be read, ``NotFoundError`` for a group that
+    nobody is in."""
+    records = await runtime.catalog.databases()
+    chosen = select(records, Selection(everyone=request.group is None and search is None, group=request.group, search=search))
+    targets = [_target(record, order) for order, record in enumerate(chosen[: request.limit])]
+    return await _checked(runtime, targets, records, request, not_there=_not_ready, source="")
+
+
+def _target(record: DatabaseRecord, order: int) -> Target:
+    return Target(
+        tenant=record.tenant,
+        database=record.database,
+        group=record.group,
+        kind="",
+        template=record.template,
+        server=record.server,
+        variables=record.variables,
+        order=order,
+        title=record.name,
+    )
+
+
+async def _checked(
+    runtime: Runtime,
+    targets: Sequence[Target],
+    known: Iterable[DatabaseRecord],
+    request: HealthRequest,
+    *,
+    not_there: Callable[[Target], Outcome],
+    source: str,
+) -> Report:
     began, started_at = time.monotonic(), runtime.now()
     runtime.telemetry.emit("operation.planned", runtime.operation, targets=len(targets))
-    records = {str(r.tenant): r for r in await runtime.catalog.databases()}
+    records = {str(r.tenant): r for r in known}
     urls = await runtime.catalog.encrypted_urls([t.tenant for t in targets if str(t.tenant) in records])
     present, unseen = await _present(runtime)
     doors = await look_at_doors(
@@ -55,7 +95,7 @@ async def healthcheck_fleet(runtime: Runtime | None, fleet: Fleet, request: Heal
     releasing = {claim.tenant: claim.operation for claim in await runtime.catalog.claims(records)}
     check = _Check(
         runtime=runtime,
-        fleet=fleet,
+        not_there=not_there,
         records=records,
         urls=urls,
         neighbours=_neighbours(records, present),
@@ -74,18 +114,18 @@ async def healthcheck_fleet(runtime: Runtime | None, fleet: Fleet, request: Heal
         return outcome
 
     outcomes = list(await asyncio.gather(*(one(t) for t in targets)))
-    runtime.telemetry.emit("operation.ended", runtime.operation, fleet.source.shown_as)
-    return _report(runtime.operation, fleet, outcomes, time.monotonic() - began, started_at)
+    runtime.telemetry.emit("operation.ended", runtime.operation, source)
+    return _report(runtime.operation, source, outcomes, time.monotonic() - began, started_at)
 
 
-def _report(operation: str, fleet: Fleet, outcomes: list[Outcome], seconds: float, started_at: dt.datetime | None) -> Report:
+def _report(operation: str, source: str, outcomes: list[Outcome], seconds: float, started_at: dt.datetime | None) -> Report:
     healthy = sum(o.status is Status.SUCCESS for o in outcomes)
     skipped = sum(o.status is Status.SKIPPED for o in outcomes)
     counts = {"total": len(outcomes), "healthy": healthy, "unhealthy": len(outcomes) - healthy - skipped}
     return Report(
         operation=operation,
         verb="healthcheck",
-        source=fleet.source.shown_as,
+        source=source,
         started_at=started_at,
         duration_seconds=seconds,
         outcomes=tuple(outcomes),
@@ -128,7 +168,8 @@ def _neighbours(records: Mapping[str, DatabaseRecord], present: frozenset[tuple[
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Check:
     runtime: Runtime
-    fleet: Fleet
+    not_there: Callable[[Target], Outcome]
+    """What becomes of a target without a ready database."""
     records: Mapping[str, DatabaseRecord]
     urls: Mapping[TenantId, str]
     """As they are stored: one that cannot be decrypted is its own target's failure."""
@@ -146,7 +187,7 @@ class _Check:
         if gone is not None:
             return Outcome(target=target, status=Status.SKIPPED, detail=tombstone_words(gone))
         if record is None or record.state != "ready":
-            return _not_there(target, self.fleet)
+            return self.not_there(target)
         if not record.is_active:
             return await self._suspended(target, record)
         began = time.monotonic()
@@ -201,13 +242,19 @@ class _Check:
         return await server.check(record.database, login, recorded_isolation(record.config), other=other)
 
 
-def _not_there(target: Target, fleet: Fleet) -> Outcome:
+def _not_deployed(fleet: Fleet, target: Target) -> Outcome:
     """A target without a ready database: skipped where deploy would skip it, for ever, and an error otherwise."""
     auto_create = fleet.registry.operations.provisioning.auto_create_on_deploy
     reason = switched_off(target, fleet.templates[target.template], auto_create=auto_create)
     if reason:
         return Outcome(target=target, status=Status.SKIPPED, detail=reason)
     return _failed(target, EngineError("not deployed yet", hint="manor multi-tenant deploy", code=Code.NOT_FOUND))
+
+
+def _not_ready(target: Target) -> Outcome:
+    """An intent that never became a database, or one that is on its way out."""
+    hint = "deploy or provision it again, or `manor tenant delete` goes on with it"
+    return _failed(target, EngineError("recorded, but it has no finished database", hint=hint, code=Code.NOT_FOUND))
 
 
 def _problem(record: DatabaseRecord, facts: HealthFacts, doors: Doors) -> EngineError | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from manor.control.registry.bound_checks import check_targets
+from manor.control.registry.names import template_name_findings
 from manor.control.registry.tenant_info import TenantInfo
 from manor.control.steps import Action, Step, Target
 from manor.control.templates.model import Template
@@ -201,7 +202,16 @@ def check_against_templates(
         elif missing := sorted(template.names - target.variables.keys()):
             reason = f"template {template.name} needs the variable {{{missing[0]}}}, which nothing defines"
             draft.put_aside(target, reason, f"variables: {{{missing[0]}: …}} in the tenant's settings, or name_macros")
+    _check_names(draft, templates, place)
     _check_rows(draft, templates, place)
+
+
+def _check_names(draft: Draft, templates: Mapping[str, Template], place: Callable[[str], Place]) -> None:
+    """``database_config.<instance>.database_name`` of a template must be the name that the target has."""
+    for target in list(draft.usable()):
+        finding = next(template_name_findings([target], templates, lambda one: place(one.template)), None)
+        if finding is not None:
+            draft.put_aside(target, finding.message.replace("the registry", "environment.j2"), finding.hint)
 
 
 def _check_rows(draft: Draft, templates: Mapping[str, Template], place: Callable[[str], Place]) -> None:
