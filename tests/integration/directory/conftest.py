@@ -83,12 +83,18 @@ class Site:
         return asyncio.run(opened())
 
     def sync(
-        self, tenants: Sequence[TenantInfo], configs: Mapping[str, Any] | None = None, *, source: str = "crm", **request: Any
+        self,
+        tenants: Sequence[TenantInfo],
+        configs: Mapping[str, Any] | None = None,
+        *,
+        source: str = "crm",
+        hooks: Sequence[Hook] = (),
+        **request: Any,
     ) -> SyncReport:
         """The directory says what ``tenants`` say."""
         home = DirectoryHome.at(self.project, self.environment, source)
         wanted = SyncRequest(source=source, home=home, allow_large_change=True, **request)
-        report: SyncReport = self.run(lambda runtime: sync(runtime, ListedTenantProvider(tenants, configs), wanted))
+        report: SyncReport = self.run(lambda runtime: sync(runtime, ListedTenantProvider(tenants, configs), wanted), *hooks)
         return report
 
     def provision(

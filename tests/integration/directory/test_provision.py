@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import psycopg
@@ -148,7 +149,7 @@ def test_variables_come_from_the_tenants_settings_too(site, make_tenant):
     report = site.provision()
     assert statuses(report) == {"c1/main/t1": "success", "c2/main/t2": "error"}
     assert "needs the variable {COLOR}" in details(report)["c2/main/t2"]
-    assert records(site)["c1/main/t1"].config["color"] == "red 5"
+    assert records(site)["c1/main/t1"].config["tenant_config"]["color"] == "red 5"
 
 
 def test_the_projects_own_environment_template_names_databases(site, make_tenant):
@@ -272,12 +273,13 @@ def test_provisioned_tenants_are_released_like_all_others(site, make_tenant):
     assert {r.version for r in records(site).values()} == {"20260101000000"}
 
 
-def test_settings_of_the_environments_registry_apply_and_its_tenants_stay_apart(site, make_tenant, driver):
+def test_settings_of_the_environments_registry_apply_and_its_tenants_stay_apart(site, make_tenant, manor):
     """Hooks, bounds and the guard are the environment's; neither side misses the other's tenants."""
     registry = site.environment / "tenant_registry.yaml"
     registry.write_text(
         'registry_version: "2.0"\ncustomer_info:\n  customer_code: "own"\n  customer_name: "Own"\ndatabase_groups:\n'
-        '  main:\n    type: "tenant_group"\n    template: "standard_base"\n    tenant_count: 2\n    naming_pattern: "own_{tenant_id}"\n'
+        '  main:\n    type: "tenant_group"\n    template: "standard_base"\n    tenant_count: 2\n'
+        '    naming_pattern: "own_{tenant_id}"\n'
         '    backup_enabled: false\n    variables:\n      DATABASE_NAME: "own_{tenant_id}"\n      TENANT_TYPE: "x"\n'
         '      TENANT_PREFIX: "own_{tenant_id}"\n      instance: "main"\n'
         "operations:\n  batch_settings:\n    max_parallel: 2\nenvironment_config:\n  security:\n    audit_logging: false\n",
@@ -288,8 +290,8 @@ def test_settings_of_the_environments_registry_apply_and_its_tenants_stay_apart(
         site.provision()
     registry.write_text(registry.read_text("utf-8").replace("audit_logging: false", "audit_logging: true"), encoding="utf-8")
     assert set(statuses(site.provision()).values()) == {"success"}
-    report = driver.deploy_once(registry)
-    assert (report.summary, report.orphans) == ({"success": 2}, ())
+    deployed = json.loads(manor("multi-tenant", "deploy", "--registry", registry, "--format", "json").stdout)
+    assert (deployed["summary"], deployed["orphans"]) == ({"success": 2}, [])
     assert set(statuses(site.provision()).values()) == {"skipped"}
 
 
@@ -336,3 +338,23 @@ def test_two_provisions_at_once_make_each_database_once(site, make_tenant):
 
     first, second = asyncio.run(both())
     assert sorted([*statuses(first).values(), *statuses(second).values()]) == ["skipped"] * 4 + ["success"] * 4
+
+
+def test_what_a_source_told_of_an_erased_tenant_goes_with_the_last_of_its_databases(site, make_tenant, manor):
+    site.sync([make_tenant(1, instances=("main", "test")), make_tenant(2)])
+    site.provision()
+    site.sync([make_tenant(2)])
+
+    async def told(runtime):
+        gone = await runtime.catalog.search_directory("true", {}, state="gone")
+        return [one.tenant for one in gone], len(await runtime.catalog.directory_history("t1"))
+
+    manor("tenant", "delete", "--tenant-id", "c1/test/t1", "--confirm")
+    assert site.run(told) == (["t1"], 2)
+    done = manor("tenant", "delete", "--tenant-id", "c1/main/t1", "--confirm")
+    assert done.returncode == 0, done.stderr
+    assert site.run(told) == ([], 0)
+    site.sync([make_tenant(1), make_tenant(2)])
+    report = site.provision()
+    assert statuses(report) == {"c1/main/t1": "skipped", "c2/main/t2": "skipped"}
+    assert "never made again" in details(report)["c1/main/t1"]

@@ -142,8 +142,10 @@ class ErasureStore(LedgerStore):
         """Delete all that the catalog has of a tenant, but journal, audit log and tombstone. Safe to repeat."""
         async with self._link.transaction() as connection:
             row = await (await connection.execute(query("erase_entries"), {"tenant": tenant})).fetchone()
+            told = await (await connection.execute(query("erase_directory"), {"tenant": tenant})).fetchone()
             await connection.execute(query("erase_tenant"), {"tenant": tenant})
-        return dict(zip(("databases", "kept", "suspensions"), row or (0, 0, 0), strict=True))
+        counts = dict(zip(("databases", "kept", "suspensions"), row or (0, 0, 0), strict=True))
+        return counts | ({"directory": told[0], "directory_changes": told[1]} if told and told[0] else {})
 
     async def rewrite_tenants(self) -> str:
         """Rewrite the tables that ``erase_entries`` deleted from: a deleted row stays in its page until then. Returns why that

@@ -677,6 +677,19 @@ WITH databases AS (DELETE FROM manor.databases WHERE tenant = %(tenant)s RETURNI
     suspensions AS (DELETE FROM manor.suspensions WHERE tenant = %(tenant)s RETURNING 1)
 SELECT (SELECT count(*) FROM databases), (SELECT count(*) FROM kept), (SELECT count(*) FROM suspensions);
 
+-- erase_directory --
+-- What its source told of the tenant goes with the last of its databases.
+WITH told AS (
+    DELETE FROM manor.directory AS info USING manor.tenants AS erased
+    WHERE erased.id = %(tenant)s AND erased.source LIKE 'directory:%%' AND info.source = substring(erased.source FROM '[^/]*$')
+        AND info.tenant_id = erased.short_id AND NOT EXISTS (
+            SELECT FROM manor.tenants AS other JOIN manor.databases AS databases ON databases.tenant = other.id
+            WHERE other.source = erased.source AND other.short_id = erased.short_id AND other.id <> erased.id)
+    RETURNING info.source, info.tenant_id),
+    history AS (DELETE FROM manor.directory_changes AS changes USING told
+        WHERE changes.source = told.source AND changes.tenant_id = told.tenant_id RETURNING 1)
+SELECT (SELECT count(*) FROM told), (SELECT count(*) FROM history);
+
 -- erase_tenant --
 DELETE FROM manor.tenants WHERE id = %(tenant)s;
 
@@ -699,7 +712,8 @@ SELECT format('%%I.%%I', nspname, relname) FROM pg_class JOIN pg_namespace ON pg
 WHERE relkind = 'r' AND nspname NOT IN ('pg_catalog', 'information_schema') AND nspname NOT LIKE 'pg_toast%%' ORDER BY 1;
 
 -- rewrite_tenants --
-VACUUM (FULL) manor.tenants, manor.databases, manor.kept_databases, manor.suspensions, manor.erasures, manor.backups, manor.tenant_keys;
+VACUUM (FULL) manor.tenants, manor.databases, manor.kept_databases, manor.suspensions, manor.erasures, manor.backups, manor.tenant_keys,
+    manor.directory, manor.directory_changes;
 
 -- base_backups_of --
 SELECT id, location, stopped_at FROM manor.bases WHERE server = %(server)s ORDER BY stopped_at, id;

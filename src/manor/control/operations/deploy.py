@@ -370,7 +370,8 @@ async def _refill(runtime: Runtime, fleet: Fleet, survey: Survey, outcomes: Sequ
     outcome."""
     foreign = {record.golden for record in survey.records.values() if record.source != fleet.source.shown_as}
     size = fleet.registry.operations.provisioning.warm_pool
-    in_use = {(o.target.server, o.target.template) for o in outcomes if o.status in (Status.SUCCESS, Status.SKIPPED)}
+    well = [o.target for o in outcomes if o.status in (Status.SUCCESS, Status.SKIPPED)]
+    in_use = {(target.server, target.template) for target in well if str(target.tenant) not in fleet.aside}
     notices: list[str] = []
     for server, name in sorted(in_use) if not runtime.stop.requested else ():
         template = fleet.templates[name]
