@@ -88,6 +88,11 @@ def _pgbackrest() -> Path | None:
     return Path(program).parent if program else None
 
 
+def _mariadb() -> Path | None:
+    program = shutil.which("mariadbd")
+    return Path(program).parent if program else None
+
+
 PARTS = {
     "debian-postgresql": Part(
         description="a PostgreSQL server of the distribution, for TLS and logins that are not superusers",
@@ -108,6 +113,11 @@ PARTS = {
         description="the program pgbackrest, whose repository can be the source of a restore",
         remedy="run tests/setup_machine.sh as root, or apt-get install pgbackrest",
         find=_pgbackrest,
+    ),
+    "mariadb": Part(
+        description="a MariaDB server, whose tables can be a source of tenants",
+        remedy="run tests/setup_machine.sh as root, or apt-get install mariadb-server-core",
+        find=_mariadb,
     ),
 }
 

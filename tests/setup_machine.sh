@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Adds what the tests use where that can be done quietly: Debian's PostgreSQL server, for TLS and logins that are not superusers; the
-# program `age`, which must open what Manor encrypts; `pgbackrest`, whose repository can be the source of a restore; an S3 server.
+# program `age`, which must open what Manor encrypts; `pgbackrest`, whose repository can be the source of a restore; a MariaDB
+# server, whose tables can be a source of tenants; an S3 server.
 # Assumes nothing and never fails: what could not be had is named by the test run itself (tests/conftest.py).
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -34,6 +35,12 @@ add_pgbackrest() {
   install_with_apt "the program pgbackrest" pgbackrest
 }
 
+# The programs alone: the package mariadb-server would make and start a server of its own.
+add_mariadb() {
+  if command -v mariadbd >/dev/null; then return; fi
+  install_with_apt "MariaDB server" mariadb-server-core
+}
+
 # In an environment of its own: botocore, which it brings, holds python-dateutil below 3, and .venv has 4.
 add_s3_server() {
   local stamp
@@ -48,5 +55,6 @@ add_s3_server() {
 add_postgresql
 add_age
 add_pgbackrest
+add_mariadb
 add_s3_server
 exit 0

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, Field, WithJsonSchema
 
+from manor.api_shapes import ApiSource, GraphqlSource
 from manor.typed_input import StrictModel
 
 Text = Annotated[str, Field(max_length=10_000)]
@@ -65,19 +66,6 @@ class DatabaseSource(StrictModel):
     """Seconds that what was read stays good."""
 
 
-class ApiSource(StrictModel):
-    """Tenants behind a REST or GraphQL API."""
-
-    api_base_url: Name
-    """Where the API is."""
-    auth_token: Name
-    """Bearer token."""
-    timeout: Seconds = 30
-    """Seconds that one request may take."""
-    retry_attempts: Annotated[int, Field(ge=0, le=20)] = 3
-    """Further tries after a transient error."""
-
-
 class CsvSource(StrictModel):
     """Tenants in a CSV or Excel file."""
 
@@ -96,6 +84,8 @@ class SourceConfig(StrictModel):
     """Settings of `provider: database`."""
     api: ApiSource | None = None
     """Settings of `provider: api`."""
+    graphql: GraphqlSource | None = None
+    """Settings of `provider: graphql`."""
     csv: CsvSource | None = None
     """Settings of `provider: csv`."""
 
@@ -103,7 +93,7 @@ class SourceConfig(StrictModel):
 class TenantSource(StrictModel):
     """Where tenants are declared, other than in a registry file."""
 
-    provider: Literal["database", "api", "csv"]
+    provider: Literal["database", "api", "graphql", "csv"]
     """Kind of source."""
     config: SourceConfig = Field(default_factory=SourceConfig)
     """Its settings."""

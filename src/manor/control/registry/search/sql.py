@@ -47,15 +47,16 @@ _ONCE = "(SELECT {value} FROM (SELECT {json} AS value OFFSET 0) AS found)"
 _CAPITALS = str.maketrans(string.ascii_lowercase, string.ascii_uppercase)
 
 
-def compile_sql(search: Search) -> tuple[str, dict[str, Any]]:
-    """(condition, parameters): the condition in brackets, ``%(p1)s`` and so on in it for psycopg."""
-    compiler = _Compiler(search.fields)
+def compile_sql(search: Search, *, parameter: str = "%({name})s") -> tuple[str, dict[str, Any]]:
+    """(condition, parameters): the condition in brackets; ``parameter`` spells the names ``p1`` and so on in it."""
+    compiler = _Compiler(search.fields, parameter)
     return f"({compiler.condition(search.root)})", compiler.parameters
 
 
 class _Compiler:
-    def __init__(self, fields: FieldTable[Any]) -> None:
+    def __init__(self, fields: FieldTable[Any], parameter: str) -> None:
         self._fields = fields
+        self._spelling = parameter
         self.parameters: dict[str, Any] = {}
 
     def condition(self, node: Node) -> str:
@@ -119,4 +120,4 @@ class _Compiler:
     def _parameter(self, value: Any, sql_type: str) -> str:
         name = f"p{len(self.parameters) + 1}"
         self.parameters[name] = value
-        return f"%({name})s::{sql_type}"
+        return f"CAST({self._spelling.format(name=name)} AS {sql_type})"

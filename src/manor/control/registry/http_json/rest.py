@@ -1,0 +1,168 @@
+"""Tenants behind a REST API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urljoin
+
+from manor.api_shapes import ApiPagination, ApiSource
+from manor.control.registry.http_json.answers import Answer, shown
+from manor.control.registry.http_json.client import ApiClient, Patience, Request
+from manor.control.registry.http_json.expressions import Expression, expression_of
+from manor.control.registry.http_json.paged import PagedProvider, record_list, settings_of, whole_number
+from manor.control.registry.http_json.paging import Page, Step, pager_of, parameters_of
+from manor.control.registry.http_json.records import Records
+from manor.control.registry.http_json.walk import Walk
+from manor.control.registry.tenant_info import TenantInfo
+from manor.errors import Code, ManorError, NotFoundError
+from manor.telemetry import Telemetry
+from manor.typed_input import describe
+
+
+class PageReader:
+    """What an answer says about its page, by the settings of ``pagination``."""
+
+    def __init__(self, pagination: ApiPagination, items: str) -> None:
+        """Raises ``InputError`` for a setting that is no JMESPath."""
+        self._items = Expression(items, "items")
+        self._total = expression_of(pagination.total, "pagination.total")
+        self._total_header = (pagination.total_header or "").lower()
+        self._more = expression_of(pagination.more, "pagination.more")
+        default = "next_cursor" if pagination.style == "cursor" else None
+        self._next = expression_of(pagination.next or default, "pagination.next")
+        self._by_address = pagination.style == "link"
+
+    @property
+    def tells_total(self) -> bool:
+        """Whether every page says how many tenants there are."""
+        return self._total is not None or bool(self._total_header)
+
+    def read(self, answer: Answer, url: str) -> Page:
+        """Raises ``ManorError`` (CORRUPT) where something that the settings name is not there."""
+        following, told = self._following(answer, url)
+        return Page(
+            items=record_list(self._items.find(answer.value), shown(url), "items"),
+            total=self._told_total(answer, shown(url)),
+            more=self._told_more(answer.value, shown(url)),
+            following=following,
+            following_told=told,
+        )
+
+    def _told_total(self, answer: Answer, url: str) -> int | None:
+        if self._total is not None:
+            return whole_number(self._total.find(answer.value), url, "pagination.total")
+        if self._total_header:
+            return whole_number(answer.headers.get(self._total_header), url, "pagination.total_header")
+        return None
+
+    def _told_more(self, value: Any, url: str) -> bool | None:
+        if self._more is None:
+            return None
+        found = self._more.find(value)
+        if found is None and not self._more.stands_in(value):
+            raise ManorError(f"{url} does not say whether there is more", code=Code.CORRUPT, hint="is pagination.more right?")
+        return bool(found)
+
+    def _following(self, answer: Answer, url: str) -> tuple[str | None, bool]:
+        """Cursor or address, and whether the answer has a place for it."""
+        if self._next is None:
+            found, told = (answer.next_link, "link" in answer.headers) if self._by_address else (None, True)
+        else:
+            found, told = self._next.find(answer.value), self._next.stands_in(answer.value)
+        if isinstance(found, bool) or not isinstance(found, str | int | None):
+            raise ManorError(
+                f"{shown(url)} names {describe(found)} as its next page", code=Code.CORRUPT, hint="is pagination.next right?"
+            )
+        if found is None or found == "":
+            return None, told
+        return (urljoin(url, str(found)) if self._by_address else str(found)), True
+
+
+class APITenantProvider(PagedProvider):
+    """A REST API with JSON. Settings: ``manor.api_shapes.ApiSource``."""
+
+    def __init__(
+        self,
+        config: ApiSource,
+        *,
+        source: str = "api",
+        folder: Path = Path(),
+        telemetry: Telemetry | None = None,
+        patience: Patience | None = None,
+    ) -> None:
+        """``source`` is its name for messages, ``folder`` what paths are relative to. Asks nothing yet.
+
+        Raises ``InputError`` for a setting that cannot be used, ``RefusedError`` for a secret in the clear.
+        """
+        client = ApiClient(config, folder=folder, patience=patience)
+        super().__init__(config, client, source=source, telemetry=telemetry)
+        self._config = config
+        self._pager = pager_of(config.pagination)
+        self._reader = PageReader(config.pagination, config.items)
+        self._records = Records(config.fields)
+        self._tenant = Expression(config.tenant, "tenant")
+        self._settings = Expression(config.config, "config")
+        self._list_url = client.address(config.list_path)
+        self.rows_have_numbers = self._pager.rows_have_numbers
+
+    async def get_tenant(self, tenant_id: str) -> TenantInfo:
+        """Asked for by its path, or looked for in the list."""
+        path = self._config.tenant_path
+        if path is None:
+            return await self._looked_for(tenant_id)
+        answer, url = await self._about(path, tenant_id)
+        info = self._records.tenant(self._tenant.find(answer.value), url)
+        if info.tenant_id != tenant_id:  # an API that looks over the case of letters, or finds the nearest
+            raise self._unknown(tenant_id)
+        return info
+
+    async def get_tenant_config(self, tenant_id: str) -> Mapping[str, Any]:
+        """Asked for by its path. An API answers 404 for a tenant without settings too: the tenant itself decides."""
+        path = self._config.config_path
+        if path is not None:
+            try:
+                answer, url = await self._about(path, tenant_id)
+                return settings_of(self._settings.find(answer.value), url, "config")
+            except NotFoundError:
+                pass
+        await self.get_tenant(tenant_id)
+        return {}
+
+    async def _about(self, path: str, tenant_id: str) -> tuple[Answer, str]:
+        self._check_id(tenant_id)
+        path = path.replace("{tenant_id}", quote(tenant_id, safe=""))
+        try:
+            return await self._client.ask(Request(path=path)), shown(self._client.address(path))
+        except NotFoundError:
+            raise self._unknown(tenant_id) from None
+
+    def _walk(self, parameters: Mapping[str, str]) -> Walk:
+        async def fetch(step: Step) -> Page:
+            return await self._page(step, parameters)
+
+        return Walk(fetch, self._pager, self._records, shown(self._list_url))
+
+    async def _page(self, step: Step, parameters: Mapping[str, str]) -> Page:
+        asked = parameters_of(step, self._config.pagination)
+        if self._config.pagination.style == "link" and step.position is not None:
+            url = str(step.position)  # it has all parameters in it
+            return self._reader.read(await self._client.ask(Request(path=url, parameters=asked)), url)
+        request = Request(path=self._config.list_path, parameters={**self._config.parameters, **parameters, **asked})
+        return self._reader.read(await self._client.ask(request), self._list_url)
+
+    async def _told_count(self) -> int | None:
+        if not self._reader.tells_total:
+            return None
+        return (await self._page(self._pager.begin(0), {})).total
+
+
+def open_api(
+    config: ApiSource, *, source: str = "api", folder: Path = Path(), telemetry: Telemetry | None = None
+) -> APITenantProvider:
+    """The source that ``config`` describes; it is asked nothing before its first method. Close it with ``aclose``.
+
+    Raises ``InputError``, ``RefusedError`` for settings that cannot be used.
+    """
+    return APITenantProvider(config, source=source, folder=folder, telemetry=telemetry)

@@ -1,0 +1,229 @@
+"""The source itself. Each method is a read-only transaction in a thread; so is the walk, which reads through a cursor: it sees
+one moment and holds one page.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from manor.control.registry.provider import PAGE, Filters, TenantRegistryProvider
+from manor.control.registry.search.filters import check_page, lets_through, search_of_filters, search_of_query
+from manor.control.registry.search.predicate import Search
+from manor.control.registry.sql_table.columns import BoundFields, bind_fields
+from manor.control.registry.sql_table.condition import Compiled, compile_condition, equal_text, in_order
+from manor.control.registry.sql_table.engine import SqlPlace, open_engine, reading
+from manor.control.registry.sql_table.rows import RowReader
+from manor.control.registry.sql_table.settings_table import SettingsTable
+from manor.control.registry.tenant_info import TenantInfo
+from manor.errors import ConflictError, InputError, NotFoundError
+from manor.scan import suggest
+
+_WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")
+CONFIG_TABLE = "tenant_configs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableNames:
+    """Which tables and columns hold what; a name may have its schema before it (``crm.tenants``)."""
+
+    tenant_table: str = "tenants"
+    config_table: str | None = None
+    """None: ``tenant_configs`` where there is one."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """By field of ``TenantInfo``."""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """By field: the value where the column is not there or NULL."""
+    config_columns: Mapping[str, str] = field(default_factory=dict)
+    """By role: ``tenant_id``, ``config``, ``key``, ``value``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reflected:
+    """What the database turned out to have."""
+
+    table: sa.Table
+    fields: BoundFields
+    reader: RowReader
+    settings: SettingsTable | None
+
+
+class DatabaseTenantProvider(TenantRegistryProvider):
+    """Tenants in a table. Nothing is contacted before the first method is called.
+
+    Raises ``InputError`` for a URL that cannot be used and ``UnsupportedError`` where its driver is not installed; its methods
+    raise also ``InputError`` for tables and columns that are not there, and ``EngineError`` for what the database says.
+    """
+
+    def __init__(self, place: SqlPlace, names: TableNames | None = None) -> None:
+        self.name = place.source
+        self._names = names or TableNames()
+        self._engine: Engine = open_engine(place)
+        self._dialect = self._engine.dialect.name
+        self._reflected: _Reflected | None = None
+
+    def __repr__(self) -> str:
+        return f"<source {self.name}: table {self._names.tenant_table}, {self._dialect}>"
+
+    # The port
+
+    async def list_tenants(self, filters: Filters | None = None, offset: int = 0, limit: int = 100) -> Sequence[TenantInfo]:
+        """One page, in the order of ids."""
+        check_page(offset, limit)
+        search = search_of_filters(filters)
+        return await asyncio.to_thread(self._page, search, offset, limit)
+
+    async def get_tenant(self, tenant_id: str) -> TenantInfo:
+        """Raises ``NotFoundError``, and ``ConflictError`` where two rows have the id."""
+        return await asyncio.to_thread(self._one, tenant_id)
+
+    async def get_tenant_config(self, tenant_id: str) -> Mapping[str, Any]:
+        """Raises ``NotFoundError``, and ``InputError`` with a place where its settings are none."""
+        return await asyncio.to_thread(self._settings, tenant_id)
+
+    async def search_tenants(self, query: str) -> Sequence[TenantInfo]:
+        """In the order of ids. Raises ``InputError`` with the position of what is refused."""
+        search = search_of_query(query)
+        return await asyncio.to_thread(lambda: [info for page in self._pages(search) for info in page])
+
+    async def get_tenant_count(self, filters: Filters | None = None) -> int:
+        """Counted by the database where it can tell."""
+        search = search_of_filters(filters)
+        return await asyncio.to_thread(self._count, search)
+
+    async def iter_tenants(self, filters: Filters | None = None) -> AsyncIterator[TenantInfo]:
+        """In the order of ids, as they are at one moment."""
+        pages = self._pages(search_of_filters(filters))
+        try:
+            while page := await asyncio.to_thread(next, pages, None):
+                for info in page:
+                    yield info
+        finally:
+            await asyncio.to_thread(pages.close)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await asyncio.to_thread(self._engine.dispose)
+
+    # In a thread
+
+    def _pages(self, search: Search | None) -> Generator[list[TenantInfo]]:
+        """Pages that are not empty."""
+        with self._reading() as (connection, found):
+            compiled = self._compiled(found, search)
+            wanted = None if compiled.exact else search
+            statement = self._select(found, compiled).order_by(in_order(found.fields["tenant_id"], self._dialect))
+            result = connection.execute(statement, execution_options={"yield_per": PAGE})
+            previous = ""
+            with contextlib.closing(result):
+                for rows in result.partitions():
+                    page = []
+                    for info in found.reader.tenants(rows):
+                        if info.tenant_id == previous:
+                            raise self._twice(previous)
+                        previous = info.tenant_id
+                        if lets_through(wanted, info):
+                            page.append(info)
+                    if page:
+                        yield page
+
+    def _page(self, search: Search | None, offset: int, limit: int) -> list[TenantInfo]:
+        with self._reading() as (connection, found):
+            compiled = self._compiled(found, search)
+            if compiled.exact:
+                order = in_order(found.fields["tenant_id"], self._dialect)
+                statement = self._select(found, compiled).order_by(order).offset(offset).limit(limit)
+                return list(found.reader.tenants(connection.execute(statement)))
+        with contextlib.closing(self._pages(search)) as pages:
+            return list(islice((info for page in pages for info in page), offset, offset + limit))
+
+    def _count(self, search: Search | None) -> int:
+        with self._reading() as (connection, found):
+            compiled = self._compiled(found, search)
+            if compiled.exact:
+                statement = sa.select(sa.func.count()).select_from(found.table).where(compiled.condition)
+                return int(connection.execute(statement).scalar_one())
+        return sum(len(page) for page in self._pages(search))
+
+    def _one(self, tenant_id: str) -> TenantInfo:
+        with self._reading() as (connection, found):
+            rows = connection.execute(self._of_tenant(found, tenant_id)).fetchall()
+            if len(rows) > 1:
+                raise self._twice(tenant_id)
+            if not rows:
+                raise NotFoundError(f"source {self.name} has no tenant {tenant_id!r}")
+            return found.reader.tenant(rows[0])
+
+    def _settings(self, tenant_id: str) -> Mapping[str, Any]:
+        self._one(tenant_id)
+        with self._reading() as (connection, found):
+            if found.settings is None:
+                return {}
+            column = found.settings.tenant_id
+            text = sa.cast(column, sa.Text())
+            rows = connection.execute(sa.select(found.settings.table).where(text == tenant_id)).mappings().all()
+            return found.settings.settings([dict(row) for row in rows if str(row[column.name]) == tenant_id], tenant_id)
+
+    # Statements
+
+    def _select(self, found: _Reflected, compiled: Compiled) -> sa.Select[Any]:
+        columns = [bound.expression.label(name) for name, bound in found.fields.items()]
+        return sa.select(*columns).select_from(found.table).where(compiled.condition)
+
+    def _of_tenant(self, found: _Reflected, tenant_id: str) -> sa.Select[Any]:
+        bound = found.fields["tenant_id"]
+        conditions = [equal_text(bound, tenant_id, self._dialect)]
+        if bound.column is not None and isinstance(bound.column.type, sa.Integer) and _WHOLE_NUMBER.fullmatch(tenant_id):
+            conditions.append(bound.column == int(tenant_id))  # there is an index for this one
+        return self._select(found, Compiled(condition=sa.and_(*conditions), exact=True)).limit(2)
+
+    def _compiled(self, found: _Reflected, search: Search | None) -> Compiled:
+        return compile_condition(search, found.fields, self._dialect)
+
+    def _twice(self, tenant_id: str) -> ConflictError:
+        message = f"source {self.name} has the tenant {tenant_id!r} twice"
+        return ConflictError(message, hint=f"make tenant_id unique in {self._names.tenant_table}")
+
+    # What there is
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[tuple[Connection, _Reflected]]:
+        with reading(self._engine, self.name) as connection:
+            if self._reflected is None:
+                self._reflected = self._reflect(connection)
+            yield connection, self._reflected
+
+    def _reflect(self, connection: Connection) -> _Reflected:
+        names = self._names
+        table = self._table(connection, names.tenant_table)
+        fields = bind_fields(table, names.columns, names.defaults, self._dialect, source=self.name)
+        reader = RowReader(fields, where=f"{self.name}: table {names.tenant_table}")
+        return _Reflected(table=table, fields=fields, reader=reader, settings=self._settings_table(connection))
+
+    def _settings_table(self, connection: Connection) -> SettingsTable | None:
+        names = self._names
+        if names.config_table is None and not sa.inspect(connection).has_table(CONFIG_TABLE):
+            return None
+        name = names.config_table or CONFIG_TABLE
+        where = f"{self.name}: table {name}"
+        found = SettingsTable(table=self._table(connection, name), names=names.config_columns, where=where)
+        found.check()
+        return found
+
+    def _table(self, connection: Connection, name: str) -> sa.Table:
+        schema, _, plain = name.rpartition(".")
+        try:
+            return sa.Table(plain, sa.MetaData(), schema=schema or None, autoload_with=connection, resolve_fks=False)
+        except sa.exc.NoSuchTableError:
+            inspector = sa.inspect(connection)
+            known = [*inspector.get_table_names(schema or None), *inspector.get_view_names(schema or None)]
+            hint = suggest(plain, known) or "the name may have its schema before it: crm.tenants"
+            raise InputError(f"source {self.name}: there is no table {name!r}", hint=hint) from None

@@ -1,0 +1,80 @@
+"""Rows of a bound table as tenants. Columns that hold no value leave a field to its default."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from manor.control.registry.search.fields import TENANT_INFO, Kind
+from manor.control.registry.sql_table.columns import BoundFields
+from manor.control.registry.tenant_info import TenantInfo, tenant_at
+from manor.errors import InputError, Place
+
+_SEPARATORS = re.compile(r"[;,]")
+
+
+class RowReader:
+    """Makes tenants of rows whose columns are ``fields``, in their order. ``where`` is what places call the table."""
+
+    def __init__(self, fields: BoundFields, *, where: str) -> None:
+        self._where = where
+        self._readers: tuple[tuple[str, Callable[[Any], Any] | None], ...] = tuple((name, _reader(name)) for name in fields)
+
+    def tenants(self, rows: Iterable[Sequence[Any]]) -> Iterator[TenantInfo]:
+        """Raises ``InputError`` with the place of the row that is no tenant."""
+        for row in rows:
+            yield self.tenant(row)
+
+    def tenant(self, row: Sequence[Any]) -> TenantInfo:
+        """The same for one."""
+        try:
+            values = {
+                name: value if read is None else read(value)
+                for (name, read), value in zip(self._readers, row, strict=True)
+                if value is not None
+            }
+        except ValueError as error:
+            raise InputError(f"a column cannot be read: {error}", place=self.place(row)) from error
+        return tenant_at(values, self.place(row))
+
+    def place(self, row: Sequence[Any]) -> Place:
+        """A row is found again by its tenant."""
+        number = next((index for index, (name, _) in enumerate(self._readers) if name == "tenant_id"), 0)
+        return Place(f"{self._where}, row of tenant {str(row[number])[:128]!r}")
+
+
+def _reader(name: str) -> Callable[[Any], Any] | None:
+    if name == "instances":
+        return _instances
+    return {Kind.TIME: _moment, Kind.JSON: _json}.get(TENANT_INFO.fields[name].kind)
+
+
+def _instances(value: Any) -> Any:
+    """``main;test``, a JSON list, or a list."""
+    if isinstance(value, str):
+        value = _json(value) if value.lstrip().startswith("[") else [part.strip() for part in _SEPARATORS.split(value)]
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _moment(value: Any) -> Any:
+    """A day is its first moment."""
+    is_day = isinstance(value, dt.date) and not isinstance(value, dt.datetime)
+    return dt.datetime(value.year, value.month, value.day, tzinfo=dt.UTC) if is_day else value
+
+
+def _json(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str | bytes) else value
+
+
+def json_value(value: Any) -> Any:
+    """A column of another type in settings, which are JSON."""
+    match value:
+        case None | bool() | int() | float() | str() | Mapping() | list():
+            return value
+        case dt.datetime() | dt.date() | dt.time():
+            return value.isoformat()
+        case _:
+            return str(value)
