@@ -243,6 +243,11 @@ class SourceSuite:
             assert await provider.get_tenant_config(ids[0]) == self.config(0)
             assert await provider.get_tenant_config(ids[1]) == {}
             assert await provider.get_tenant_config(ids[2]) == self.config(2)
+            wanted = {ids[0]: self.config(0), ids[1]: {}, ids[2]: self.config(2)}
+            assert await provider.get_tenant_configs(list(reversed(ids))) == wanted
+            assert await provider.get_tenant_configs([]) == {}
+            with pytest.raises(NotFoundError):
+                await provider.get_tenant_configs([ids[0], "nobody"])
 
     async def test_a_search_finds_whom_its_predicate_finds(self, bench: SourceBench) -> None:
         """Whatever part of it the source answers itself."""

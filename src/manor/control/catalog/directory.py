@@ -5,8 +5,9 @@ Rows are written by syncs only, each in one transaction; a tenant that its sourc
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from psycopg.rows import TupleRow
@@ -34,6 +35,24 @@ _MANY = 500
 """From here on the planner must learn of new rows at once; autovacuum would tell it a minute later."""
 
 GONE = "gone"
+_VALUES = (
+    "tenant_id",
+    "customer_code",
+    "customer_name",
+    "region",
+    "tier",
+    "status",
+    "created_at",
+    "updated_at",
+    "isolation_strategy",
+    "database_prefix",
+    "schema_suffix",
+    "table_prefix",
+    "instances",
+    "billing_info",
+    "contract_info",
+)
+"""Fields of ``TenantInfo`` in the order of its queries' columns."""
 
 
 class DirectoryStore(LedgerStore):
@@ -55,7 +74,7 @@ class DirectoryStore(LedgerStore):
         found: dict[str, DirectoryRecord] = {}
         for part in _parts(sorted(set(tenants))):
             rows = await self._link.rows(query("directory_records"), {"source": source, "tenants": part})
-            found |= {row[1]: _record(row) for row in rows}
+            found |= {record.tenant: record for record in _records(rows)}
         return found
 
     async def search_directory(
@@ -74,7 +93,7 @@ class DirectoryStore(LedgerStore):
         async with self._link.use() as connection:
             cursor = await connection.execute(statement, values)
             with paused_collector():
-                return [_record(row) for row in await cursor.fetchall()]
+                return _records(await cursor.fetchall())
 
     async def directory_history(self, tenant: str, *, source: str | None = None, limit: int = 100) -> list[DirectoryChange]:
         """What changed about one tenant, newest first."""
@@ -138,18 +157,29 @@ def _source(row: TupleRow) -> SourceRecord:
     return SourceRecord(name=row[0], generation=row[1], tenants=row[2], operation=row[3], changed_at=row[4])
 
 
-def _record(row: TupleRow) -> DirectoryRecord:
+def _records(rows: Iterable[TupleRow]) -> list[DirectoryRecord]:
+    parse = functools.cache(json.loads)  # many tenants have the same settings, most of them none
+    return [_record(row, parse) for row in rows]
+
+
+def _record(row: TupleRow, parse: Callable[[str], Any]) -> DirectoryRecord:
+    values = dict(zip(_VALUES, row[8:], strict=True))
+    for name in ("created_at", "updated_at"):
+        values[name] = values[name].isoformat() if values[name] is not None else None
+    for name in ("billing_info", "contract_info"):
+        values[name] = parse(values[name]) if values[name] is not None else None
+    values["instances"] = values["instances"].split(";")
     return DirectoryRecord(
         source=row[0],
-        tenant=row[1],
-        values=json.loads(row[2]),
-        config=json.loads(row[3]),
-        digest=row[4],
-        config_digest=row[5],
-        state=row[6],
-        operation=row[7],
-        first_seen_at=row[8],
-        changed_at=row[9],
+        tenant=values["tenant_id"],
+        values=values,
+        config=parse(row[1]),
+        digest=row[2],
+        config_digest=row[3],
+        state=row[4],
+        operation=row[5],
+        first_seen_at=row[6],
+        changed_at=row[7],
     )
 
 

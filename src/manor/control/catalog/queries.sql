@@ -733,16 +733,18 @@ SELECT name, generation, tenants, operation, changed_at FROM manor.sources ORDER
 SELECT tenant_id, digest, config_digest, state, status FROM manor.directory WHERE source = %(source)s;
 
 -- directory_records --
-SELECT info.source, info.tenant_id, (to_jsonb(info) - '{source,config,digest,config_digest,state,operation,first_seen_at,changed_at}'::text[]
-        || jsonb_build_object('instances', string_to_array(info.instances, ';')))::text,
-    info.config::text, info.digest, info.config_digest, info.state, info.operation, info.first_seen_at, info.changed_at
+SELECT info.source, info.config::text, info.digest, info.config_digest, info.state, info.operation, info.first_seen_at, info.changed_at,
+    info.tenant_id, info.customer_code, info.customer_name, info.region, info.tier, info.status, info.created_at, info.updated_at,
+    info.isolation_strategy, info.database_prefix, info.schema_suffix, info.table_prefix, info.instances, info.billing_info::text,
+    info.contract_info::text
 FROM manor.directory AS info WHERE info.source = %(source)s AND info.tenant_id = ANY (%(tenants)s);
 
 -- search_directory --
 -- The caller puts in the condition: SQL that was compiled from a checked search, its constants as parameters.
-SELECT info.source, info.tenant_id, (to_jsonb(info) - '{source,config,digest,config_digest,state,operation,first_seen_at,changed_at}'::text[]
-        || jsonb_build_object('instances', string_to_array(info.instances, ';')))::text,
-    info.config::text, info.digest, info.config_digest, info.state, info.operation, info.first_seen_at, info.changed_at
+SELECT info.source, info.config::text, info.digest, info.config_digest, info.state, info.operation, info.first_seen_at, info.changed_at,
+    info.tenant_id, info.customer_code, info.customer_name, info.region, info.tier, info.status, info.created_at, info.updated_at,
+    info.isolation_strategy, info.database_prefix, info.schema_suffix, info.table_prefix, info.instances, info.billing_info::text,
+    info.contract_info::text
 FROM manor.directory AS info
 WHERE (%(in_source)s::text IS NULL OR info.source = %(in_source)s) AND info.state = %(in_state)s AND {condition}
 ORDER BY info.source, info.tenant_id

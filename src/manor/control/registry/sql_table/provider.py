@@ -31,6 +31,14 @@ _WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 CONFIG_TABLE = "tenant_configs"
 
 
+_AT_ONCE = 500
+"""Tenants that one statement asks for: databases bound the number of parameters."""
+
+
+def _parts(items: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (items[start : start + _AT_ONCE] for start in range(0, len(items), _AT_ONCE))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableNames:
     """Which tables and columns hold what; a name may have its schema before it (``crm.tenants``)."""
@@ -88,6 +96,10 @@ class DatabaseTenantProvider(TenantRegistryProvider):
     async def get_tenant_config(self, tenant_id: str) -> Mapping[str, Any]:
         """Raises ``NotFoundError``, and ``InputError`` with a place where its settings are none."""
         return await asyncio.to_thread(self._settings, tenant_id)
+
+    async def get_tenant_configs(self, tenant_ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+        """In few statements instead of one for each tenant."""
+        return await asyncio.to_thread(self._all_settings, tenant_ids)
 
     async def search_tenants(self, query: str) -> Sequence[TenantInfo]:
         """In the order of ids. Raises ``InputError`` with the position of what is refused."""
@@ -171,6 +183,27 @@ class DatabaseTenantProvider(TenantRegistryProvider):
             text = sa.cast(column, sa.Text())
             rows = connection.execute(sa.select(found.settings.table).where(text == tenant_id)).mappings().all()
             return found.settings.settings([dict(row) for row in rows if str(row[column.name]) == tenant_id], tenant_id)
+
+    def _all_settings(self, tenant_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        with self._reading() as (connection, found):
+            self._require(connection, found, tenant_ids)
+            if found.settings is None:
+                return {tenant_id: {} for tenant_id in tenant_ids}
+            column = found.settings.tenant_id
+            rows: dict[str, list[dict[str, Any]]] = {tenant_id: [] for tenant_id in tenant_ids}
+            for part in _parts(list(rows)):
+                statement = sa.select(found.settings.table).where(sa.cast(column, sa.Text()).in_(part))
+                for row in connection.execute(statement).mappings():
+                    rows.get(str(row[column.name]), []).append(dict(row))  # in another case: another tenant's
+            return {tenant_id: found.settings.settings(own, tenant_id) for tenant_id, own in rows.items()}
+
+    def _require(self, connection: Connection, found: _Reflected, tenant_ids: Sequence[str]) -> None:
+        column = found.fields["tenant_id"].expression
+        for part in _parts(tenant_ids):
+            there = {str(row[0]) for row in connection.execute(sa.select(column).where(sa.cast(column, sa.Text()).in_(part)))}
+            missing = next((tenant_id for tenant_id in part if tenant_id not in there), None)
+            if missing is not None:
+                raise NotFoundError(f"source {self.name} has no tenant {missing!r}")
 
     # Statements
 
