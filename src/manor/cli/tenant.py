@@ -38,11 +38,12 @@ from manor.cli.tenant_bundle import export, import_command
 from manor.cli.tenant_erase import certificate, delete, hold, resume, suspend, unhold
 from manor.cli.tenant_provision import provision_command
 from manor.cli.tenant_restore import restore
-from manor.cli.tenant_sync import search_command, sync_command
+from manor.cli.tenant_sync import print_told, search_command, sync_command
 from manor.errors import EXIT_SOME_FAILED, NotFoundError, counted
 
 if TYPE_CHECKING:
     from manor.control.catalog.records import DatabaseRecord
+    from manor.control.operations.directory_search import Told
     from manor.control.operations.migrate import MigrateRequest
     from manor.control.rollout.report import Report
     from manor.control.runtime import Runtime, StopSignal
@@ -152,25 +153,38 @@ def _no_such_group(group: str, records: list[DatabaseRecord]) -> NotFoundError:
 @click.option("--drift", is_flag=True, help="Also compare its schema with the one it was made from; exit code 1 if it differs.")
 @with_global_options
 def show(tenant_argument: str | None, tenant: str | None, drift: bool) -> None:
-    """Show what is recorded about one tenant (its URL: `manor tenant url`)."""
+    """Show what is recorded about one tenant (its URL: `manor tenant url`), and what its source told of it."""
     name = _named(tenant, tenant_argument)
 
-    async def work() -> tuple[DatabaseRecord, list[str]]:
+    async def work() -> tuple[DatabaseRecord | None, list[Told], list[str]]:
+        from manor.control.operations.directory_search import find_told, told_of
         from manor.control.operations.tenants import find_tenant, tenant_drift
 
         async with _looking() as runtime:
-            record = await find_tenant(runtime, name)
+            try:
+                record = await find_tenant(runtime, name)
+            except NotFoundError:
+                told = await find_told(runtime.catalog, name)
+                if not told or drift:
+                    raise
+                return None, told, []
             wait_seconds = float(open_workplace().environment.settings.lock_wait_seconds)
-            return record, await tenant_drift(runtime, record, lock_wait_seconds=wait_seconds) if drift else []
+            differences = await tenant_drift(runtime, record, lock_wait_seconds=wait_seconds) if drift else []
+            return record, await told_of(runtime.catalog, record), differences
 
-    record, differences = asyncio.run(work())
-    document = {**_json(record), "variables": dict(record.variables), "config": dict(record.config)}
+    record, told, differences = asyncio.run(work())
+    document: dict[str, Any] = {}
+    if record is not None:
+        document = {**_json(record), "variables": dict(record.variables), "config": dict(record.config)}
+    if told:
+        document["directory"] = [one.to_json() for one in told]
     if drift:
         document["drift"] = differences
     if not print_document(document):
         for key, value in document.items():
-            if key not in {"variables", "config", "drift"} and value not in (None, ""):
+            if key not in {"variables", "config", "drift", "directory"} and value not in (None, ""):
                 click.echo(f"{key.replace('_', ' '):<12} {value}")
+        print_told(told)
         for line in differences:
             click.echo(f"✗ {line}")
         if drift and not differences:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,8 @@ from manor.cli.report_file import check_report_file, write_report
 from manor.errors import counted
 
 if TYPE_CHECKING:
-    from manor.control.catalog.records import DirectoryRecord
+    from manor.control.catalog.records import DirectoryChange, DirectoryRecord
+    from manor.control.operations.directory_search import Told
     from manor.control.operations.sync import SyncReport, SyncRequest
     from manor.control.runtime import Runtime, StopSignal
     from manor.wiring import Workplace
@@ -109,7 +111,7 @@ def _print(result: SyncReport) -> None:
     click.echo(_summary(result))
 
 
-def _fields(change: Any) -> str:
+def _fields(change: DirectoryChange) -> str:
     """``tier: basic → premium``; of a new one nothing, its fields are what it is."""
     if change.kind == "new":
         return ""
@@ -153,3 +155,14 @@ def search_command(query: str, source: str | None, gone: bool, limit: int | None
     ]  # fmt: skip
     print_table(("source", "tenant", "customer", "region", "tier", "status", "instances"), rows)
     say(counted(len(found), "tenant"))
+
+
+def print_told(told: Sequence[Told]) -> None:
+    """What sources told of one tenant, and the last changes."""
+    for one in told:
+        click.echo(f"{'source':<12} {one.record.source} ({one.record.state}, operation {one.record.operation})")
+        for key, value in one.record.values.items():
+            if value not in (None, ""):
+                click.echo(f"  {key:<20} {';'.join(value) if isinstance(value, list) else value}")
+        for change in one.history:
+            click.echo(f"  {change.at:%Y-%m-%d %H:%M:%S} {change.kind}{': ' if _fields(change) else ''}{_fields(change)}")

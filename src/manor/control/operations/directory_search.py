@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from manor.control.catalog.catalog import Catalog
-from manor.control.catalog.records import DirectoryRecord, SourceRecord
+from manor.control.catalog.chain import safe_json
+from manor.control.catalog.records import DatabaseRecord, DirectoryChange, DirectoryRecord, SourceRecord
+from manor.control.registry.directory_home import DirectoryHome
 from manor.errors import NotFoundError
 from manor.scan import suggest
 
@@ -32,6 +36,47 @@ async def search_directory(
     if source is not None:
         require_source(await catalog.directory_sources(), source)
     return await catalog.search_directory(condition, parameters, source=source, state=state, limit=limit)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a source told of one tenant, and when."""
+
+    record: DirectoryRecord
+    history: tuple[DirectoryChange, ...]
+    """Newest first."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``--format json`` shows it; values of settings that sound secret are masked."""
+        config = json.loads(safe_json(dict(self.record.config)))
+        changes = [
+            {
+                "at": one.at.isoformat() if one.at else None,
+                "operation": one.operation,
+                "kind": one.kind,
+                "fields": dict(one.fields),
+            }
+            for one in self.history
+        ]
+        return {**record_json(self.record), "config": config, "history": changes}
+
+
+async def find_told(catalog: Catalog, tenant: str, *, source: str | None = None, changes: int = 20) -> list[Told]:
+    """What sources told of the tenant that they call ``tenant``, gone or not; of one source where that is named. Empty where
+    none did."""
+    names = [source] if source is not None else [one.name for one in await catalog.directory_sources()]
+    found = [(await catalog.directory_records(name, [tenant])).get(tenant) for name in names]
+    return [
+        Told(record=one, history=tuple(await catalog.directory_history(tenant, source=one.source, limit=changes)))
+        for one in found
+        if one is not None
+    ]
+
+
+async def told_of(catalog: Catalog, record: DatabaseRecord) -> list[Told]:
+    """What its source told of the tenant of a recorded database; empty where a registry declared it."""
+    home = DirectoryHome.parse(record.source)
+    return await find_told(catalog, record.tenant.id, source=home.source) if home is not None else []
 
 
 def require_source(known: Iterable[SourceRecord], source: str) -> None:
