@@ -42,6 +42,18 @@ COMMANDS = {
     ("audit", "verify"): (),
     ("catalog", "rotate-key"): ("--retire",),
     ("schema", "registry"): (),
+    ("tenant", "sync"): (
+        "--source",
+        "--config",
+        "--dry-run",
+        "--plan-digest",
+        "--allow-large-change",
+        "--all-configs",
+        "--report",
+    ),
+    ("tenant", "provision"): ("--query", "--source", "--template", "--parallel", "--dry-run", "--plan-digest", "--report"),
+    ("tenant", "search"): ("--source", "--gone", "--limit"),
+    ("batch", "healthcheck"): ("--parallel", "--filter", "--group", "--limit", "--report"),
     ("tenant", "create"): ("--name", "--group", "--registry"),
     ("tenant", "backup"): (
         "--all",
