@@ -150,10 +150,12 @@ def keys_table(model: type[BaseModel], path: str, acted_on: Callable[[str], str]
     return table(("Key", "Type", "Default", "Unit", "Meaning", "Acted on"), rows)
 
 
-def model_page(model: type[BaseModel], acted_on: Callable[[str], str], *, level: str = "##") -> str:
-    """Every model from ``model`` down as a section with a table."""
+def model_page(model: type[BaseModel], acted_on: Callable[[str], str], *, level: str = "##", without: str = "\n") -> str:
+    """Every model from ``model`` down as a section with a table, but for what stands below ``without``."""
     parts = []
     for path, part in walk(model):
+        if path.startswith(without):
+            continue
         name = path.rstrip(".")
         if part in (TenantGroup, FixedGroup):
             name += f"` with `type: {part.model_fields['type'].annotation.__args__[0]}"  # type: ignore[union-attr]
@@ -301,10 +303,10 @@ Further spellings:
 # Settings
 
 
-def settings_page() -> str:
-    def project_acted_on(path: str) -> str:
-        return LATER if path.startswith("multi_tenant.") or path == "multi_tenant" else YES
+SOURCES = "multi_tenant.sources.*"
 
+
+def settings_page() -> str:
     variables = table(
         ("Variable", "Meaning"),
         [
@@ -331,7 +333,9 @@ and `$$` a dollar sign: passwords belong into the environment.
 
 ## `project.yaml`
 
-{model_page(ProjectFile, project_acted_on, level="###")}
+{model_page(ProjectFile, described_acted_on(ProjectFile), level="###", without=f"{SOURCES}.")}
+Each of `{SOURCES}` has the keys of `multi_tenant.tenant_registry`; so has the file of `manor tenant sync --config`.
+
 ## `environ.yaml`
 
 {model_page(EnvironFile, lambda _: YES, level="###")}

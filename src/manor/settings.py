@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from manor.errors import Finding, InputError, InvalidInput, NotFoundError, Place, UnsupportedError
-from manor.scan import expand_environment
-from manor.yaml_reader import YamlDocument, parse_yaml, read_yaml
+from manor.errors import InputError, InvalidInput, NotFoundError, Place, UnsupportedError
+from manor.fleet_settings import FleetSettings, SourceSettings, fleet_settings, source_findings, source_settings
+from manor.settings_files import checked_settings, settings_document
+from manor.yaml_reader import YamlDocument
 
 if TYPE_CHECKING:
     from manor.settings_shapes import BackupBlock, EmbeddedBlock, EnvironFile, ProjectFile
@@ -32,7 +33,8 @@ _LATER_SCHEMES = ("mysql", "mariadb")
 _SECRET_PARAMETER = re.compile(r"([?&;](?:password|sslpassword|passwd|pwd)=)[^&;#]*", re.IGNORECASE)
 _KEYWORD_PASSWORD = re.compile(r"\b((?:ssl)?password\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)", re.IGNORECASE)
 
-Shape = TypeVar("Shape")
+_WAITING = frozenset({"enabled", "metrics_endpoint"})
+"""Keys of ``monitoring`` that nothing acts on yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +142,8 @@ class Project:
     options: Options = field(default_factory=Options)
     declared: bool = False
     """Whether there is a ``project.yaml``."""
+    fleet: FleetSettings = field(default_factory=FleetSettings)
+    """The block ``multi_tenant``."""
     not_acted_on: tuple[str, ...] = ()
     """Keys that were accepted and that nothing acts on yet, dotted."""
 
@@ -219,20 +223,38 @@ def load_project(folder: Path, *, environment: Mapping[str, str] | None = None) 
     path = folder / PROJECT_FILE
     if not path.exists():
         return Project(folder=folder, name=folder.name)
-    read = _read(path, PROJECT_FILE, ProjectFile, environment)
+    document = settings_document(path, PROJECT_FILE, environment)
+    read = checked_settings(document, ProjectFile)
     return Project(
         folder=folder,
         name=read.project_name or folder.name,
         description=read.description,
         options=Options(create_foreign_key_constraints=read.options.create_foreign_key_constraints),
         declared=True,
+        fleet=fleet_settings(read.multi_tenant, document),
         not_acted_on=_not_acted_on(read),
     )
 
 
 def _not_acted_on(read: ProjectFile) -> tuple[str, ...]:
-    block = read.multi_tenant
-    return tuple(sorted(f"multi_tenant.{key}" for key in block.model_fields_set)) if block is not None else ()
+    monitoring = read.multi_tenant.monitoring if read.multi_tenant is not None else None
+    waiting = _WAITING & monitoring.model_fields_set if monitoring is not None else ()
+    return tuple(sorted(f"multi_tenant.monitoring.{key}" for key in waiting))
+
+
+def load_source(project: Project, name: str, path: Path, *, environment: Mapping[str, str] | None = None) -> SourceSettings:
+    """A source that a file of its own describes, in the shape of one of ``multi_tenant.sources``; it gets the name ``name``.
+
+    Raises ``InputError``/``InvalidInput`` with places.
+    """
+    from manor.settings_shapes import TenantSource
+
+    document = settings_document(path, project.shown(path), environment)
+    read = checked_settings(document, TenantSource)
+    findings = list(source_findings(read, document))
+    if findings:
+        raise InvalidInput(findings)
+    return source_settings(name, read)
 
 
 def load_environment(project: Project, folder: Path, *, environment: Mapping[str, str] | None = None) -> Environment:
@@ -246,8 +268,8 @@ def load_environment(project: Project, folder: Path, *, environment: Mapping[str
     path = folder / ENVIRON_FILE
     if not path.exists():
         return Environment(folder=folder, name=folder.name, options=project.options)
-    document = _document(path, project.shown(path), environment)
-    read = _checked(document, EnvironFile)
+    document = settings_document(path, project.shown(path), environment)
+    read = checked_settings(document, EnvironFile)
     declared = _deployments(read, document)
     if read.catalog_url is not None:
         check_url(read.catalog_url, place=document.place(("catalog_url",)))
@@ -331,51 +353,3 @@ def check_url(url: str, *, place: Place | None = None) -> None:
         usable = False
     if not usable or "@" in parts.path or parts.fragment:
         raise InputError("the connection URL cannot be taken apart", place=place, hint=hint)
-
-
-def _read(path: Path, shown: str, shape: type[Shape], environment: Mapping[str, str] | None) -> Shape:
-    return _checked(_document(path, shown, environment), shape)
-
-
-def _document(path: Path, shown: str, environment: Mapping[str, str] | None) -> YamlDocument:
-    """The file with ``${NAME}`` expanded in every value. Raises ``InvalidInput`` naming each variable that is not set."""
-    document = read_yaml(path, shown_as=shown)
-    if document.value is None:
-        document = parse_yaml("{}", shown)
-    findings: list[Finding] = []
-    value = _expanded(document.value, (), _expander(document, os.environ if environment is None else environment, findings))
-    if findings:
-        raise InvalidInput(findings)
-    return YamlDocument(document.file, value, document._root)
-
-
-def _expander(
-    document: YamlDocument, environment: Mapping[str, str], findings: list[Finding]
-) -> Callable[[str, tuple[str | int, ...]], str]:
-    def expand(text: str, path: tuple[str | int, ...]) -> str:
-        try:
-            return expand_environment(text, environment)
-        except InputError as error:
-            missing = error.message.startswith("environment variable")
-            message = error.message if missing else "a '${' here is neither a variable nor escaped"
-            findings.append(Finding(message=message, place=document.place(path), hint=error.hint))
-            return text
-
-    return expand
-
-
-def _expanded(value: Any, path: tuple[str | int, ...], expand: Callable[[str, tuple[str | int, ...]], str]) -> Any:
-    if isinstance(value, dict):
-        return {key: _expanded(item, (*path, key), expand) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_expanded(item, (*path, index), expand) for index, item in enumerate(value)]
-    return expand(value, path) if isinstance(value, str) and "$" in value else value
-
-
-def _checked(document: YamlDocument, shape: type[Shape]) -> Shape:
-    from manor.typed_input import check
-
-    model, problems = check(shape, document.value, document, show=False)  # type: ignore[type-var]
-    if model is None:
-        raise InvalidInput([problem.finding for problem in problems])
-    return model

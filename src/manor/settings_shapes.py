@@ -6,13 +6,14 @@ Imported by ``settings`` only when a file is read. The docstrings are the settin
 from __future__ import annotations
 
 import datetime as dt
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
 
 from manor.api_shapes import ApiSource, GraphqlSource
+from manor.source_shapes import DatabaseSource, MergedSources, YamlSource
 from manor.typed_input import StrictModel
 
 Text = Annotated[str, Field(max_length=10_000)]
@@ -53,32 +54,39 @@ class Options(StrictModel):
     """Whether the relations of `schema.yaml` become foreign keys."""
 
 
-class DatabaseSource(StrictModel):
-    """Tenants in a SQL table."""
+class CacheBlock(StrictModel):
+    """What is kept of a source's answers: single tenants, their settings, counts and results of searches."""
 
-    url: Name
-    """Connection URL of the database that holds the table."""
-    tenant_table: Name = "tenants"
-    """Name of the table of tenants."""
-    config_table: Name = "tenant_configs"
-    """Name of the table of their settings."""
-    cache_ttl: Annotated[int, Field(ge=0, le=86_400)] = 300
-    """Seconds that what was read stays good."""
+    ttl: Annotated[int, Field(ge=1, le=86_400)] = 300
+    """Seconds for which an answer stays good. `manor tenant sync` always asks the source, and lets go of what was kept."""
+    redis_url: Annotated[Name | None, Field(repr=False)] = None
+    """Redis or Valkey that all processes share, such as `redis://:password@host:6379/0`; without it each keeps its own."""
 
 
 class CsvSource(StrictModel):
     """Tenants in a CSV or Excel file."""
 
     csv_path: Name
-    """Path of the file, relative to the project."""
+    """Path of the file, relative to the project: XLSX where it ends in `.xlsx`, else CSV."""
     config_dir: Name | None = None
-    """Folder of the tenants' settings, relative to the project."""
+    """Folder of the tenants' settings (`<tenant_id>.yaml` or `.json`), relative to the project."""
     watch_changes: bool = True
     """Whether the file is read again when it changes."""
+    encoding: Annotated[str, Field(max_length=64)] = ""
+    """Encoding of a CSV file, such as `cp932`; found out where it is absent, and asked for where that is not certain."""
+    delimiter: Annotated[str, Field(max_length=1)] = ""
+    """What separates the columns of a CSV file; one of `,`, `;`, tab and `|`, whichever fits its header, where it is absent."""
+    sheet: Annotated[str, Field(max_length=256)] = ""
+    """Worksheet of an XLSX file; the first one where it is absent."""
+    columns: dict[Name, Name] = Field(default_factory=dict)
+    """By field of a tenant: the name of its column, where it is not called like the field."""
 
 
 class SourceConfig(StrictModel):
-    """Settings per provider; the one named by `provider` counts."""
+    """Settings per provider; the one named by `provider` counts. A provider that was installed beside Manor has its own."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, dict[str, Any]] = Field(init=False)
 
     database: DatabaseSource | None = None
     """Settings of `provider: database`."""
@@ -88,15 +96,22 @@ class SourceConfig(StrictModel):
     """Settings of `provider: graphql`."""
     csv: CsvSource | None = None
     """Settings of `provider: csv`."""
+    yaml: YamlSource | None = None
+    """Settings of `provider: yaml`."""
+    merged: MergedSources | None = None
+    """Settings of `provider: merged`."""
 
 
 class TenantSource(StrictModel):
-    """Where tenants are declared, other than in a registry file."""
+    """Where tenants are declared, other than in the environment's registry file."""
 
-    provider: Literal["database", "api", "graphql", "csv"]
-    """Kind of source."""
+    provider: Name
+    """Kind of source: `database`, `api`, `graphql`, `csv`, `yaml` (a registry file), `merged` (several sources), or a name that
+    a package beside Manor registers under the entry point group `manor.sources`."""
     config: SourceConfig = Field(default_factory=SourceConfig)
     """Its settings."""
+    cache: CacheBlock | None = None
+    """Manor's own: what is kept of the source's answers, and where; nothing where it is absent."""
 
 
 class SchemaTemplate(StrictModel):
@@ -120,32 +135,34 @@ class TemplatesBlock(StrictModel):
 class Automation(StrictModel):
     """Bounds of fleet operations."""
 
-    max_parallel_operations: Annotated[int, Field(ge=1, le=256)] = 20
-    """Tenants worked on at the same time."""
-    operation_timeout: Seconds = 300
-    """Seconds that one tenant may take."""
+    max_parallel_operations: Annotated[int, Field(ge=1, le=256)] | None = None
+    """Tenants worked on at the same time, where neither `--parallel` nor the registry's `operations.batch_settings` says."""
+    operation_timeout: Seconds | None = None
+    """Seconds that one tenant may take, where the registry's `operations.batch_settings` does not say."""
 
 
 class MonitoringBlock(StrictModel):
     """How Manor itself is watched."""
 
     enabled: bool = True
-    """Whether it is."""
+    """Whether it is; not acted on yet."""
     metrics_endpoint: Name = "/metrics"
-    """Path that metrics are served under."""
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
-    """Least severe level that is logged."""
+    """Path that metrics are served under; not acted on yet."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "WARNING"
+    """Least severe level at which libraries may write to standard error; `--verbose` makes it `DEBUG`."""
 
 
 class MultiTenant(StrictModel):
     """The block `multi_tenant` of `project.yaml`."""
 
     enabled: bool = True
-    """Whether the project has tenants."""
-    scale: Name = "enterprise"
-    """How large the fleet is, in a word."""
+    """Whether the project has tenants; `false`: sources are not read."""
+    scale: Literal["small", "medium", "large", "enterprise"] = "enterprise"
+    """How large the fleet is: how many operations run at a time where `automation` does not say (4, 10, 20, 20)."""
     tenant_registry: TenantSource | None = None
-    """Where tenants are declared."""
+    """Where tenants are declared. On the command line the source is called like its provider: `--source database`."""
+    sources: dict[DeploymentName, TenantSource] = Field(default_factory=dict)
+    """Manor's own: further sources by name, such as `crm`."""
     templates: TemplatesBlock | None = None
     """Schema templates of the project."""
     automation: Automation | None = None

@@ -170,4 +170,5 @@ def fleet_source(workplace: Workplace, registry: Path, deployment: str | None = 
         deployments=[d.name for d in workplace.environment.deployments],
         deployment=deployment,
         foreign_keys=workplace.environment.options.create_foreign_key_constraints,
+        automation=workplace.project.fleet.automation,
     )

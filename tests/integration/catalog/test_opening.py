@@ -97,9 +97,9 @@ async def test_the_schema_is_the_sum_of_its_migrations_in_one_go_and_step_by_ste
     assert schema_dump(server) == at_once
     tables = {line.split()[2] for line in at_once if line.startswith("CREATE TABLE")}
     names = (
-        "audit_head audit_log backups bases catalog claims databases directory directory_changes drills erasures goldens heads kept_databases lineages "
-        "marks operations outcomes schedules schema_version scripts servers sources suspensions tenant_holds tenant_keys tenants "
-        "warm_pool"
+        "audit_head audit_log backups bases catalog claims databases directory directory_changes drills erasures goldens heads "
+        "kept_databases lineages marks operations outcomes schedules schema_version scripts servers sources suspensions "
+        "tenant_holds tenant_keys tenants warm_pool"
     )
     assert tables == {f"manor.{name}" for name in names.split()}
 

@@ -20,6 +20,7 @@ from manor.control.steps import Step, Target
 from manor.control.templates.loader import TemplateLoader
 from manor.control.templates.model import Template
 from manor.errors import Finding, InvalidInput, NotFoundError, RefusedError
+from manor.fleet_settings import AutomationSettings
 from manor.scan import suggest
 
 
@@ -37,6 +38,8 @@ class FleetSource:
     foreign_keys: bool = True
     further: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """By group, ids and display names of tenants that the registry does not list (``tenant create``)."""
+    automation: AutomationSettings = field(default_factory=AutomationSettings)
+    """The project's bounds, which hold where the registry says nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +99,8 @@ def read_fleet(source: FleetSource) -> tuple[Registry | None, Resolution]:
 
 def _read(source: FleetSource) -> tuple[Registry | None, Resolution]:
     loaded = load_registry(source.registry, shown_as=source.shown_as)
+    if loaded.model is not None:
+        loaded = replace(loaded, model=with_bounds(loaded.model, source.automation))
     environment = source.registry.parent
     templates = TemplateLoader(project=source.project, environment=environment, foreign_keys=source.foreign_keys)
     paths = look_at_paths(loaded.model, folder=environment, project=source.project) if loaded.model else {}
@@ -110,6 +115,17 @@ def _read(source: FleetSource) -> tuple[Registry | None, Resolution]:
     )
     findings = (*resolution.findings, *strategy_findings(loaded, resolution))
     return loaded.model, replace(resolution, findings=findings)
+
+
+def with_bounds(registry: Registry, automation: AutomationSettings) -> Registry:
+    """The registry with the project's bounds in the place of defaults; what the registry says itself stays."""
+    batch = registry.operations.batch_settings
+    bounds = {"max_parallel": automation.max_parallel_operations, "timeout_seconds": automation.operation_timeout_seconds}
+    update = {name: value for name, value in bounds.items() if value is not None and name not in batch.model_fields_set}
+    if not update:
+        return registry
+    operations = registry.operations.model_copy(update={"batch_settings": batch.model_copy(update=update)})
+    return registry.model_copy(update={"operations": operations})
 
 
 Examine = Callable[[Template], Sequence[Finding]]

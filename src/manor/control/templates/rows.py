@@ -187,13 +187,14 @@ def parse_xlsx(sheet: Iterable[Iterable[Any]], file: str, *, unusable: Collectio
     for line, cells in enumerate(sheet, 1):
         if line in unusable and table.header is not None:
             continue
-        values = [_spreadsheet_value(cell) for cell in cells]
+        values = [spreadsheet_value(cell) for cell in cells]
         values.extend([EMPTY] * (len(table.header or ()) - len(values)))
         table.add(values, line)
     return table.finish()
 
 
-def _spreadsheet_value(cell: Any) -> Any:
+def spreadsheet_value(cell: Any) -> Any:
+    """What openpyxl gives for a cell as a value of ours; ``EMPTY`` where nothing stands in it."""
     if cell is None or cell == "":
         return EMPTY
     if isinstance(cell, float):

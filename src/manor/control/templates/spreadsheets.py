@@ -6,6 +6,8 @@ empty; so both are looked for in the sheet's XML.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import re
 import warnings
 import zipfile
@@ -16,10 +18,12 @@ from typing import IO, Any
 
 from manor.control.templates.rows import MAX_TABULAR_BYTES
 from manor.errors import Finding, InputError, Place
+from manor.scan import suggest
 
 MAX_FINDINGS = 50
 """Per worksheet; of those beyond it only the number is said."""
 
+_BLOCK_ROWS = 256
 _NAMESPACE = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 _CELL, _ROW, _MERGED = (_NAMESPACE + name for name in ("c", "row", "mergeCell"))
 _FORMULA, _VALUE = _NAMESPACE + "f", _NAMESPACE + "v"
@@ -42,6 +46,27 @@ def read_sheet(path: Path, shown: str) -> Sheet:
     Raises ``InputError`` for a file that is no workbook or unpacks to more than ``MAX_TABULAR_BYTES``, ``OSError`` for one that
     cannot be opened.
     """
+    with open_sheet(path, shown) as reader:
+        return reader.read()
+
+
+@contextlib.contextmanager
+def open_sheet(path: Path, shown: str, name: str = "") -> Iterator[SheetReader]:
+    """The worksheet called ``name``, else the first one, to be read row by row. Raises as ``read_sheet`` does."""
+    _check_size(path)
+    import openpyxl
+
+    with _translated():
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    try:
+        with _translated():
+            sheet = _chosen(book.worksheets, name)
+        yield SheetReader(sheet, shown, [other for other in book.worksheets if other is not sheet])
+    finally:
+        book.close()
+
+
+def _check_size(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(member.file_size for member in archive.infolist())
@@ -51,39 +76,45 @@ def read_sheet(path: Path, shown: str) -> Sheet:
         raise InputError(
             f"the file unpacks to {size:,} bytes, {MAX_TABULAR_BYTES:,} are allowed", hint="load bulk rows from CSV"
         )
-    return _read(path, shown)
 
 
-def _read(path: Path, shown: str) -> Sheet:
-    import openpyxl
+def _chosen(sheets: list[Any], name: str) -> Any:
+    if not name:
+        return sheets[0]
+    found = next((sheet for sheet in sheets if sheet.title == name), None)
+    if found is None:
+        raise InputError(f"there is no sheet {name!r}", hint=suggest(name, [sheet.title for sheet in sheets]))
+    return found
 
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """openpyxl lets through whatever its parsers raise on a damaged file."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # openpyxl warns about styles and validations that it drops; only values matter here
         try:
-            book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-            try:
-                return _Reader(book.worksheets[0], shown).read(book.worksheets[1:])
-            finally:
-                book.close()
-        except OSError:
+            yield
+        except (OSError, InputError):
             raise
-        except Exception as error:  # openpyxl lets through whatever its parsers raise on a damaged file
+        except Exception as error:
             raise InputError(
                 f"the workbook cannot be read: {type(error).__name__}", hint="open it and save it again"
             ) from error
 
 
-class _Reader:
+class SheetReader:
     """Reads one of openpyxl's worksheets and collects what is wrong with its cells."""
 
-    def __init__(self, sheet: Any, shown: str) -> None:
+    def __init__(self, sheet: Any, shown: str, others: list[Any]) -> None:
         self.sheet = sheet
         self.shown = shown
+        self.others = others
         self.findings: list[Finding] = []
         self.unusable: set[int] = set()
 
-    def read(self, further: list[Any]) -> Sheet:
-        rows = [self.values(row) for row in _rows(self.sheet)]
+    def read(self) -> Sheet:
+        """All of it."""
+        rows = list(self.rows())
         self.search_xml(len(rows))
         self.findings.sort(key=lambda finding: (finding.place.line, finding.place.column) if finding.place else (0, 0))
         left_out = len(self.findings) - MAX_FINDINGS
@@ -91,8 +122,19 @@ class _Reader:
             self.findings[MAX_FINDINGS:] = [
                 Finding(message=f"{left_out:,} more findings in this file", place=Place(self.shown))
             ]
-        self.findings.extend(self.not_read(sheet) for sheet in further if _has_content(sheet))
+        with _translated():
+            self.findings.extend(self.not_read(sheet) for sheet in self.others if _has_content(sheet))
         return Sheet(rows=rows, findings=self.findings, unusable=frozenset(self.unusable))
+
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        """Row by row; cells that hold an error are among the findings once their row was handed out."""
+        stream = _rows(self.sheet)
+        while block := self._block(stream):
+            yield from block
+
+    def _block(self, stream: Iterator[Any]) -> list[tuple[Any, ...]]:
+        with _translated():
+            return [self.values(row) for row in itertools.islice(stream, _BLOCK_ROWS)]
 
     def not_read(self, sheet: Any) -> Finding:
         return Finding(
@@ -116,7 +158,12 @@ class _Reader:
     def name(self, coordinate: str) -> str:
         return f"{self.sheet.title}!{coordinate}"
 
-    def search_xml(self, lines: int) -> None:
+    def search_xml(self, lines: int = 0) -> None:
+        """Look for what the values do not show; ``lines`` is the number of rows that there are."""
+        with _translated():
+            self._search_xml(lines)
+
+    def _search_xml(self, lines: int) -> None:
         from openpyxl.utils.cell import range_boundaries
 
         for line, column, coordinate in _from_xml(self.sheet):

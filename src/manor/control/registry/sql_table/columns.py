@@ -1,7 +1,7 @@
 """Fields of ``TenantInfo`` bound to the columns that a table turns out to have.
 
-A field's expression is what SELECT reads and what conditions compare, so that both see the same value: a text, with the default
-in the place of NULL. A field without a column is its default.
+What SELECT reads is the column, as a text where the field is one; what conditions compare is the same with the default in the
+place of NULL, which is what the tenant will have. A field without a column is its default, and not read.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ class BoundField:
 
     name: str
     kind: Kind
+    read: Expression | None
+    """None: there is no column."""
     expression: Expression
+    """What is compared."""
     comparable: bool
     """Whether conditions can be compiled over the expression; else its values are looked at after they were read."""
     column: sa.Column[Any] | None = None
@@ -63,23 +66,23 @@ def bind_fields(
 def _bound(field: str, column: sa.Column[Any] | None, default: Any, dialect: str) -> BoundField:
     kind = TENANT_INFO.fields[field].kind
     if field == "instances":
-        return _instances(column, default)
+        return _instances(column)
     if kind is Kind.TEXT:
         own = TenantInfo.model_fields[field]
         return _text(field, column, default if default is not None or own.is_required() else own.default)
     if column is None:
-        return BoundField(name=field, kind=kind, expression=sa.literal(default, NullType()).label(field), comparable=False)
+        return BoundField(name=field, kind=kind, read=None, expression=sa.null(), comparable=False)
     return _time(field, column, dialect) if kind is Kind.TIME else _json(field, column, dialect)
 
 
 def _text(field: str, column: sa.Column[Any] | None, default: str | None) -> BoundField:
+    fallback = sa.cast(sa.literal(default, sa.Text()), sa.Text())
     if column is None:
-        expression: Expression = sa.cast(sa.literal(default, sa.Text()), sa.Text())
-    else:
-        expression = column if _is_plain_text(column.type) else sa.cast(column, sa.Text())
-        if default is not None and column.nullable:
-            expression = sa.func.coalesce(expression, sa.literal(default, sa.Text()))
-    return BoundField(name=field, kind=Kind.TEXT, expression=expression, comparable=True, column=column)
+        return BoundField(name=field, kind=Kind.TEXT, read=None, expression=fallback, comparable=True)
+    read: Expression = column if _is_plain_text(column.type) else sa.cast(column, sa.Text())
+    replaced = default is not None and column.nullable
+    expression = sa.func.coalesce(read, fallback) if replaced else read
+    return BoundField(name=field, kind=Kind.TEXT, read=read, expression=expression, comparable=True, column=column)
 
 
 def _is_plain_text(kind: Any) -> bool:
@@ -93,25 +96,26 @@ def _time(field: str, column: sa.Column[Any], dialect: str) -> BoundField:
     if dialect == "sqlite" or not (is_time or is_day):
         # SQLite has no such type: what stands there is read as what it is.
         raw = sa.type_coerce(column, NullType())
-        return BoundField(name=field, kind=Kind.TIME, expression=raw, comparable=False, column=column)
+        return BoundField(name=field, kind=Kind.TIME, read=raw, expression=raw, comparable=False, column=column)
     micros = mysql.DATETIME(fsp=6) if dialect == "mysql" else sa.DateTime()
     expression: Expression = sa.cast(column, micros) if is_day else column
     zoned = is_time and bool(getattr(column.type, "timezone", False)) and dialect == "postgresql"
-    return BoundField(name=field, kind=Kind.TIME, expression=expression, comparable=True, column=column, zoned=zoned)
+    return BoundField(
+        name=field, kind=Kind.TIME, read=expression, expression=expression, comparable=True, column=column, zoned=zoned
+    )
 
 
 def _json(field: str, column: sa.Column[Any], dialect: str) -> BoundField:
     is_json = isinstance(column.type, sa.JSON)
     expression = column if is_json else sa.type_coerce(column, NullType())
-    return BoundField(
-        name=field, kind=Kind.JSON, expression=expression, comparable=is_json and dialect == "postgresql", column=column
-    )
+    asked = is_json and dialect == "postgresql"
+    return BoundField(name=field, kind=Kind.JSON, read=expression, expression=expression, comparable=asked, column=column)
 
 
-def _instances(column: sa.Column[Any] | None, default: Any) -> BoundField:
-    if column is None:
-        expression: Expression = sa.literal(default, NullType()).label("instances")
-    else:
+def _instances(column: sa.Column[Any] | None) -> BoundField:
+    read: Expression | None = None
+    if column is not None:
         is_list = isinstance(column.type, sa.ARRAY | sa.JSON)
-        expression = column if is_list or _is_plain_text(column.type) else sa.cast(column, sa.Text())
-    return BoundField(name="instances", kind=Kind.TEXT, expression=expression, comparable=False, column=column)
+        read = column if is_list or _is_plain_text(column.type) else sa.cast(column, sa.Text())
+    expression = sa.null() if read is None else read
+    return BoundField(name="instances", kind=Kind.TEXT, read=read, expression=expression, comparable=False, column=column)

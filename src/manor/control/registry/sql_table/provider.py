@@ -208,7 +208,7 @@ class DatabaseTenantProvider(TenantRegistryProvider):
     # Statements
 
     def _select(self, found: _Reflected, compiled: Compiled) -> sa.Select[Any]:
-        columns = [bound.expression.label(name) for name, bound in found.fields.items()]
+        columns = [bound.read.label(name) for name, bound in found.fields.items() if bound.read is not None]
         return sa.select(*columns).select_from(found.table).where(compiled.condition)
 
     def _of_tenant(self, found: _Reflected, tenant_id: str) -> sa.Select[Any]:
@@ -238,7 +238,8 @@ class DatabaseTenantProvider(TenantRegistryProvider):
         names = self._names
         table = self._table(connection, names.tenant_table)
         fields = bind_fields(table, names.columns, names.defaults, self._dialect, source=self.name)
-        reader = RowReader(fields, where=f"{self.name}: table {names.tenant_table}")
+        read = [name for name, bound in fields.items() if bound.read is not None]
+        reader = RowReader(read, names.defaults, where=f"{self.name}: table {names.tenant_table}")
         return _Reflected(table=table, fields=fields, reader=reader, settings=self._settings_table(connection))
 
     def _settings_table(self, connection: Connection) -> SettingsTable | None:

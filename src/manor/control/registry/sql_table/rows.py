@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from manor.control.registry.search.fields import TENANT_INFO, Kind
-from manor.control.registry.sql_table.columns import BoundFields
 from manor.control.registry.tenant_info import TenantInfo, tenant_at
 from manor.errors import InputError, Place
 
@@ -17,11 +16,13 @@ _SEPARATORS = re.compile(r"[;,]")
 
 
 class RowReader:
-    """Makes tenants of rows whose columns are ``fields``, in their order. ``where`` is what places call the table."""
+    """Makes tenants of rows whose columns are ``names``. ``where`` is what places call the table; ``defaults`` are values of
+    fields that a row says nothing of."""
 
-    def __init__(self, fields: BoundFields, *, where: str) -> None:
+    def __init__(self, names: Sequence[str], defaults: Mapping[str, Any], *, where: str) -> None:
         self._where = where
-        self._readers: tuple[tuple[str, Callable[[Any], Any] | None], ...] = tuple((name, _reader(name)) for name in fields)
+        self._defaults = {name: _instances(value) if name == "instances" else value for name, value in defaults.items()}
+        self._readers = tuple((name, _reader(name)) for name in names)
 
     def tenants(self, rows: Iterable[Sequence[Any]]) -> Iterator[TenantInfo]:
         """Raises ``InputError`` with the place of the row that is no tenant."""
@@ -38,7 +39,7 @@ class RowReader:
             }
         except ValueError as error:
             raise InputError(f"a column cannot be read: {error}", place=self.place(row)) from error
-        return tenant_at(values, self.place(row))
+        return tenant_at({**self._defaults, **values} if self._defaults else values, self.place(row))
 
     def place(self, row: Sequence[Any]) -> Place:
         """A row is found again by its tenant."""
