@@ -52,7 +52,8 @@ def healthcheck(parallel: int, search: str | None, group: str | None, limit: int
         workplace = open_workplace(hooks=(display,), sessions=parallel)
 
         async def look(runtime: Runtime) -> Report:
-            request = HealthRequest(group=group, limit=limit, parallel=parallel)
+            seconds = workplace.project.fleet.automation.operation_timeout_seconds or 300
+            request = HealthRequest(group=group, limit=limit, parallel=parallel, timeout_seconds=float(seconds))
             return await healthcheck_recorded(runtime, request, search=search)
 
         result: Report = looked_at(workplace, look)

@@ -89,4 +89,5 @@ def _places(workplace: Workplace, said: dict[str, Any]) -> DirectoryPlaces:
         deployment=said["deployment"],
         template=said["template"],
         foreign_keys=environment.options.create_foreign_key_constraints,
+        automation=workplace.project.fleet.automation,
     )

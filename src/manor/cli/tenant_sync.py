@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from manor.cli.releases import looked_at
 from manor.cli.render import print_document, print_table, say
 from manor.cli.report_file import check_report_file, write_report
 from manor.errors import counted
+from manor.telemetry import Event
 
 if TYPE_CHECKING:
     from manor.control.catalog.records import DirectoryChange, DirectoryRecord
@@ -42,13 +44,29 @@ MARKS = {"new": "+", "changed": "~", "suspended": "!", "returned": "+", "gone": 
 def sync_command(**said: Any) -> None:
     """Take over what a source says of its tenants: new, changed, suspended and gone ones. No database is touched."""
     check_report_file(said["report"])
+    heard = _Disagreements()
     with progress(quiet=current().quiet) as display:
-        workplace = open_workplace(hooks=(display,))
+        workplace = open_workplace(hooks=(display, heard))
         result = _synced(workplace, said)
+    result = replace(result, notices=(*result.notices, *heard.notices))
     _print(result)
     write_report(result, said["report"])
     if result.exit_code:
         raise Exit(result.exit_code)
+
+
+class _Disagreements:
+    """Hears of merged sources that tell different things of one tenant."""
+
+    def __init__(self) -> None:
+        self.notices: list[str] = []
+
+    def __call__(self, event: Event) -> None:
+        """A hook of telemetry."""
+        if event.kind == "source.disagreed":
+            fields = ", ".join(f"{name} ({count})" for name, count in event.details["fields"].items())
+            what = f"the sources of {event.subject} disagree about {counted(event.details['tenants'], 'tenant')}"
+            self.notices.append(f"{what}: {fields}; the one that goes before counts")
 
 
 def _synced(workplace: Workplace, said: dict[str, Any]) -> SyncReport:
@@ -57,7 +75,8 @@ def _synced(workplace: Workplace, said: dict[str, Any]) -> SyncReport:
     from manor.wiring.sources import open_source
 
     request = _request(workplace, said)
-    provider = open_source(workplace.project, said["source"], said["config"])
+    # Never from a cache: what a sync takes over is what the source says now.
+    provider = open_source(workplace.project, said["source"], said["config"], telemetry=workplace.telemetry, cached=False)
 
     async def plan() -> SyncReport:
         try:

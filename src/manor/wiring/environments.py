@@ -12,16 +12,13 @@ if TYPE_CHECKING:
     from manor.control.registry.tenant_info import TenantInfo
     from manor.control.templates.environments import TenantEnvironment
 
-TEMPLATES = "templates"
-"""The folder of ``environment.j2``, in the project."""
-
 
 def environment_renderer(workplace: Workplace) -> Render:
     """Renders the environment of one tenant after another; templates are compiled once."""
     from manor.control.templates.environments import render_environment
     from manor.control.templates.template_engine import TenantTemplateEngine
 
-    folder = workplace.project.folder / TEMPLATES
+    folder = workplace.project.folder / workplace.project.fleet.templates.base_dir
     engine = TenantTemplateEngine(folder if folder.is_dir() else None, shown_as=workplace.project.shown(folder))
 
     def render(tenant: TenantInfo, config: Mapping[str, Any]) -> TenantEnvironment:

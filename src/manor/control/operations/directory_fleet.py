@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from manor.control.catalog.catalog import Catalog
 from manor.control.catalog.records import DirectoryRecord, SourceRecord
 from manor.control.operations.directory_search import require_source, search_directory
-from manor.control.operations.fleet import Examine, Fleet, FleetSource, all_errors, migration_findings
+from manor.control.operations.fleet import Examine, Fleet, FleetSource, all_errors, migration_findings, with_bounds
 from manor.control.provision.directory_targets import (
     Draft,
     Environment,
@@ -27,6 +27,7 @@ from manor.control.registry.tenant_info import TenantInfo
 from manor.control.templates.loader import TemplateLoader
 from manor.control.templates.model import Template
 from manor.errors import Finding, InputError, InvalidInput, ManorError, NotFoundError, Place
+from manor.fleet_settings import AutomationSettings
 
 Render = Callable[[TenantInfo, Mapping[str, Any]], Environment]
 """A tenant and its settings → its environment. Raises ``ManorError``."""
@@ -43,6 +44,8 @@ class DirectoryPlaces:
     deployment: str | None = None
     template: str | None = None
     foreign_keys: bool = True
+    automation: AutomationSettings = field(default_factory=AutomationSettings)
+    """What ``project.yaml`` says of bounds, where the environment's registry does not."""
 
 
 async def directory_fleet(
@@ -58,6 +61,7 @@ async def directory_fleet(
     found = await _find(catalog, known, query, source)
     home = DirectoryHome.at(places.project, places.environment, _source_of(found, known, source))
     registry, loaded = load_home_settings(places.environment, home.registry_shown_as)
+    registry = with_bounds(registry, places.automation)
     records = await catalog.databases(source=str(home))
     recorded = {(record.tenant.group, record.tenant.id): (record.tenant, record.server) for record in records}
     placement = Placement(
