@@ -11,6 +11,7 @@ from manor.scan import suggest
 
 if TYPE_CHECKING:
     from manor.settings_shapes import MultiTenant, TenantSource
+    from manor.sheet_shapes import CacheBlock
     from manor.yaml_reader import YamlDocument
 
 BUILT_IN = ("database", "api", "graphql", "csv", "yaml", "merged")
@@ -26,6 +27,8 @@ class SourceSettings:
     provider: str
     config: Any = field(repr=False)
     """Of a built-in provider its shape (``settings_shapes``), of another one a mapping of its own."""
+    cache: CacheBlock | None = None
+    """None: not said, which for a database means its ``cache_ttl``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +103,7 @@ def _declared(block: MultiTenant) -> Iterator[tuple[str, TenantSource, tuple[str
 def source_settings(name: str, source: TenantSource) -> SourceSettings:
     """A checked source under its name."""
     config = getattr(source.config, source.provider, None) if source.provider in BUILT_IN else _foreign(source)
-    return SourceSettings(name=name, provider=source.provider, config=config)
+    return SourceSettings(name=name, provider=source.provider, config=config, cache=source.cache)
 
 
 def _foreign(source: TenantSource) -> Mapping[str, Any]:

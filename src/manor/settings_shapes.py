@@ -13,6 +13,7 @@ from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
 
 from manor.api_shapes import ApiSource, GraphqlSource
+from manor.sheet_shapes import CacheBlock, CsvSource
 from manor.source_shapes import DatabaseSource, MergedSources, YamlSource
 from manor.typed_input import StrictModel
 
@@ -52,34 +53,6 @@ class Options(StrictModel):
 
     create_foreign_key_constraints: bool = True
     """Whether the relations of `schema.yaml` become foreign keys."""
-
-
-class CacheBlock(StrictModel):
-    """What is kept of a source's answers: single tenants, their settings, counts and results of searches."""
-
-    ttl: Annotated[int, Field(ge=1, le=86_400)] = 300
-    """Seconds for which an answer stays good. `manor tenant sync` always asks the source, and lets go of what was kept."""
-    redis_url: Annotated[Name | None, Field(repr=False)] = None
-    """Redis or Valkey that all processes share, such as `redis://:password@host:6379/0`; without it each keeps its own."""
-
-
-class CsvSource(StrictModel):
-    """Tenants in a CSV or Excel file."""
-
-    csv_path: Name
-    """Path of the file, relative to the project: XLSX where it ends in `.xlsx`, else CSV."""
-    config_dir: Name | None = None
-    """Folder of the tenants' settings (`<tenant_id>.yaml` or `.json`), relative to the project."""
-    watch_changes: bool = True
-    """Whether the file is read again when it changes."""
-    encoding: Annotated[str, Field(max_length=64)] = ""
-    """Encoding of a CSV file, such as `cp932`; found out where it is absent, and asked for where that is not certain."""
-    delimiter: Annotated[str, Field(max_length=1)] = ""
-    """What separates the columns of a CSV file; one of `,`, `;`, tab and `|`, whichever fits its header, where it is absent."""
-    sheet: Annotated[str, Field(max_length=256)] = ""
-    """Worksheet of an XLSX file; the first one where it is absent."""
-    columns: dict[Name, Name] = Field(default_factory=dict)
-    """By field of a tenant: the name of its column, where it is not called like the field."""
 
 
 class SourceConfig(StrictModel):
@@ -148,8 +121,9 @@ class MonitoringBlock(StrictModel):
     """Whether it is; not acted on yet."""
     metrics_endpoint: Name = "/metrics"
     """Path that metrics are served under; not acted on yet."""
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "WARNING"
-    """Least severe level at which libraries may write to standard error; `--verbose` makes it `DEBUG`."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+    """Least severe level of what is logged on standard error: `INFO` is operations and waves, `DEBUG` every step of every
+    target. Without the block `monitoring` nothing is; nor is it with `--quiet`."""
 
 
 class MultiTenant(StrictModel):

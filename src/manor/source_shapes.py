@@ -8,20 +8,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, WithJsonSchema
+from pydantic import Field
 
-from manor.api_shapes import TenantField
+from manor.api_shapes import Name, Seconds, Secret, TenantField
 from manor.typed_input import StrictModel
-
-Name = Annotated[str, Field(min_length=1, max_length=256)]
-Seconds = Annotated[int, Field(ge=1, le=86_400)]
-SecretUrl = Annotated[SecretStr, Field(min_length=1, max_length=4_096), WithJsonSchema({"type": "string"})]
 
 
 class DatabaseSource(StrictModel):
     """Tenants in a table (or view) of a SQL database. It is only read."""
 
-    url: SecretUrl
+    url: Secret
     """Connection URL: `postgresql://`, `mysql://`, `mariadb://`, or `sqlite:///` with a path relative to the project."""
     tenant_table: Name = "tenants"
     """Name of the table of tenants, with its schema before it where it needs one: `crm.tenants`."""

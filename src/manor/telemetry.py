@@ -19,8 +19,9 @@ class Event:
     of a swap ``target.closed|cloned|moved|checked|switched|opened|marked`` (what will prove that nobody wrote is recorded) and
     ``kept.dropped``;
     ``hook.ended`` (one of the user's, with ``hook``, ``hook_kind``, ``exit`` and ``seconds``);
-    ``pool.cloned|restricted|filled|dropped``; or ``catalog.away`` (it is waited for). Of releases: ``release.rehearsed|voted|
-    decided|settled``, ``golden.copied|migrated``, ``wave.ended``, ``wave.unclaimed`` (no worker takes it), ``gate.looked``,
+    ``pool.cloned|restricted|filled|dropped``; ``catalog.away`` (it is waited for); or ``cache.away|back`` (of a source: it is
+    asked itself meanwhile). Of releases: ``release.rehearsed|voted|decided|settled``, ``golden.copied|migrated``,
+    ``wave.ended``, ``wave.unclaimed`` (no worker takes it), ``gate.looked``,
     ``window.awaited``, and of their targets ``prepared``, ``refused``, ``committed``, ``rolled_back`` and ``moved``; of workers
     ``batch.begun|ended`` and ``worker.ready|troubled``. Of errands ``target.begun``; of backups ``backup.photographed|stored``
     (its dump) ``|sealed`` (its manifest) ``|recorded|verified|removed|forgotten|swept``; of a rebuilt catalog

@@ -60,19 +60,24 @@ def messages_of(folder: Path, text: str, **variables: str) -> list[str]:
     return [str(finding) for finding in error.value.findings]
 
 
-def test_the_block_of_the_reference_is_accepted_and_named_as_not_acted_on(folder: Path) -> None:
+def test_the_block_of_the_reference_is_accepted_and_what_waits_is_named(folder: Path) -> None:
     (folder / "project.yaml").write_text(V1_BLOCK)
     project = find_project(folder, environment={"TENANT_REGISTRY_DB_URL": "postgresql://x/y"})
     assert (project.name, project.description, project.declared) == ("shop", "A shop.", True)
     assert project.options.create_foreign_key_constraints is False
-    assert project.not_acted_on == (
-        "multi_tenant.automation",
-        "multi_tenant.enabled",
-        "multi_tenant.monitoring",
-        "multi_tenant.scale",
-        "multi_tenant.templates",
-        "multi_tenant.tenant_registry",
-    )
+    assert project.not_acted_on == ("multi_tenant.monitoring.enabled", "multi_tenant.monitoring.metrics_endpoint")
+    fleet = project.fleet
+    assert (fleet.enabled, fleet.scale, fleet.log_level) == (True, "enterprise", "INFO")
+    assert (fleet.automation.max_parallel_operations, fleet.automation.operation_timeout_seconds) == (20, 300)
+    assert fleet.templates.base_dir == "./templates"
+    assert fleet.templates.schema_templates == {
+        "saas_standard": "saas_standard_schema.j2",
+        "enterprise": "enterprise_schema.j2",
+    }
+    source = fleet.sources["database"]
+    assert (source.provider, source.config.tenant_table, source.config.cache_ttl) == ("database", "tenants", 300)
+    assert source.config.url.get_secret_value() == "postgresql://x/y"
+    assert "postgresql" not in repr(project)
 
 
 def test_a_missing_environment_variable_is_named_where_it_stands(folder: Path) -> None:

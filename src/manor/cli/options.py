@@ -148,7 +148,16 @@ def open_workplace(registry: Path | None = None, *, hooks: tuple[Hook, ...] = ()
 
     _silence_psycopg()
     project, environment = open_project(registry)
-    return Workplace(project=project, environment=environment, telemetry=Telemetry(*hooks), sessions=sessions)
+    telemetry = Telemetry(*hooks, *_log(project))
+    return Workplace(project=project, environment=environment, telemetry=telemetry, sessions=sessions)
+
+
+def _log(project: Project) -> list[Hook]:
+    """Where the project says so; ``--quiet`` leaves errors alone, which are said anyway."""
+    from manor.cli.log_lines import log_hook
+
+    level = project.fleet.log_level
+    return [log_hook(level)] if level is not None and not current().quiet else []
 
 
 def _silence_psycopg() -> None:

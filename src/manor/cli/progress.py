@@ -45,6 +45,8 @@ class Progress:
             self._line(f"golden database of {event.subject} built on {event.details.get('server')}", always=True)
         elif event.kind == "catalog.away":
             self._line(f"waiting {event.details['seconds']:.0f} s for the catalog: {event.subject}", always=True)
+        elif event.kind == "cache.away":
+            self._line(f"the cache of source {event.subject} is away, the source itself is asked", always=True)
         elif event.kind == "wave.unclaimed":
             self._line(f"waiting for a worker: {event.details['targets']} targets (start one with `manor worker`)", always=True)
         elif event.kind == "window.awaited":

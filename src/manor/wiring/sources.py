@@ -20,6 +20,7 @@ from manor.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from manor.control.registry.provider import TenantRegistryProvider
+    from manor.sheet_shapes import CacheBlock
 
 GROUP = "manor.sources"
 """Entry points of other packages' sources."""
@@ -59,7 +60,23 @@ class _Opening:
         return self.open(known[name])
 
     def open(self, settings: SourceSettings) -> TenantRegistryProvider:
-        return _BUILT_IN.get(settings.provider, _foreign)(self, settings)
+        provider = _BUILT_IN.get(settings.provider, _foreign)(self, settings)
+        cache = _cache(settings) if self.cached else None
+        if cache is None:
+            return provider
+        from manor.control.registry.cached import open_cached
+
+        name, namespace = settings.name, self.project.name
+        return open_cached(provider, cache, name=name, namespace=namespace, telemetry=self.telemetry)
+
+
+def _cache(settings: SourceSettings) -> CacheBlock | None:
+    """A database has the reference's ``cache_ttl``, which other providers have as ``cache``."""
+    from manor.sheet_shapes import CacheBlock
+
+    if settings.cache is None and settings.provider == "database":
+        return CacheBlock(ttl=settings.config.cache_ttl)
+    return settings.cache
 
 
 def _database(opening: _Opening, settings: SourceSettings) -> TenantRegistryProvider:

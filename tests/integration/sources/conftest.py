@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pymysql
 import pytest
+from sqlalchemy.engine import make_url
 
 
 @pytest.fixture(scope="session")
@@ -57,6 +59,14 @@ def _mysql_session(url: str) -> Iterator[Any]:
         session.cursor() as cursor,
     ):
         yield cursor
+
+
+@pytest.fixture
+def postgres_url(server_url: str) -> str:
+    """A database without tables; the server is emptied before the next test."""
+    with psycopg.connect(server_url, autocommit=True) as session:
+        session.execute("CREATE DATABASE crm")
+    return make_url(server_url).set(database="crm").render_as_string(hide_password=False)
 
 
 @pytest.fixture

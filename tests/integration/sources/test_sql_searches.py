@@ -183,8 +183,8 @@ def open_ground() -> Iterator[Callable[[str], Ground]]:
 
 
 @pytest.fixture
-def postgres(open_ground: Callable[[str], Ground], server_url: str) -> Ground:
-    return open_ground(server_url)
+def postgres(open_ground: Callable[[str], Ground], postgres_url: str) -> Ground:
+    return open_ground(postgres_url)
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ class TestPostgresSource(SourceSuite):
     """The suite."""
 
     @pytest.fixture
-    def bench(self, server_url: str) -> SourceBench:
-        return SqlBench(server_url)
+    def bench(self, postgres_url: str) -> SourceBench:
+        return SqlBench(postgres_url)
 
 
 class TestMariadbSource(SourceSuite):

@@ -55,5 +55,8 @@ class TenantRegistryProvider(abc.ABC):
         """The settings of several, by id; like ``get_tenant_config``. Here one by one: override it where it can be less."""
         return {tenant_id: await self.get_tenant_config(tenant_id) for tenant_id in tenant_ids}
 
+    async def forget(self) -> None:  # noqa: B027 - most keep nothing
+        """Let go of all answers that are kept, here and where others find them: from now on the source itself is asked."""
+
     async def aclose(self) -> None:  # noqa: B027 - most hold nothing open
         """Give back what it holds open."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from manor.control.registry.sheets.cells import instances
+from manor.control.registry.sheets.cells import SEPARATORS, instances
 from manor.control.registry.sheets.header import Header
 from manor.control.registry.tenant_columns import DEFAULTS, tenants_of
 from manor.control.registry.tenant_info import TenantInfo
@@ -28,6 +28,7 @@ _READY = frozenset({"tenant_id", "customer_code"})
 _WORDS = frozenset({"database_prefix", "schema_suffix", "table_prefix"})
 _NOT_IN_JSON = ("\\u0000", "NaN", "Infinity")
 """What the parser lets through and others do not; within a text they are only looked at more closely."""
+_BEFORE_TIMES = SEPARATORS - {""}
 _MOST_REMEMBERED = 2_000
 _LONGEST_TEXT = 1_000
 
@@ -117,6 +118,8 @@ def _spread(read: Callable[[Column], list[Any]]) -> Callable[[Column], Iterable[
 
 def _moments(texts: Column) -> list[Any]:
     """ISO times all alike, with a zone or without: giving one to each time takes ten times as long as reading it."""
+    if not {text[10:11] for text in texts} <= _BEFORE_TIMES:
+        raise Unsure
     found = list(map(dt.datetime.fromisoformat, texts))
     zones = [moment.tzinfo for moment in found]
     if all(zones):

@@ -40,10 +40,11 @@ class _Reading:
                 self._read(field, text, values)
             elif field in REQUIRED:
                 self.report(f"{field} is empty", "every tenant has one", field)
-        if self.findings:
-            return None, self.findings
-        info, problems = check(TenantInfo, values, self._places)
-        return info, [problem.finding for problem in problems]
+        given = dict.fromkeys(REQUIRED, "required") | values  # so that the others are looked at all the same
+        info, problems = check(TenantInfo, given, self._places)
+        first = {problem.path[:1]: problem.finding for problem in reversed(problems)}
+        self.findings += first.values()
+        return (None if self.findings else info), self.findings
 
     def _read(self, field: str, text: str, values: dict[str, Any]) -> None:
         try:

@@ -21,6 +21,8 @@ _LOOSE_MOMENT = re.compile(
     re.ASCII,
 )
 """As spreadsheets write times into CSV where the year comes first."""
+SEPARATORS = frozenset({"", "T", " "})
+"""What may stand between a date and a time."""
 
 
 class Misfit(ValueError):
@@ -42,6 +44,8 @@ def cell_value(field: str, text: str) -> Any:
 
 def moment(text: str) -> dt.datetime:
     """An aware point in time; one without a zone is UTC. Raises ``ValueError``."""
+    if text[10:11] not in SEPARATORS:  # Python takes any, and would read 2026-01-31+09:00 as nine o'clock
+        return _loose_moment(text)
     try:
         found = dt.datetime.fromisoformat(text)
     except ValueError:

@@ -23,6 +23,8 @@ _MARKS = (
 )
 _PYTHON_NAMES = {"utf-8": "utf-8-sig", "shift_jis": "cp932"}
 """Python's Shift_JIS lacks the characters of NEC and IBM, which every program that says Shift_JIS writes."""
+_CALLED_CP932 = frozenset({"windows-31j", "x-sjis"})
+"""Names that Python does not know."""
 _GUESSED = ["euc_jp", "cp1252", "cp1251", "gb18030", "big5", "cp949", "iso8859_15"]
 
 
@@ -59,7 +61,7 @@ def first_fault(path: Path, encoding: str) -> int | None:
 def known_encoding(name: str) -> str:
     """Python's name of it. Raises ``InputError`` for one that there is not."""
     try:
-        found = codecs.lookup(name)
+        found = codecs.lookup("cp932" if name.lower() in _CALLED_CP932 else name)
     except LookupError:
         raise InputError(f"there is no encoding {name!r}", hint="such as utf-8, cp932, utf-16, euc_jp, cp1252") from None
     if not getattr(found, "_is_text_encoding", True):

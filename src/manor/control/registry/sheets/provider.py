@@ -27,7 +27,7 @@ from manor.control.registry.sheets.tenants import TableTenants
 from manor.control.registry.sheets.watch import SheetChange, watch_sheet
 from manor.control.registry.tenant_info import TenantInfo
 from manor.errors import ConflictError, NotFoundError
-from manor.settings_shapes import CsvSource
+from manor.sheet_shapes import CsvSource
 
 MOST_HELD = 20_000
 """Tenants that are held: some 30 MB."""
@@ -220,7 +220,7 @@ def open_csv(config: CsvSource, folder: Path, *, name: str = "csv") -> CSVTenant
         config.watch_changes,
         encoding=config.encoding,
         delimiter=config.delimiter,
-        columns=config.columns,
+        columns={str(field): column for field, column in config.columns.items()},
         sheet=config.sheet,
         name=name,
         shown=config.csv_path,

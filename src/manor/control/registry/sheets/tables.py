@@ -73,7 +73,7 @@ def open_table(path: Path, shown: str, *, encoding: str, delimiter: str, sheet: 
         if path.suffix.lower() == ".xlsx":
             return SheetTable(path=path, shown=shown, sheet=sheet)
         found = text_encoding(path, shown, encoding)
-        with _opened(path, found) as file:
+        with _opened(path, found, errors="replace") as file:  # what is wrong is said when it is read
             first = file.readline(1 << 16)
             written = first.strip()[len(_EXCEL_SEPARATOR) :] if first.lower().startswith(_EXCEL_SEPARATOR) else ""
             head = first if not written else file.readline(1 << 16)
@@ -96,11 +96,13 @@ def _readable(shown: str) -> Iterator[None]:
         raise InputError(error.message, hint=error.hint, place=Place(shown)) from error
 
 
-def _opened(path: Path, encoding: str) -> Any:
+def _opened(path: Path, encoding: str, *, errors: str = "strict") -> Any:
     """Without waiting for somebody who writes, should it have become a pipe meanwhile."""
-    return open(
-        path, encoding=encoding, newline="", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
-    )
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+
+    return open(path, encoding=encoding, errors=errors, newline="", opener=opener)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
