@@ -75,8 +75,7 @@ def _synced(workplace: Workplace, said: dict[str, Any]) -> SyncReport:
     from manor.wiring.sources import open_source
 
     request = _request(workplace, said)
-    # Never from a cache: what a sync takes over is what the source says now.
-    provider = open_source(workplace.project, said["source"], said["config"], telemetry=workplace.telemetry, cached=False)
+    provider = open_source(workplace.project, said["source"], said["config"], telemetry=workplace.telemetry)
 
     async def plan() -> SyncReport:
         try:

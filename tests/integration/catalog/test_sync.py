@@ -33,6 +33,10 @@ class Reading(ListedTenantProvider):
     def __init__(self, tenants: Sequence[TenantInfo], configs: Mapping[str, Mapping[str, Any]] | None = None) -> None:
         super().__init__(tenants, configs or {})
         self.asked: list[str] = []
+        self.forgotten = 0
+
+    async def forget(self) -> None:
+        self.forgotten += 1
 
     async def get_tenant_config(self, tenant_id: str) -> Mapping[str, Any]:
         self.asked.append(tenant_id)
@@ -326,6 +330,14 @@ async def test_a_sync_is_in_the_journal_and_in_the_audit_log(synced, catalog, ma
     log = AuditLog(catalog, make_runtime().anchor)
     assert [(e.action, e.subject, e.operation) for e in await log.list(limit=1)] == [("tenant.sync", "crm", report.operation)]
     assert (await log.verify()).anchored_through > 0
+
+
+async def test_a_sync_lets_go_of_kept_answers_before_it_reads_and_a_dry_run_does_not(make_runtime):
+    provider, request = Reading([tenant(1)]), SyncRequest(source="crm", home=HOME)
+    await dry_run(make_runtime(), provider, request)
+    assert provider.forgotten == 0
+    await sync(make_runtime(), provider, request)
+    assert provider.forgotten == 1
 
 
 async def test_two_sources_may_have_the_same_tenant(make_runtime, catalog):

@@ -94,7 +94,7 @@ def sync_lock(source: str) -> str:
 
 
 async def sync(runtime: Runtime, provider: TenantRegistryProvider, request: SyncRequest) -> SyncReport:
-    """Look, plan and write. Where nothing changed, nothing is written.
+    """Look, plan and write. Where nothing changed, nothing is written. What was kept of the source's answers is let go of.
 
     Raises what the provider raises, ``ConflictError`` where another sync of the source goes on for too long, and
     ``RefusedError`` where the plan is not the reviewed one or changes more than may change unasked: then nothing is written.
@@ -102,6 +102,7 @@ async def sync(runtime: Runtime, provider: TenantRegistryProvider, request: Sync
     began, started_at = time.monotonic(), runtime.now()
     lock = runtime.catalog.lock(sync_lock(request.source), wait_seconds=request.lock_wait_seconds, holder=runtime.operation)
     async with lock:
+        await provider.forget()  # answers that are kept somewhere are as old as the directory from now on
         generation = await _generation(runtime.catalog, request.source)
         plan = await _look(runtime, provider, request)
         _check(plan, request)

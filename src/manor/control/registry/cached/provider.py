@@ -62,6 +62,10 @@ class CachedTenantProvider(TenantRegistryProvider):
         """As they were at most as long ago as answers are kept."""
         return await self._kept("config", tenant_id, _CONFIG, lambda: self.source.get_tenant_config(tenant_id))
 
+    async def get_tenant_configs(self, tenant_ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+        """From the source: whoever asks for many is about to act on them."""
+        return await self.source.get_tenant_configs(tenant_ids)
+
     async def search_tenants(self, query: str) -> Sequence[TenantInfo]:
         """As it was at most as long ago as answers are kept, where it found at most ``MOST_FOUND``."""
         return await self._kept("search", query, _INFOS, lambda: self.source.search_tenants(query))
