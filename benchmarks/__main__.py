@@ -41,6 +41,7 @@ BENCHMARKS = (
     "backup_drill",
     "pitr_one_tenant",
     "directory_sync",
+    "source_walk",
 )
 RECORD = Path(__file__).with_name("results.json")
 RESULTS = Path(__file__).with_name("RESULTS.md")

@@ -132,7 +132,7 @@ class ApiAccess(StrictModel):
     """Bearer token."""
     auth: ApiAuth = Field(default_factory=ApiAuth)
     """Other ways to prove who asks."""
-    headers: dict[Header, Annotated[str, Field(max_length=2_000)]] = Field(default_factory=dict)
+    headers: dict[Header, Annotated[str, Field(pattern=r"^[ -~]*$", max_length=2_000)]] = Field(default_factory=dict)
     """Further headers of every request, such as `Accept-Language`; secrets belong into `auth`."""
     timeout: Seconds = 30
     """Seconds that one request may take, its answer included."""

@@ -26,8 +26,9 @@ class Event:
     ``batch.begun|ended`` and ``worker.ready|troubled``. Of errands ``target.begun``; of backups ``backup.photographed|stored``
     (its dump) ``|sealed`` (its manifest) ``|recorded|verified|removed|forgotten|swept``; of a rebuilt catalog
     ``catalog.begun``, ``golden.recorded``, ``stock.recorded`` and of its targets ``unlocked``; ``schedule.begun|ended``; of
-    drills ``drill.proved``; of syncs ``sync.read`` (so many tenants) ``|planned|recorded``. Each is told after the fact, so
-    that a test can kill at every boundary.
+    drills ``drill.proved``; of syncs ``sync.read`` (so many tenants) ``|planned|recorded``; of sources of tenants
+    ``source.filtered_here`` (its ``conditions`` that the source cannot be asked for, ``operation`` is empty). Each is told
+    after the fact, so that a test can kill at every boundary.
     """
 
     kind: str

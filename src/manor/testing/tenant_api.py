@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -225,14 +227,24 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that went away are part of the tests; everything else is shown."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 @contextmanager
-def serving(api: TenantApi) -> Iterator[TenantApi]:
-    """``api`` behind ``api.url``, until the block ends."""
+def serving(api: TenantApi, *, tls: ssl.SSLContext | None = None) -> Iterator[TenantApi]:
+    """``api`` behind ``api.url``, by https where there is a ``tls``, until the block ends."""
     handler = type("Handler", (_Handler,), {"api": api})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        api.url = f"http://127.0.0.1:{server.server_port}"
+    with _Server(("127.0.0.1", 0), handler) as server:
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+        api.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        server.daemon_threads = True
         thread.start()
         try:
             yield api

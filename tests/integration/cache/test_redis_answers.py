@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import secrets
@@ -268,6 +269,43 @@ async def test_a_server_without_room_is_an_outage(tmp_path: Path, told: Told, cl
         await site.close()
     finally:
         server.stop()
+
+
+async def test_a_server_that_says_nothing_is_an_outage(told: Told, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is waited for once, and not for long."""
+    monkeypatch.setattr("manor.control.registry.cached.redis_answers.TIMEOUT_SECONDS", 0.05)
+    silent = await asyncio.start_server(lambda _, writer: held.append(writer), "127.0.0.1", 0)
+    held: list[asyncio.StreamWriter] = []
+    async with silent:
+        port = silent.sockets[0].getsockname()[1]
+        site = Site(f"redis://127.0.0.1:{port}", "silent", Counted([ACME], {}), told, clock)
+        provider = site.process()
+        assert [await provider.get_tenant("t1") for _ in range(20)] == [ACME] * 20
+        assert told.kinds == ["cache.away"]
+        assert len(held) == 1
+        await site.close()
+        for writer in held:
+            writer.close()
+
+
+async def test_who_is_cancelled_leaves_no_answer_for_somebody_else(site: Site) -> None:
+    """An answer that nobody waited for must not be taken by the next who asks: it is another tenant's."""
+    tenants = [TenantInfo(tenant_id=f"t{number}", customer_code="c") for number in range(40)]
+    site.source.become(*tenants)
+    provider = site.process()
+    for info in tenants:
+        await provider.get_tenant(info.tenant_id)
+    for round_number in range(30):
+        asked = [asyncio.ensure_future(provider.get_tenant(info.tenant_id)) for info in tenants]
+        for _ in range(round_number):
+            await asyncio.sleep(0)
+        for task in asked[::2]:
+            task.cancel()
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        for info, answer in zip(tenants, found, strict=True):
+            assert answer == info or isinstance(answer, asyncio.CancelledError)
+    assert [await provider.get_tenant(info.tenant_id) for info in tenants] == tenants
+    assert site.told.kinds == []
 
 
 # Settings

@@ -78,6 +78,15 @@ async def test_every_kind_of_source_has_a_name(project: Project, name: str, expe
     assert await tiers_and_regions(open_source(project, name)) == expected
 
 
+async def test_an_empty_cell_tells_nothing_against_another_source(project: Project) -> None:
+    """A default is nobody's word."""
+    (project.folder / "tenants.csv").write_text("tenant_id,customer_code,tier,region\n001,acme,,\n002,acme,gold,\n")
+    text = PROJECT.replace("sources: [crm, csv]", "sources: [csv, crm]")
+    (project.folder / "project.yaml").write_text(text)
+    found = await tiers_and_regions(open_source(find_project(project.folder), "all"))
+    assert found == {"001": ("basic", "asia"), "002": ("gold", "asia")}
+
+
 @pytest.mark.parametrize("name", ["billing", "shop", "crm", "all"])
 async def test_opening_contacts_nobody_and_shows_no_secret(project: Project, name: str) -> None:
     """A source can be shown in messages."""

@@ -203,6 +203,26 @@ async def test_a_walk_sees_one_moment(postgres_url: str, source: Open) -> None:
     assert seen == [f"t{number:05}" for number in range(1, 3 * PAGE + 1)]
 
 
+async def test_a_walk_that_is_cancelled_gives_its_connection_back(postgres_url: str, source: Open) -> None:
+    """While it waits for the server, which another session keeps from answering."""
+    run(postgres_url, TENANTS, TWO)
+    crm = source(postgres_url)
+    assert await crm.get_tenant_count() == 2
+    engine = writable(postgres_url)
+    with engine.begin() as session:
+        session.exec_driver_sql("LOCK TABLE tenants IN ACCESS EXCLUSIVE MODE")
+        walk = asyncio.ensure_future(listed(crm, close=False))
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'tenants'::regclass"
+        while not session.exec_driver_sql(waiting).scalar_one():  # noqa: ASYNC110 - the server has no event for it
+            await asyncio.sleep(0)
+        walk.cancel()
+    engine.dispose()
+    with pytest.raises(asyncio.CancelledError):
+        await walk
+    assert crm._engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+    assert await crm.get_tenant_count() == 2
+
+
 @pytest.mark.parametrize("kind", ["postgres_url", "mysql_url", "sqlite_url"])
 async def test_nothing_can_be_written(request: pytest.FixtureRequest, source: Open, kind: str) -> None:
     """By a transaction of the source, whatever its login may do."""
@@ -272,8 +292,9 @@ def test_a_sqlite_path_counts_from_the_project(database_file: Path) -> None:
     assert database_file.read_bytes() == before
 
 
-async def listed(crm: DatabaseTenantProvider) -> list[TenantInfo]:
+async def listed(crm: DatabaseTenantProvider, *, close: bool = True) -> list[TenantInfo]:
     try:
         return [info async for info in crm.iter_tenants()]
     finally:
-        await crm.aclose()
+        if close:
+            await crm.aclose()

@@ -7,8 +7,8 @@ keeps a model's values.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from itertools import repeat
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import compress, repeat
 from typing import Any
 
 from pydantic import BaseModel
@@ -27,8 +27,9 @@ _set_names, _set_extra, _set_private = (
 )
 
 
-def tenants_of(columns: Mapping[str, Iterable[Any]]) -> list[TenantInfo]:
+def tenants_of(columns: Mapping[str, Iterable[Any]], told: Iterable[set[str]] | None = None) -> list[TenantInfo]:
     """One tenant per row of ``columns``, which are equally long and by field, ``tenant_id`` and ``customer_code`` among them.
+    ``told``: by row the fields that its source gave a value (``model_fields_set``); all columns where it is None.
 
     Nothing is checked: each value must be exactly what ``TenantInfo`` would hold.
     """
@@ -56,10 +57,24 @@ def tenants_of(columns: Mapping[str, Iterable[Any]]) -> list[TenantInfo]:
     made = list(map(_new, repeat(TenantInfo, len(values))))
     for _ in map(_set_values, made, values):
         pass
-    for put, value in ((_set_names, set(columns)), (_set_extra, None), (_set_private, None)):
-        for _ in map(put, made, repeat(value)):
+    names = repeat(set(columns)) if told is None else told
+    for put, each in ((_set_names, names), (_set_extra, repeat(None)), (_set_private, repeat(None))):
+        for _ in map(put, made, each):
             pass
     return made
+
+
+def told_of(names: Iterable[str], gaps: Mapping[str, Sequence[bool]]) -> Iterable[set[str]] | None:
+    """By row the fields that its source gave a value: ``names``, but for those of ``gaps`` where it says that there is none.
+    None where there is no gap."""
+    if not gaps:
+        return None
+    everything = set(names)
+    by_pattern: dict[tuple[bool, ...], set[str]] = {}
+    return [
+        by_pattern.get(pattern) or by_pattern.setdefault(pattern, everything - set(compress(gaps, pattern)))
+        for pattern in zip(*gaps.values(), strict=True)
+    ]
 
 
 def _in_order(columns: Mapping[str, Iterable[Any]]) -> list[Iterable[Any]]:

@@ -2,5 +2,5 @@
 
 ``rest`` and ``graphql`` are the two sources; ``paged`` is what they share, on ``walk`` (all pages, or an error), ``paging``
 (which page is next), ``records`` (JSON to tenants), ``pushdown`` (what the API filters) and ``client`` (one answer, or an
-error) with ``answers``, ``credentials`` and ``kept``. Everything but ``client`` decides without input or output.
+error) with ``answers``, ``credentials``, ``trust`` and ``kept``. ``client`` alone speaks HTTP.
 """

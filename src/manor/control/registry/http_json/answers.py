@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic_core import from_json
 
+from manor.collector import paused_collector
 from manor.errors import Code, InputError, ManorError, NotFoundError, UnreachableError, UnsupportedError
 
 LARGEST_BODY_BYTES = 64 * 1024 * 1024
@@ -61,7 +62,8 @@ def decoded(body: bytes, content_type: str, url: str) -> Any:
     if not body:
         return None
     try:
-        return from_json(body.removeprefix(_BYTE_ORDER_MARK), allow_inf_nan=False, cache_strings="keys")
+        with paused_collector():
+            return from_json(body.removeprefix(_BYTE_ORDER_MARK), allow_inf_nan=False, cache_strings="keys")
     except ValueError as error:
         _not_json(body, content_type, url, error)
 
@@ -100,7 +102,7 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, url: str, *, n
     if status in (404, 410):
         return NotFoundError(message, hint="check api_base_url and the paths below it")
     if status in (501, 505):
-        return UnsupportedError(message)
+        return UnsupportedError(message, hint="check api_base_url and the paths below it")
     if status >= 500:
         return UnreachableError(message, transient=True)
     return InputError(message, hint="check the parameters: pagination, filters, parameters, headers")

@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import stamina
@@ -32,9 +31,9 @@ from manor.control.registry.http_json.answers import (
 )
 from manor.control.registry.http_json.credentials import Credentials, Proof, credentials_of
 from manor.control.registry.http_json.kept import Kept, KeptAnswer
-from manor.errors import Code, InputError, ManorError, RefusedError, UnreachableError
+from manor.control.registry.http_json.trust import origin, refuse_in_the_clear, tls_of
+from manor.errors import Code, ManorError, UnreachableError
 
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 # Without a handler Python would print stamina's warnings on stderr; what matters of a retry is in the outcome.
 logging.getLogger("stamina").addHandler(logging.NullHandler())
 
@@ -82,8 +81,8 @@ class ApiClient:
         """Raises ``RefusedError`` where a secret would go over the network in the clear, ``InputError`` for settings."""
         self.base_url = access.api_base_url.rstrip("/")
         self._credentials: Credentials = credentials_of(access)
-        _refuse_in_the_clear(access)
-        self._tls = _tls(access, folder)
+        refuse_in_the_clear(access)
+        self._tls = tls_of(access, folder)
         self._headers = dict(access.headers)
         self._patience = patience or Patience(
             timeout=access.timeout, attempts=access.retry_attempts + 1, longest_wait=access.longest_wait
@@ -118,7 +117,7 @@ class ApiClient:
         """The whole address of ``path``. Raises ``ManorError`` (CORRUPT) for one that belongs to another server."""
         if "://" not in path:
             return f"{self.base_url}/{path.lstrip('/')}"
-        if _origin(path) != _origin(self.base_url):
+        if origin(path) != origin(self.base_url):
             raise ManorError(
                 f"{self.base_url} names {shown(path)} as its next page, which is another server",
                 code=Code.CORRUPT,
@@ -281,34 +280,3 @@ def _headers(response: httpx.Response) -> dict[str, str]:
 def _with(url: str, parameters: Mapping[str, str]) -> httpx.URL:
     """``url`` with these parameters instead of its own of the same names."""
     return httpx.URL(url).copy_merge_params(dict(parameters)) if parameters else httpx.URL(url)
-
-
-def _origin(url: str) -> tuple[str, str | None, int]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
-
-
-def _refuse_in_the_clear(access: ApiAccess) -> None:
-    oauth = access.auth.oauth
-    secret = access.auth_token or access.auth.api_key or access.auth.basic or oauth
-    addresses = [access.api_base_url] if secret else []
-    addresses += [oauth.token_url] if oauth else []
-    for address in addresses:
-        parts = urlsplit(address)
-        if parts.scheme == "http" and parts.hostname not in _LOOPBACK and not access.allow_http:
-            raise RefusedError(
-                f"a secret would be sent over the network in the clear, to {shown(address)}",
-                hint="use https://; where the network itself is trusted, allow_http: true allows it",
-            )
-
-
-def _tls(access: ApiAccess, folder: Path) -> ssl.SSLContext | bool:
-    if access.ca_file is None:
-        return True
-    try:
-        return ssl.create_default_context(cafile=str(folder / access.ca_file))
-    except (OSError, ssl.SSLError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else "no certificates in it"
-        raise InputError(
-            f"ca_file {access.ca_file} cannot be used: {why}", hint="a PEM file, relative to the project"
-        ) from None

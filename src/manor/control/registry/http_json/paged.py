@@ -57,7 +57,7 @@ class PagedProvider(TenantRegistryProvider):
             return []
         begin = offset if self.rows_have_numbers and search is None else 0
         found: list[TenantInfo] = []
-        async with aclosing(self._found(search, begin)) as tenants:
+        async with aclosing(self._found(search, begin, ahead=False)) as tenants:
             async for infos in tenants:
                 found += infos
                 if len(found) >= offset - begin + limit:
@@ -90,12 +90,14 @@ class PagedProvider(TenantRegistryProvider):
         """Close its connections."""
         await self._client.aclose()
 
-    async def _found(self, search: Search | None, offset: int = 0) -> AsyncGenerator[list[TenantInfo], None]:
+    async def _found(
+        self, search: Search | None, offset: int = 0, *, ahead: bool = True
+    ) -> AsyncGenerator[list[TenantInfo], None]:
         """Page by page those that ``search`` finds."""
         asked = asked_of(search, self._filters, self._values)
         if asked.here:
             self._telemetry.emit("source.filtered_here", "", self._source, conditions=asked.here)
-        async with aclosing(self._walk(asked.parameters).pages(offset)) as pages:
+        async with aclosing(self._walk(asked.parameters).pages(offset, ahead=ahead)) as pages:
             async for infos in pages:
                 yield infos if search is None else [info for info in infos if lets_through(search, info)]
 
@@ -125,10 +127,10 @@ def settings_of(value: Any, url: str, setting: str) -> Mapping[str, Any]:
     return value
 
 
-def record_list(value: Any, url: str, setting: str) -> Sequence[Any]:
+def record_list(value: Any, url: str, setting: str, answer: Any = None) -> Sequence[Any]:
     """The records of an answer. Raises ``ManorError`` (CORRUPT) where there is no list, which is not an empty one."""
     if not isinstance(value, list):
-        keys = f"; it has {', '.join(sorted(itertools.islice(value, 10)))}" if isinstance(value, Mapping) else ""
+        keys = f"; it has {', '.join(itertools.islice(answer, 10))}" if isinstance(answer, Mapping) and answer else ""
         raise ManorError(
             f"{url} answers without a list of records, found {describe(value)}{keys}",
             code=Code.CORRUPT,

@@ -43,7 +43,7 @@ class PageReader:
         """Raises ``ManorError`` (CORRUPT) where something that the settings name is not there."""
         following, told = self._following(answer, url)
         return Page(
-            items=record_list(self._items.find(answer.value), shown(url), "items"),
+            items=record_list(self._items.find(answer.value), shown(url), "items", answer.value),
             total=self._told_total(answer, shown(url)),
             more=self._told_more(answer.value, shown(url)),
             following=following,
@@ -150,7 +150,12 @@ class APITenantProvider(PagedProvider):
             url = str(step.position)  # it has all parameters in it
             return self._reader.read(await self._client.ask(Request(path=url, parameters=asked)), url)
         request = Request(path=self._config.list_path, parameters={**self._config.parameters, **parameters, **asked})
-        return self._reader.read(await self._client.ask(request), self._list_url)
+        try:
+            return self._reader.read(await self._client.ask(request), self._list_url)
+        except NotFoundError as error:
+            if step.number > 1:  # some APIs say so that the list is through; so does a proxy that lost its way
+                error.hint = "where the API answers so behind its last page, let pagination.more or total tell the end"
+            raise
 
     async def _told_count(self) -> int | None:
         if not self._reader.tells_total:

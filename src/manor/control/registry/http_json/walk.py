@@ -6,6 +6,7 @@ apart from a list that is through. Holds one page, and the ids of all tenants.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any
 
@@ -19,6 +20,9 @@ MOST_EMPTY_PAGES = 1_000
 _AGAIN = (
     "run it again; if it stays so, let the API sort by something that does not change (parameters: {sort: id}), or use cursors"
 )
+
+TURNS_TO_SEND = 6
+"""Turns of the event loop in which a request leaves; reading a page keeps the loop busy afterwards."""
 
 Fetch = Callable[[Step], Awaitable[Page]]
 
@@ -37,24 +41,44 @@ class Walk:
         self._before: tuple[Step, Sequence[Any]] | None = None
         self._empty = 0
 
-    async def pages(self, offset: int = 0) -> AsyncGenerator[list[TenantInfo], None]:
+    async def pages(self, offset: int = 0, *, ahead: bool = True) -> AsyncGenerator[list[TenantInfo], None]:
         """The tenants from row ``offset`` on (0 unless the pager's rows have numbers).
 
-        Raises ``ConflictError`` (transient) where the list moved, ``ManorError`` (CORRUPT) where it leads in a circle or ends
-        in doubt, ``InvalidInput`` with a finding for every record of a page that is no tenant, and what ``fetch`` raises.
+        ``ahead``: ask for the next page while this one is worked on. Raises ``ConflictError`` (transient) where the list moved,
+        ``ManorError`` (CORRUPT) where it leads in a circle or ends in doubt, ``InvalidInput`` with a finding for every record
+        of a page that is no tenant, and what ``fetch`` raises.
         """
         step: Step | None = self._pager.begin(offset)
-        while step is not None:
-            self._refuse_circle(step)
-            page = await self._fetch(step)
-            self._check_total(step, page)
-            infos = self._tenants(step, page, offset)
-            await self._look_back(step, page)
-            following = self._pager.after(step, page, offset + len(self._seen))
-            if following is None:
-                await self._check_end(step, page, offset)
-            yield infos
-            step = following
+        next_page = None
+        try:
+            while step is not None:
+                self._refuse_circle(step)
+                page = await (next_page or self._fetch(step))
+                self._check_total(step, page)
+                following = self._pager.after(step, page, offset + len(self._seen) + len(page.items) - step.overlap)
+                next_page = await self._asked_ahead(following) if ahead and not self._pager.looks_back else None
+                infos = self._tenants(step, page, offset)
+                await self._look_back(step, page)
+                if following is None:
+                    await self._check_end(step, page, offset)
+                yield infos
+                step = following
+        finally:
+            if next_page is not None:
+                next_page.cancel()
+                await asyncio.gather(next_page, return_exceptions=True)
+
+    async def _asked_ahead(self, step: Step | None) -> asyncio.Task[Page] | None:
+        """The next page, on its way."""
+        if step is None:
+            return None
+        task = asyncio.create_task(self._fetch_page(step))
+        for _ in range(TURNS_TO_SEND):
+            await asyncio.sleep(0)
+        return task
+
+    async def _fetch_page(self, step: Step) -> Page:
+        return await self._fetch(step)
 
     def _tenants(self, step: Step, page: Page, offset: int) -> list[TenantInfo]:
         """Those that are new. Raises unless the overlap is, and nothing else was seen before."""
@@ -65,12 +89,17 @@ class Walk:
                 raise self._moved(f"page {step.number} does not begin with {last}, where the page before ended")
         number = offset + len(self._seen) + 1
         infos = self._records.tenants(items, self._url, number)
-        for info in infos:
-            if info.tenant_id in self._seen:
-                raise self._moved(f"{info.tenant_id} comes twice, the second time on page {step.number}")
-            self._seen.add(info.tenant_id)
+        self._refuse_seen([info.tenant_id for info in infos], step)
         self._empty = 0 if infos else self._empty + 1
         return infos
+
+    def _refuse_seen(self, ids: list[str], step: Step) -> None:
+        before = len(self._seen)
+        twice = self._seen.intersection(ids)
+        self._seen.update(ids)
+        if twice or len(self._seen) != before + len(ids):
+            tenant = min(twice or {one for one in ids if ids.count(one) > 1})
+            raise self._moved(f"{tenant} comes twice, the second time on page {step.number}")
 
     async def _look_back(self, step: Step, page: Page) -> None:
         """A tenant that went from the page before pulled one up from behind, which then stands on no page that was read."""

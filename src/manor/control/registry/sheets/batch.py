@@ -7,6 +7,7 @@ certain to be what ``careful.read_row`` makes of it is left to that, by ``Unsure
 from __future__ import annotations
 
 import datetime as dt
+import operator
 import re
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,7 +18,7 @@ from pydantic_core import from_json
 
 from manor.control.registry.sheets.cells import SEPARATORS, instances
 from manor.control.registry.sheets.header import Header
-from manor.control.registry.tenant_columns import DEFAULTS, tenants_of
+from manor.control.registry.tenant_columns import DEFAULTS, tenants_of, told_of
 from manor.control.registry.tenant_info import TenantInfo
 
 SIZE = 100
@@ -29,6 +30,7 @@ _WORDS = frozenset({"database_prefix", "schema_suffix", "table_prefix"})
 _NOT_IN_JSON = ("\\u0000", "NaN", "Infinity")
 """What the parser lets through and others do not; within a text they are only looked at more closely."""
 _BEFORE_TIMES = SEPARATORS - {""}
+_before_time = operator.itemgetter(slice(10, 11))
 _MOST_REMEMBERED = 2_000
 _LONGEST_TEXT = 1_000
 
@@ -74,9 +76,18 @@ class BatchReader:
         try:
             for field, number, read in self._reads:
                 values[field] = read(columns[number])
-        except ValueError:
+        except (ValueError, OverflowError):
             raise Unsure from None
-        return columns[self._fields["tenant_id"]], tenants_of(values)
+        return columns[self._fields["tenant_id"]], tenants_of(values, self._told(columns))
+
+    def _told(self, columns: Sequence[Column]) -> Iterable[set[str]] | None:
+        """Where a default stands in the place of an empty cell, the source told nothing."""
+        empty = (
+            (field, columns[number])
+            for field, number in self._fields.items()
+            if DEFAULTS.get(field) is not None and not all(columns[number])
+        )
+        return told_of(self._fields, {field: [not text for text in column] for field, column in empty})
 
 
 def _require(pattern: re.Pattern[str], columns: Sequence[Column]) -> None:
@@ -118,15 +129,17 @@ def _spread(read: Callable[[Column], list[Any]]) -> Callable[[Column], Iterable[
 
 def _moments(texts: Column) -> list[Any]:
     """ISO times all alike, with a zone or without: giving one to each time takes ten times as long as reading it."""
-    if not {text[10:11] for text in texts} <= _BEFORE_TIMES:
+    if not _BEFORE_TIMES.issuperset(map(_before_time, texts)):
         raise Unsure
+    if dt.datetime.fromisoformat(texts[0]).tzinfo is None:
+        texts = [f"{text}+00:00" for text in texts]
     found = list(map(dt.datetime.fromisoformat, texts))
     zones = [moment.tzinfo for moment in found]
-    if all(zones):
+    if zones.count(dt.UTC) == len(zones):
         return found
-    if any(zones):
+    if None in zones:
         raise Unsure
-    return list(map(dt.datetime.fromisoformat, ("+00:00\n".join(texts) + "+00:00").split("\n")))
+    return [moment.astimezone(dt.UTC) for moment in found]
 
 
 def _objects(texts: Column) -> list[Any]:

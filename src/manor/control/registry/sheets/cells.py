@@ -43,14 +43,17 @@ def cell_value(field: str, text: str) -> Any:
 
 
 def moment(text: str) -> dt.datetime:
-    """An aware point in time; one without a zone is UTC. Raises ``ValueError``."""
+    """A point in time in UTC, which one without a zone is. Raises ``ValueError``."""
     if text[10:11] not in SEPARATORS:  # Python takes any, and would read 2026-01-31+09:00 as nine o'clock
         return _loose_moment(text)
     try:
         found = dt.datetime.fromisoformat(text)
     except ValueError:
         return _loose_moment(text)
-    return found.replace(tzinfo=dt.UTC) if found.tzinfo is None else found
+    try:
+        return found.replace(tzinfo=dt.UTC) if found.tzinfo is None else found.astimezone(dt.UTC)
+    except OverflowError:
+        raise ValueError(text) from None
 
 
 def _loose_moment(text: str) -> dt.datetime:

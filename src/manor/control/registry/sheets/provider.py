@@ -137,7 +137,7 @@ class CSVTenantProvider(TenantRegistryProvider):
         return self._walk(search_of_filters(filters))
 
     def changes(self) -> AsyncIterator[SheetChange]:
-        """What changes in the file from now on, version by version, each once it is written; ends when it is left.
+        """What changes in the file, version by version, each once it is written; the first one tells all tenants as added.
 
         A version that is wrong is told with its error, and the next good one is compared with the last good one.
         """
@@ -154,7 +154,7 @@ class CSVTenantProvider(TenantRegistryProvider):
             version = self.version()
             now = self._now()
             age = now - version.modified_ns / 1e9
-            if not 0 <= age < self.settle_seconds:  # a time to come is that of another machine's clock
+            if not -1 < age < self.settle_seconds:  # a time to come is that of another machine's clock
                 return version
             if now > deadline:
                 raise ConflictError(f"{self._shown} is being written all the time", hint="write it aside and rename it")
@@ -168,13 +168,20 @@ class CSVTenantProvider(TenantRegistryProvider):
             if self._held is not None and not self.watch_changes:
                 return self._held
             for _ in range(3):
-                version = await self.settled_version()
+                version = await self._settled()
                 if version != self._version:
                     self._held = await asyncio.to_thread(self._hold)
                 if version == self.version():
                     self._version = version
                     return self._held
             raise self._changed()
+
+    async def _settled(self) -> Version:
+        """The version that is to be read: without watching, the first one is the only one."""
+        version = await self.settled_version()
+        if not self.watch_changes and self._version not in (None, version):
+            raise self._changed()
+        return version
 
     def _hold(self) -> ListedTenantProvider | None:
         self._version = None
@@ -194,9 +201,7 @@ class CSVTenantProvider(TenantRegistryProvider):
             self.passed_over = tenants.passed_over
 
     async def _walk(self, search: Search | None) -> AsyncGenerator[TenantInfo]:
-        version = await self.settled_version()
-        if not self.watch_changes and self._version not in (None, version):
-            raise self._changed()
+        version = await self._settled()
         self._version = self._version or version
         with contextlib.closing(self._batches()) as batches:
             for number, batch in enumerate(batches):

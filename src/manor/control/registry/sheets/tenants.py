@@ -74,7 +74,7 @@ class TableTenants:
     def _search(self, findings: list[Finding]) -> None:
         rows = self._table.numbered(findings)
         line, cells = next(rows, (1, []))
-        if findings:
+        if findings and not cells:
             return
         header = self._header(cells, line)
         lines: dict[str, int] = {}
@@ -110,8 +110,9 @@ def _twice(info: TenantInfo, place: Place, before: int) -> Finding:
 
 
 def _fewer(findings: list[Finding], shown: str) -> list[Finding]:
-    """In the order of the file, and no more than somebody reads."""
-    ordered = sorted(findings, key=lambda finding: (finding.place.line, finding.place.column))
+    """In the order of the file, one for each place, and no more than somebody reads."""
+    first = {finding.place: finding for finding in reversed(findings)}
+    ordered = sorted(first.values(), key=lambda finding: (finding.place.line, finding.place.column))
     left_out = len(ordered) - MOST_FINDINGS
     if left_out <= 0:
         return ordered

@@ -45,9 +45,13 @@ class Watched(Protocol):
 
 
 async def watch_sheet(source: Watched, path: Path, settle_seconds: float) -> AsyncIterator[SheetChange]:
-    """Change by change; one that leaves all tenants as they are is passed over. Raises what reading the first version does."""
+    """First all tenants as added, then change by change; one that leaves them all as they are is passed over.
+
+    Raises what reading the first version does.
+    """
     known: Version | None = await source.settled_version()
     before = await _digests(source)
+    yield _difference({}, before)
     async with aclosing(_ticks(path)) as ticks:
         async for _ in ticks:
             try:

@@ -116,6 +116,8 @@ def _instances(column: sa.Column[Any] | None) -> BoundField:
     read: Expression | None = None
     if column is not None:
         is_list = isinstance(column.type, sa.ARRAY | sa.JSON)
-        read = column if is_list or _is_plain_text(column.type) else sa.cast(column, sa.Text())
+        # The driver makes a list of an array by itself.
+        plain = sa.type_coerce(column, NullType()) if isinstance(column.type, sa.ARRAY) else column
+        read = plain if is_list or _is_plain_text(column.type) else sa.cast(column, sa.Text())
     expression = sa.null() if read is None else read
     return BoundField(name="instances", kind=Kind.TEXT, read=read, expression=expression, comparable=False, column=column)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from pydantic_core import from_json
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 
 from manor.control.registry.search.predicate import like
@@ -56,7 +57,14 @@ def open_engine(place: SqlPlace) -> Engine:
     }
     given = {key: value for key, value in every[family].items() if key not in url.query}
     try:
-        engine = sa.create_engine(url, connect_args=given, pool_size=2, max_overflow=30, pool_pre_ping=family != "sqlite")
+        engine = sa.create_engine(
+            url,
+            connect_args=given,
+            pool_size=2,
+            max_overflow=30,
+            pool_pre_ping=family != "sqlite",
+            json_deserializer=from_json,
+        )
     except ModuleNotFoundError as error:
         hint = "pip install 'manor[mysql]'" if family == "mysql" else ""
         raise UnsupportedError(f"source {place.source} needs the package {error.name}", hint=hint) from error

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -18,10 +18,10 @@ from sqlalchemy.engine import Connection, Engine
 from manor.control.registry.provider import PAGE, Filters, TenantRegistryProvider
 from manor.control.registry.search.filters import check_page, lets_through, search_of_filters, search_of_query
 from manor.control.registry.search.predicate import Search
+from manor.control.registry.sql_table.batch import TableReader
 from manor.control.registry.sql_table.columns import BoundFields, bind_fields
 from manor.control.registry.sql_table.condition import Compiled, compile_condition, equal_text, in_order
 from manor.control.registry.sql_table.engine import SqlPlace, open_engine, reading
-from manor.control.registry.sql_table.rows import RowReader
 from manor.control.registry.sql_table.settings_table import SettingsTable
 from manor.control.registry.tenant_info import TenantInfo
 from manor.errors import ConflictError, InputError, NotFoundError
@@ -54,13 +54,18 @@ class TableNames:
     """By role: ``tenant_id``, ``config``, ``key``, ``value``."""
 
 
+def _begun(work: Callable[..., Any], *arguments: Any) -> asyncio.Future[Any]:
+    """In a thread."""
+    return asyncio.ensure_future(asyncio.to_thread(work, *arguments))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Reflected:
     """What the database turned out to have."""
 
     table: sa.Table
     fields: BoundFields
-    reader: RowReader
+    reader: TableReader
     settings: SettingsTable | None
 
 
@@ -114,11 +119,16 @@ class DatabaseTenantProvider(TenantRegistryProvider):
     async def iter_tenants(self, filters: Filters | None = None) -> AsyncIterator[TenantInfo]:
         """In the order of ids, as they are at one moment."""
         pages = self._pages(search_of_filters(filters))
+        # Asking for the next page meanwhile would be slower: two threads of Python wait for each other.
+        asked = _begun(next, pages, None)
         try:
-            while page := await asyncio.to_thread(next, pages, None):
+            while page := await asyncio.shield(asked):
                 for info in page:
                     yield info
+                asked = _begun(next, pages, None)
         finally:
+            # A walk that is cancelled does not end its thread.
+            await asyncio.wait([asked])
             await asyncio.to_thread(pages.close)
 
     async def aclose(self) -> None:
@@ -137,13 +147,10 @@ class DatabaseTenantProvider(TenantRegistryProvider):
             previous = ""
             with contextlib.closing(result):
                 for rows in result.partitions():
-                    page = []
-                    for info in found.reader.tenants(rows):
-                        if info.tenant_id == previous:
-                            raise self._twice(previous)
-                        previous = info.tenant_id
-                        if lets_through(wanted, info):
-                            page.append(info)
+                    page = found.reader.tenants(rows)
+                    previous = self._refuse_twice(previous, page)
+                    if wanted is not None:
+                        page = [info for info in page if lets_through(wanted, info)]
                     if page:
                         yield page
 
@@ -153,7 +160,7 @@ class DatabaseTenantProvider(TenantRegistryProvider):
             if compiled.exact:
                 order = in_order(found.fields["tenant_id"], self._dialect)
                 statement = self._select(found, compiled).order_by(order).offset(offset).limit(limit)
-                return list(found.reader.tenants(connection.execute(statement)))
+                return found.reader.tenants(connection.execute(statement).fetchall())
         with contextlib.closing(self._pages(search)) as pages:
             return list(islice((info for page in pages for info in page), offset, offset + limit))
 
@@ -172,7 +179,7 @@ class DatabaseTenantProvider(TenantRegistryProvider):
                 raise self._twice(tenant_id)
             if not rows:
                 raise NotFoundError(f"source {self.name} has no tenant {tenant_id!r}")
-            return found.reader.tenant(rows[0])
+            return found.reader.tenants(rows)[0]
 
     def _settings(self, tenant_id: str) -> Mapping[str, Any]:
         self._one(tenant_id)
@@ -221,6 +228,14 @@ class DatabaseTenantProvider(TenantRegistryProvider):
     def _compiled(self, found: _Reflected, search: Search | None) -> Compiled:
         return compile_condition(search, found.fields, self._dialect)
 
+    def _refuse_twice(self, previous: str, page: Sequence[TenantInfo]) -> str:
+        """They are in order, so that two of one id stand side by side. Returns the last one's id."""
+        ids = [info.tenant_id for info in page]
+        for one, next_one in zip((previous, *ids), ids, strict=False):
+            if one == next_one:
+                raise self._twice(one)
+        return ids[-1]
+
     def _twice(self, tenant_id: str) -> ConflictError:
         message = f"source {self.name} has the tenant {tenant_id!r} twice"
         return ConflictError(message, hint=f"make tenant_id unique in {self._names.tenant_table}")
@@ -239,7 +254,7 @@ class DatabaseTenantProvider(TenantRegistryProvider):
         table = self._table(connection, names.tenant_table)
         fields = bind_fields(table, names.columns, names.defaults, self._dialect, source=self.name)
         read = [name for name, bound in fields.items() if bound.read is not None]
-        reader = RowReader(read, names.defaults, where=f"{self.name}: table {names.tenant_table}")
+        reader = TableReader(read, names.defaults, where=f"{self.name}: table {names.tenant_table}")
         return _Reflected(table=table, fields=fields, reader=reader, settings=self._settings_table(connection))
 
     def _settings_table(self, connection: Connection) -> SettingsTable | None:

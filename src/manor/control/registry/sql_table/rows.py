@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from pydantic_core import from_json
 
 from manor.control.registry.search.fields import TENANT_INFO, Kind
 from manor.control.registry.tenant_info import TenantInfo, tenant_at
@@ -21,16 +22,11 @@ class RowReader:
 
     def __init__(self, names: Sequence[str], defaults: Mapping[str, Any], *, where: str) -> None:
         self._where = where
-        self._defaults = {name: _instances(value) if name == "instances" else value for name, value in defaults.items()}
+        self._defaults = {name: list_of_instances(value) if name == "instances" else value for name, value in defaults.items()}
         self._readers = tuple((name, _reader(name)) for name in names)
 
-    def tenants(self, rows: Iterable[Sequence[Any]]) -> Iterator[TenantInfo]:
-        """Raises ``InputError`` with the place of the row that is no tenant."""
-        for row in rows:
-            yield self.tenant(row)
-
     def tenant(self, row: Sequence[Any]) -> TenantInfo:
-        """The same for one."""
+        """Raises ``InputError`` with the place of a row that is no tenant."""
         try:
             values = {
                 name: value if read is None else read(value)
@@ -49,14 +45,14 @@ class RowReader:
 
 def _reader(name: str) -> Callable[[Any], Any] | None:
     if name == "instances":
-        return _instances
-    return {Kind.TIME: _moment, Kind.JSON: _json}.get(TENANT_INFO.fields[name].kind)
+        return list_of_instances
+    return {Kind.TIME: _moment, Kind.JSON: json_object}.get(TENANT_INFO.fields[name].kind)
 
 
-def _instances(value: Any) -> Any:
+def list_of_instances(value: Any) -> Any:
     """``main;test``, a JSON list, or a list."""
     if isinstance(value, str):
-        value = _json(value) if value.lstrip().startswith("[") else [part.strip() for part in _SEPARATORS.split(value)]
+        value = json_object(value) if value.lstrip().startswith("[") else [p.strip() for p in _SEPARATORS.split(value)]
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -66,8 +62,9 @@ def _moment(value: Any) -> Any:
     return dt.datetime(value.year, value.month, value.day, tzinfo=dt.UTC) if is_day else value
 
 
-def _json(value: Any) -> Any:
-    return json.loads(value) if isinstance(value, str | bytes) else value
+def json_object(value: Any) -> Any:
+    """What a text of JSON holds; values that were read already stay. Raises ``ValueError``."""
+    return from_json(value, allow_inf_nan=False) if isinstance(value, str | bytes) else value
 
 
 def json_value(value: Any) -> Any:
