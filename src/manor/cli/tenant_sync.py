@@ -130,9 +130,7 @@ def _print(result: SyncReport) -> None:
 
 
 def _fields(change: DirectoryChange) -> str:
-    """``tier: basic → premium``; of a new one nothing, its fields are what it is."""
-    if change.kind == "new":
-        return ""
+    """``tier: basic → premium``; nothing for one that is new or gone."""
     return ", ".join(f"{name}: {_short(pair[0])} → {_short(pair[1])}" for name, pair in change.fields.items())
 
 

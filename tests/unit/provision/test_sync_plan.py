@@ -46,7 +46,7 @@ def test_nothing_to_do() -> None:
 @pytest.mark.parametrize(
     ("before", "now", "kind", "fields"),
     [
-        ({}, tenant(), Kind.NEW, None),
+        ({}, tenant(), Kind.NEW, {}),
         (known(tenant()), tenant(tier="gold"), Kind.CHANGED, {"tier": ("standard", "gold")}),
         (known(tenant()), tenant(status="terminated"), Kind.SUSPENDED, {"status": ("active", "terminated")}),
         (known(tenant(status="suspended")), tenant(status="terminated"), Kind.CHANGED, {"status": ("suspended", "terminated")}),
@@ -59,7 +59,7 @@ def test_nothing_to_do() -> None:
 def test_each_kind_and_its_fields(before: Any, now: TenantInfo, kind: Kind, fields: Any) -> None:
     (entry,) = planned(before, now).entries
     assert entry.kind is kind
-    assert fields is None or dict(entry.fields) == fields
+    assert dict(entry.fields) == fields
 
 
 def test_a_tenant_that_is_gone_is_marked_once() -> None:

@@ -44,7 +44,8 @@ class SyncEntry:
     tenant: str
     kind: Kind
     fields: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
-    """By field, (before, after) as JSON has them; ``config.KEY`` for one of its settings. Empty for one that is gone."""
+    """By field, (before, after) as JSON has them; ``config.KEY`` for one of its settings. Empty for one that is new (its
+    record says it all) or gone."""
     record: DirectoryRecord | None = None
     """What is to be written; None for one that is gone."""
 
@@ -52,7 +53,7 @@ class SyncEntry:
     def decides(self) -> bool:
         """Whether its databases would get other names, another template, or be fewer."""
         before, after = self.fields.get("instances", ((), ()))
-        fewer = self.kind is not Kind.NEW and bool(set(before or ()) - set(after or ()))
+        fewer = bool(set(before) - set(after))
         return self.kind in (Kind.CHANGED, Kind.RETURNED) and (fewer or any(name in self.fields for name in DECIDING))
 
 
@@ -153,7 +154,7 @@ def _entry(
         digest=digest or (before.digest if before else ""),
         config_digest=digest_of(settings, f"config of tenant {tenant} of {walked.source}"),
     )
-    fields = dict(_differences(before, record))
+    fields = dict(_differences(before, record)) if before is not None else {}
     kind = _kind(before, record)
     if kind is Kind.CHANGED and not fields:
         return None
@@ -169,13 +170,12 @@ def _kind(before: DirectoryRecord | None, after: DirectoryRecord) -> Kind:
     return Kind.SUSPENDED if closes else Kind.CHANGED
 
 
-def _differences(before: DirectoryRecord | None, after: DirectoryRecord) -> Iterator[tuple[str, tuple[Any, Any]]]:
-    old = before.values if before else {}
+def _differences(before: DirectoryRecord, after: DirectoryRecord) -> Iterator[tuple[str, tuple[Any, Any]]]:
     for name in FIELDS:
-        was, now = _plain(name, old.get(name)), _plain(name, after.values.get(name))
+        was, now = _plain(name, before.values.get(name)), _plain(name, after.values.get(name))
         if was != now:
             yield name, (was, now)
-    had: Mapping[str, Any] = before.config if before else {}
+    had = before.config
     for key in sorted({*had, *after.config}):
         if had.get(key) != after.config.get(key) or (key in had) != (key in after.config):
             yield f"config.{key}", (had.get(key), after.config.get(key))

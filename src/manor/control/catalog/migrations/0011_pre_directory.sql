@@ -57,6 +57,6 @@ CREATE TABLE manor.directory_changes (
     fields jsonb NOT NULL,
     at timestamptz NOT NULL DEFAULT now()
 );
-COMMENT ON COLUMN manor.directory_changes.fields IS 'By field of TenantInfo, [before, after]; of config by its own keys, config.limits';
+COMMENT ON COLUMN manor.directory_changes.fields IS 'By field of TenantInfo, [before, after]; of config by its own keys, config.limits; empty for one that is new or gone';
 CREATE INDEX directory_changes_tenant ON manor.directory_changes (source, tenant_id, number);
 CREATE INDEX directory_changes_operation ON manor.directory_changes (operation);
