@@ -65,11 +65,13 @@ class Site:
 
     def places(self, **changes: Any) -> DirectoryPlaces:
         workplace = self.workplace()
+        engine = template_engine(workplace)
         places = DirectoryPlaces(
             project=workplace.project.folder,
             environment=workplace.environment.folder,
             deployments=tuple(deployment.name for deployment in workplace.environment.deployments),
-            render=environment_renderer(template_engine(workplace)),
+            render=environment_renderer(engine),
+            renderer=engine,
         )
         return dataclasses.replace(places, **changes)
 
