@@ -532,12 +532,13 @@ UPDATE manor.schedules SET finished_at = clock_timestamp(), outcome = %(outcome)
 WHERE name = %(name)s AND operation = %(operation)s;
 
 -- put_base --
-INSERT INTO manor.bases (id, server, location, operation, major, databases, bytes, started_at, stopped_at)
-VALUES (%(id)s, %(server)s, %(location)s, %(operation)s, %(major)s, %(databases)s, %(bytes)s, %(started_at)s, %(stopped_at)s)
+INSERT INTO manor.bases (id, server, location, operation, major, databases, bytes, started_at, stopped_at, parent)
+VALUES (%(id)s, %(server)s, %(location)s, %(operation)s, %(major)s, %(databases)s, %(bytes)s, %(started_at)s, %(stopped_at)s,
+    %(parent)s)
 ON CONFLICT (id) DO NOTHING;
 
 -- bases --
-SELECT id, server, location, operation, major, databases, bytes, started_at, stopped_at
+SELECT id, server, location, operation, major, databases, bytes, started_at, stopped_at, parent
 FROM manor.bases WHERE (%(server)s::text IS NULL OR server = %(server)s) ORDER BY stopped_at, id;
 
 -- forget_bases --

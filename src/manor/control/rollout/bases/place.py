@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from manor.control.backup.base_chain import missing_parent
 from manor.control.backup.base_manifest import MANIFEST, BaseManifest
 from manor.control.engines.repositories import Repository
 from manor.control.engines.sides import SideServers
@@ -46,14 +47,25 @@ class BasePlace:
         return f"{BASES}/{server}/{base}" if base else f"{BASES}/{server}"
 
     async def manifests(self, server: str) -> tuple[list[BaseManifest], list[CatalogError]]:
-        """The server's base backups, oldest first, and those whose manifests cannot be used."""
+        """The server's base backups, oldest first, and those that cannot be used: for their manifests, or because a base backup
+        is gone that they are an increment of."""
         keys = [f.key async for f in self.store.list(self.folder_of(server)) if f.key.endswith(f"/{MANIFEST}")]
         found = await asyncio.gather(*(self.read(key) for key in keys), return_exceptions=True)
         for problem in found:
             if isinstance(problem, BaseException) and not isinstance(problem, (CatalogError, NotFoundError)):
                 raise problem
-        usable = [manifest for manifest in found if isinstance(manifest, BaseManifest)]
-        return sorted(usable, key=lambda m: m.stop_lsn), [e for e in found if isinstance(e, CatalogError)]
+        read = sorted((one for one in found if isinstance(one, BaseManifest)), key=lambda one: one.stop_lsn)
+        missing = {one.id: parent for one in read if (parent := missing_parent(one, read))}
+        broken = [error for error in found if isinstance(error, CatalogError)]
+        broken += [self._without_parent(one, missing[one.id]) for one in read if one.id in missing]
+        return [one for one in read if one.id not in missing], broken
+
+    def _without_parent(self, manifest: BaseManifest, parent: str) -> CatalogError:
+        where = self.store.display(self.folder_of(manifest.server, manifest.id))
+        return CatalogError(
+            f"{where}: it needs base backup {parent}, which is not there or cannot be read",
+            hint=f"bring {parent} back, or use another base backup",
+        )
 
     async def read(self, key: str) -> BaseManifest:
         """One manifest. Raises ``CatalogError`` and ``NotFoundError``."""
