@@ -84,7 +84,7 @@ class PostgresSide:
         data = self._room.data if layer is None else self._room.layers / str(layer)
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         with translated("laying out the side instance", data):
-            await read_in_thread(chunks, lambda stream: unpack(stream, data))
+            await read_in_thread(chunks, lambda stream: unpack(stream, data, visibility_maps=layer is None))
 
     async def combine(self) -> None:
         await combine(self._room, self._program.with_name(PROGRAM), self._shape.major, self._environment)
