@@ -703,7 +703,13 @@ WHERE relkind = 'r' AND nspname NOT IN ('pg_catalog', 'information_schema') AND 
 VACUUM (FULL) manor.tenants, manor.databases, manor.kept_databases, manor.suspensions, manor.erasures, manor.backups, manor.tenant_keys;
 
 -- base_backups_of --
-SELECT id, location, stopped_at FROM manor.bases WHERE server = %(server)s ORDER BY stopped_at, id;
+WITH RECURSIVE needed AS (
+    SELECT id, id AS by, stopped_at FROM manor.bases WHERE server = %(server)s
+    UNION
+    SELECT needed.id, bases.id, bases.stopped_at FROM needed JOIN manor.bases AS bases ON bases.parent = needed.by
+)
+SELECT bases.id, bases.location, (SELECT max(needed.stopped_at) FROM needed WHERE needed.id = bases.id)
+FROM manor.bases AS bases WHERE server = %(server)s ORDER BY stopped_at, id;
 
 -- subjects_to_reencrypt --
 SELECT tenant, subject FROM manor.erasures WHERE subject <> '' FOR UPDATE;
