@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from pitr_site import TENANTS, Site, changed, side_url, wait_until
 
 from manor.control.backup.base_manifest import BaseManifest
 from manor.control.backup.recover import Target
+from manor.control.engines.embedded.processes import is_alive
 from manor.control.operations.restore_to import Moment
 from manor.control.rollout.bases.adopt import adopt_bases
 from manor.control.rollout.bases.place import BasePlace
@@ -96,6 +98,7 @@ def made(site: Site) -> Chain:
     site.sql(site.database("002"), "DELETE FROM marked WHERE n <= 10")
     create(site, "cloned")
     site.sql("postgres", "DROP DATABASE passing")
+    crash(site)
     chain.manifests.append(site.take_base(incremental=True))
 
     chain.between = Target(time=site.write("001", 10))
@@ -116,6 +119,15 @@ def made(site: Site) -> Chain:
         site.write(tenant, 4)
     site.sql(cloned(site), "DELETE FROM ledger")
     return chain
+
+
+def crash(site: Site) -> None:
+    """The server dies, and recovers what it had not written yet."""
+    embedded = embedded_server(site.workplace.project, site.workplace.environment)
+    (line,) = (Path(site.sql("postgres", "SHOW data_directory")) / "postmaster.pid").read_text("utf-8").splitlines()[:1]
+    os.kill(int(line), signal.SIGQUIT)
+    wait_until(lambda: not is_alive(int(line)), "the server's end")
+    embedded.start()
 
 
 def create(site: Site, name: str) -> None:
