@@ -83,6 +83,7 @@ class BackupSettings:
     keep_days: int = 0
     keep_weekly: int = 0
     keep_bases: int = 2
+    base_increments: int = 0
     drill_sample: int = 5
     schedules: ScheduleSettings = field(default_factory=ScheduleSettings)
     pgbackrest: Mapping[str, PgBackRestSettings] = field(default_factory=dict)

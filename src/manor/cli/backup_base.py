@@ -55,10 +55,13 @@ def _run(location: str | None, work: Callable[[Workplace, Runtime, BasePlace], A
 
 @click.command()
 @server_option
+@click.option(
+    "--incremental", is_flag=True, help="Only what has changed since the newest base backup (PostgreSQL 17+, summarize_wal)."
+)
 @location_option
 @wait_option
 @with_global_options
-def base(server: str | None, location: str | None, archive_timeout: float) -> None:
+def base(server: str | None, incremental: bool, location: str | None, archive_timeout: float) -> None:
     """Take a base backup of a whole server, addressable per database; its log is archived from then on."""
 
     async def work(workplace: Workplace, runtime: Runtime, place: BasePlace) -> BaseManifest:
@@ -67,13 +70,16 @@ def base(server: str | None, location: str | None, archive_timeout: float) -> No
 
         wait = float(workplace.environment.settings.lock_wait_seconds)
         name = choose_server(runtime, server)
-        order = BaseOrder(server=name, archive_deadline_seconds=archive_timeout, lock_wait_seconds=wait)
+        order = BaseOrder(
+            server=name, incremental=incremental, archive_deadline_seconds=archive_timeout, lock_wait_seconds=wait
+        )
         return await backup_base(runtime, place, order)
 
     found = _run(location, work)
     document = {
         "base": found.id,
         "server": found.server,
+        "parent": found.parent or None,
         "bytes": found.bytes,
         "databases": len(found.databases),
         "started_at": found.started_at.isoformat(),
@@ -82,7 +88,9 @@ def base(server: str | None, location: str | None, archive_timeout: float) -> No
     }
     if not print_document(document):
         moment = found.stopped_at.isoformat(timespec="seconds")
-        click.echo(f"base backup {found.id} of {found.server}: {counted(len(found.databases), 'database')}, {_mb(found.bytes)}")
+        of = f", an increment of {found.parent}" if found.parent else ""
+        size = f"{counted(len(found.databases), 'database')}, {_mb(found.bytes)}"
+        click.echo(f"base backup {found.id} of {found.server}: {size}{of}")
         say(f"tenants can be restored to any moment since {moment}")
 
 
@@ -99,8 +107,8 @@ def bases(server: str | None) -> None:
     document = {"bases": [_base_json(record) for record in found], "marks": [_mark_json(record) for record in marks]}
     if print_document(document):
         return
-    rows = [(r.id, r.server, _utc(r.stopped_at), str(r.databases), _mb(r.bytes), r.location) for r in found]
-    print_table(("base", "server", "reaches back to (UTC)", "databases", "size", "location"), rows)
+    rows = [(r.id, r.server, _utc(r.stopped_at), str(r.databases), _mb(r.bytes), r.parent, r.location) for r in found]
+    print_table(("base", "server", "reaches back to (UTC)", "databases", "size", "increment of", "location"), rows)
     if marks:
         print_table(("mark", "server", "at (UTC)"), [(m.name, m.server, _utc(m.at)) for m in marks])
 
@@ -109,6 +117,7 @@ def _base_json(record: BaseRecord) -> dict[str, Any]:
     return {
         "base": record.id,
         "server": record.server,
+        "parent": record.parent or None,
         "location": record.location,
         "operation": record.operation,
         "databases": record.databases,
@@ -187,7 +196,12 @@ def _health_row(health: ArchiveHealth) -> tuple[str, ...]:
 @archive.command()
 @server_option
 @location_option
-@click.option("--keep-bases", type=click.IntRange(min=0), metavar="N", help="Remove all base backups but the newest N.")
+@click.option(
+    "--keep-bases",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Remove all base backups but the newest N and those that these are increments of.",
+)
 @with_global_options
 def prune(server: str | None, location: str | None, keep_bases: int | None) -> None:
     """Remove the log that no base backup needs; with the last base backup, archiving ends."""

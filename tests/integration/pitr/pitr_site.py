@@ -122,9 +122,9 @@ class Site:
 
         return asyncio.run(opened())
 
-    def take_base(self) -> Any:
+    def take_base(self, *, incremental: bool = False) -> Any:
         """Take a base backup; its manifest."""
-        order = BaseOrder(server=self.server, archive_deadline_seconds=PATIENCE_SECONDS)
+        order = BaseOrder(server=self.server, incremental=incremental, archive_deadline_seconds=PATIENCE_SECONDS)
         return self.act(lambda runtime, place: backup_base(runtime, place, order))
 
     @contextlib.asynccontextmanager

@@ -15,6 +15,7 @@ from pitr_site import Site, wait_until
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from manor.control.backup.recover import Target
+from manor.errors import RefusedError
 
 
 @pytest.fixture
@@ -42,6 +43,28 @@ def test_a_tenant_of_a_users_own_server_is_restored_from_the_log_that_was_receiv
         receiving.send_signal(signal.SIGINT)
         assert receiving.wait(20) == 0
     assert own.manor("backup", "archive", "status").returncode == 0
+
+
+def test_an_increment_of_a_users_own_server_needs_summaries_that_its_owner_switches_on(own: Site) -> None:
+    own.sql("postgres", "ALTER SYSTEM SET summarize_wal = off", "SELECT pg_reload_conf()")
+    receiving = subprocess.Popen(own.command("backup", "archive", "receive"), cwd=own.project)
+    try:
+        wait_until(lambda: own.sql("postgres", "SELECT count(*) FROM pg_replication_slots WHERE active") == 1, "receiving")
+        own.take_base()
+        with pytest.raises(RefusedError, match="summarize_wal is off"):
+            own.take_base(incremental=True)
+        own.sql("postgres", "ALTER SYSTEM SET summarize_wal = on", "SELECT pg_reload_conf()")
+        full = own.take_base()
+        own.write("001", 10)
+        assert own.take_base(incremental=True).parent == full.id
+        moment = own.write("001", 10)
+        then = list(own.written[own.database("001")])
+        own.write("001", 5)
+        assert own.ledger_at("001", Target(time=moment)) == then
+    finally:
+        own.sql("postgres", "ALTER SYSTEM RESET summarize_wal", "SELECT pg_reload_conf()")
+        receiving.send_signal(signal.SIGINT)
+        assert receiving.wait(20) == 0
 
 
 def test_without_anybody_receiving_a_base_backup_fails_in_time(own: Site) -> None:
@@ -94,6 +117,8 @@ def test_a_tenant_of_debians_server_is_restored_with_an_ordinary_login_and_witho
         assert site.ledger_at("001", Target(time=moment)) == then
         assert site.manor("backup", "mark", "here").returncode == 0
         assert site.ledger_at("001", Target(mark="here")) == []
+        with pytest.raises(RefusedError, match="PostgreSQL 15 takes no incremental base backups"):
+            site.take_base(incremental=True)
     finally:
         receiving.send_signal(signal.SIGINT)
         assert receiving.wait(20) == 0

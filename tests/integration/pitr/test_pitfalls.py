@@ -69,7 +69,7 @@ def test_a_target_beyond_the_end_of_the_archive_fails_with_its_last_transaction_
         )
         record = await find_tenant(runtime, "001")
         with pytest.raises(ManorError) as caught:
-            async with tenant_at(place, chosen.manifest, recovery, str(record.tenant), now=chosen.now):
+            async with tenant_at(place, chosen.chain, recovery, str(record.tenant), now=chosen.now):
                 pass
         return caught.value
 

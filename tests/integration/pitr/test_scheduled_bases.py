@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pitr_site import Site
+from pitr_site import Site, wait_until
 
 from manor.control.backup.recover import Target
+from manor.control.catalog.bases import BaseRecord
 from manor.wiring import embedded_server, open_runtime, scheduled
 
 SETTINGS = """
@@ -52,6 +53,37 @@ def test_base_backups_by_the_clock_keep_so_many_and_reach_back_to_the_oldest(bar
         assert len(list((bare.backups / "@catalog").rglob("*.manifest.json"))) == 1
     finally:
         embedded_server(bare.workplace.project, bare.workplace.environment).destroy()
+
+
+def test_increments_by_the_clock_follow_a_full_one_so_many_times_and_need_what_they_go_on_from(bare: Site) -> None:
+    environ = bare.project / "customer_a" / "environ.yaml"
+    environ.write_text(
+        environ.read_text("utf-8").replace("keep_bases: 2", "keep_bases: 1\n    base_increments: 2"), encoding="utf-8"
+    )
+
+    def parents() -> list[str]:
+        records = asyncio.run(listed(bare))
+        names = [record.id for record in records]
+        return [str(names.index(record.parent)) if record.parent else "full" for record in records]
+
+    try:
+        found = []
+        for _ in range(4):
+            assert asyncio.run(run(bare, "base")) == "1 base backup"
+            found.append(parents())
+        assert found == [["full"], ["full", "0"], ["full", "0", "1"], ["full"]]
+        # What keeps an increment from being taken makes a full one of it.
+        bare.sql("postgres", "ALTER SYSTEM SET summarize_wal = off", "SELECT pg_reload_conf()")
+        wait_until(lambda: bare.sql("postgres", "SHOW summarize_wal") == "off", "off")
+        assert asyncio.run(run(bare, "base")) == "1 base backup"
+        assert parents() == ["full"]
+    finally:
+        embedded_server(bare.workplace.project, bare.workplace.environment).destroy()
+
+
+async def listed(site: Site) -> list[BaseRecord]:
+    async with open_runtime(site.workplace) as runtime:
+        return await runtime.catalog.bases("embedded")
 
 
 def test_a_server_whose_base_backup_fails_is_named(bare: Site) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manor.control.backup.base_manifest import BaseDatabase, BaseManifest, Member
+from manor.control.backup.base_manifest import FORMAT, BaseDatabase, BaseManifest, Member
 from manor.control.backup.tar_split import END, SYSTEM, TarSplitter, member_of
 from manor.control.engines.bases import ServerShape
 from manor.control.engines.driver import Marker
@@ -142,7 +142,7 @@ def test_a_manifest_that_is_not_what_was_written_is_refused(change: str) -> None
     if change == "altered":
         text = text.replace('"timeline":1', '"timeline":2')
     elif change == "newer":
-        text = json.dumps({**json.loads(text), "format": 2})
+        text = json.dumps({**json.loads(text), "format": FORMAT + 1})
     else:
         text = text[:-10] if change == "short" else "[]"
     with pytest.raises(CatalogError, match="there: the manifest"):

@@ -30,7 +30,7 @@ def test_archiving_off_is_a_command_that_succeeds_because_an_empty_one_would_kee
 
 def test_archiving_on_changes_the_command_only_so_that_a_reload_is_enough() -> None:
     off, on = render(), render(EmbeddedSettings(archive=True))
-    assert {name for name in off if off[name] != on[name]} == {"archive_command"}
+    assert {name for name in off if off[name] != on[name]} == {"archive_command", "summarize_wal"}
 
 
 def test_a_quote_in_a_value_is_doubled() -> None:

@@ -17,7 +17,7 @@ from manor.control.engines.bases import ServerShape
 from manor.control.engines.driver import Marker
 from manor.errors import CatalogError
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 _LAID_OUT_KINDS = frozenset({"golden", "warm", "building"})
 _SYSTEM_NAMES = frozenset({"postgres", "template0", "template1"})
@@ -72,6 +72,10 @@ class BaseManifest:
     databases: tuple[BaseDatabase, ...]
     members: Mapping[str, Member]
     """By piece: ``system`` or the database's OID."""
+    parent: str = ""
+    """The base backup that this one is an increment of; empty: it is a full one."""
+    file_list: Member | None = None
+    """PostgreSQL's own manifest: the list of the files from which an increment goes on. None: before PostgreSQL 17."""
     made_by: str = ""
     operation: str = ""
     format: int = field(default=FORMAT)
@@ -79,7 +83,7 @@ class BaseManifest:
     @property
     def bytes(self) -> int:
         """Of all members, as stored."""
-        return sum(member.bytes for member in self.members.values())
+        return sum(member.bytes for member in self.members.values()) + (self.file_list.bytes if self.file_list else 0)
 
     @property
     def base(self) -> Base:
@@ -139,6 +143,7 @@ def _typed(document: dict[str, Any]) -> dict[str, Any]:
             BaseDatabase(**{**d, "marker": Marker(**d["marker"]) if d["marker"] else None}) for d in document["databases"]
         ),
         "members": {piece: Member(**member) for piece, member in document["members"].items()},
+        "file_list": Member(**document["file_list"]) if document.get("file_list") else None,
     }
 
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from manor.errors import Code, EngineError
 
 SYSTEM = "system"
+FILE_LIST = "backup_manifest"
+"""PostgreSQL's own manifest, which ends the stream where it was asked for."""
 BLOCK = 512
 END = bytes(2 * BLOCK)
 """What ends a tar."""
@@ -21,8 +23,10 @@ FIRST_ORDINARY_OID = 16384
 
 
 def member_of(path: str) -> str:
-    """Which piece a path belongs to: ``system``, or the OID of a database that somebody made."""
+    """Which piece a path belongs to: ``system``, ``backup_manifest``, or the OID of a database that somebody made."""
     parts = path.removeprefix("./").split("/")
+    if parts == [FILE_LIST]:
+        return FILE_LIST
     if len(parts) < 2 or parts[0] != "base" or not parts[1].isdigit() or int(parts[1]) < FIRST_ORDINARY_OID:
         return SYSTEM
     return parts[1]

@@ -26,6 +26,8 @@ class BaseRecord:
     """As stored."""
     started_at: dt.datetime
     stopped_at: dt.datetime
+    parent: str = ""
+    """The base backup that it is an increment of; empty: it is a full one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,7 @@ class BaseStore(LedgerStore):
             "bytes": record.bytes,
             "started_at": record.started_at,
             "stopped_at": record.stopped_at,
+            "parent": record.parent,
         }
         async with self._link.transaction() as connection:
             await connection.execute(query("put_base"), values)
@@ -73,6 +76,7 @@ class BaseStore(LedgerStore):
                 bytes=row[6],
                 started_at=row[7],
                 stopped_at=row[8],
+                parent=row[9],
             )
             for row in rows
         ]

@@ -190,7 +190,7 @@ class ErasureStore(LedgerStore):
         await self._link.run(query("bury"), values)
 
     async def base_backups(self, server: str) -> list[tuple[str, str, dt.datetime]]:
-        """(id, location, when it ended) of a server's base backups, oldest first."""
+        """(id, location, when the last one ended that needs it: itself, or an increment) of a server's base backups."""
         return [(row[0], row[1], row[2]) for row in await self._link.rows(query("base_backups_of"), {"server": server})]
 
     async def catalog_hits(self, terms: Sequence[str]) -> dict[tuple[str, int], int]:

@@ -532,12 +532,13 @@ UPDATE manor.schedules SET finished_at = clock_timestamp(), outcome = %(outcome)
 WHERE name = %(name)s AND operation = %(operation)s;
 
 -- put_base --
-INSERT INTO manor.bases (id, server, location, operation, major, databases, bytes, started_at, stopped_at)
-VALUES (%(id)s, %(server)s, %(location)s, %(operation)s, %(major)s, %(databases)s, %(bytes)s, %(started_at)s, %(stopped_at)s)
+INSERT INTO manor.bases (id, server, location, operation, major, databases, bytes, started_at, stopped_at, parent)
+VALUES (%(id)s, %(server)s, %(location)s, %(operation)s, %(major)s, %(databases)s, %(bytes)s, %(started_at)s, %(stopped_at)s,
+    %(parent)s)
 ON CONFLICT (id) DO NOTHING;
 
 -- bases --
-SELECT id, server, location, operation, major, databases, bytes, started_at, stopped_at
+SELECT id, server, location, operation, major, databases, bytes, started_at, stopped_at, parent
 FROM manor.bases WHERE (%(server)s::text IS NULL OR server = %(server)s) ORDER BY stopped_at, id;
 
 -- forget_bases --
@@ -716,7 +717,13 @@ VACUUM (FULL) manor.tenants, manor.databases, manor.kept_databases, manor.suspen
     manor.directory, manor.directory_changes;
 
 -- base_backups_of --
-SELECT id, location, stopped_at FROM manor.bases WHERE server = %(server)s ORDER BY stopped_at, id;
+WITH RECURSIVE needed AS (
+    SELECT id, id AS by, stopped_at FROM manor.bases WHERE server = %(server)s
+    UNION
+    SELECT needed.id, bases.id, bases.stopped_at FROM needed JOIN manor.bases AS bases ON bases.parent = needed.by
+)
+SELECT bases.id, bases.location, (SELECT max(needed.stopped_at) FROM needed WHERE needed.id = bases.id)
+FROM manor.bases AS bases WHERE server = %(server)s ORDER BY stopped_at, id;
 
 -- subjects_to_reencrypt --
 SELECT tenant, subject FROM manor.erasures WHERE subject <> '' FOR UPDATE;

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from manor.control.engines.driver import Marker
@@ -46,6 +47,8 @@ class LogFacts:
     """Of the format of its system tables."""
     archiving: bool
     """``archive_mode``: the server itself waits for its segments to be archived."""
+    summarizing: bool
+    """``summarize_wal``: it remembers which blocks its log changed, so that a base backup can leave out the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,9 +116,12 @@ class BaseDriver(Protocol):
         """Drop a replication slot that nobody uses; no error where there is none."""
         ...
 
-    def stream(self) -> AsyncIterator[bytes]:
-        """A base backup as one tar. Raises ``EngineError`` with the end of what the program said; the program is gone when the
-        iterator is closed."""
+    def stream(self, *, listing: bool = False, since: Path | None = None) -> AsyncIterator[bytes]:
+        """A base backup as one tar. ``listing``: with the server's own list of its files at the end; ``since``: such a list of
+        an earlier one, of which this one is an increment (both: PostgreSQL 17 and later).
+
+        Raises ``EngineError`` with the end of what the program said, ``RefusedError`` where the server cannot go on from
+        ``since``; the program is gone when the iterator is closed."""
         ...
 
     async def program(self, name: str) -> str:

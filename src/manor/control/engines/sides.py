@@ -59,8 +59,13 @@ class Side(Protocol):
         """Read segments where they lie; False where the server's account cannot read there."""
         ...
 
-    async def lay_out(self, chunks: AsyncIterator[bytes]) -> None:
-        """Unpack one tar of a base backup into the data directory."""
+    async def lay_out(self, chunks: AsyncIterator[bytes], *, layer: int | None = None) -> None:
+        """Unpack one tar of a base backup into the data directory; ``layer``: beside it instead, as part of the full base
+        backup (0) or of one of its increments (1, …), for ``combine``."""
+        ...
+
+    async def combine(self) -> None:
+        """Make the data directory of the layers. Raises ``EngineError`` (``corrupt``) where they do not belong together."""
         ...
 
     async def lay_out_by(self, fill: Callable[[Path], Awaitable[None]]) -> Path:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from manor.control.audit import anchor_head
+from manor.control.backup.base_chain import with_parents
 from manor.control.backup.base_manifest import MANIFEST, BaseManifest
 from manor.control.backup.recover import gap_after
 from manor.control.catalog.records import AuditEvent
@@ -118,8 +119,8 @@ class Pruned:
 async def prune_archive(
     runtime: Runtime, place: BasePlace, server: str, *, keep_bases: int | None, lock_wait_seconds: float = 10.0
 ) -> Pruned:
-    """Remove all base backups but the newest ``keep_bases`` (None: none of them), and the log that no base backup needs. With
-    the last one archiving is switched off, where it was switched on for them.
+    """Remove all base backups but the newest ``keep_bases`` (None: none of them) and those that these are increments of, and
+    the log that no base backup needs. With the last one archiving is switched off, where it was switched on for them.
 
     Raises ``RefusedError`` where a manifest cannot be read: what it needs is not known; ``ConflictError`` while a base backup
     is taken.
@@ -130,8 +131,9 @@ async def prune_archive(
             raise RefusedError(
                 f"server {server}: {broken[0]}", hint=f"remove that base backup's folder by hand; {broken[0].hint}"
             )
-        kept = manifests if keep_bases is None else manifests[len(manifests) - min(keep_bases, len(manifests)) :]
-        gone = [manifest for manifest in manifests if manifest not in kept]
+        newest = manifests if keep_bases is None else manifests[len(manifests) - min(keep_bases, len(manifests)) :]
+        kept = with_parents(newest, manifests)
+        gone = [manifest for manifest in reversed(manifests) if manifest not in kept]  # increments before what they go on from
         await _remove_bases(runtime, place, server, gone)
         archiving = await _archiving_after(place, server, kept)
         segments, size = await _remove_segments(place, server, kept)

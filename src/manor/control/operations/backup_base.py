@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import re
 
 from manor.control.audit import anchor_head
+from manor.control.backup.base_chain import chain_of
 from manor.control.backup.base_manifest import BaseManifest
 from manor.control.catalog.bases import MarkRecord
 from manor.control.catalog.records import AuditEvent
 from manor.control.rollout.bases.place import BasePlace
 from manor.control.rollout.bases.take import BaseOrder, take_base
 from manor.control.runtime import Runtime
-from manor.errors import EngineError, InputError, NotFoundError
+from manor.errors import EngineError, InputError, NotFoundError, RefusedError
 from manor.scan import suggest
 
 _MARK = re.compile(r"[^\x00-\x1f\x7f]{1,63}")
@@ -33,6 +36,16 @@ async def backup_base(runtime: Runtime, place: BasePlace, order: BaseOrder) -> B
     manifest = await take_base(runtime, place, order)
     await anchor_head(runtime.catalog, runtime.anchor, operation_id=runtime.operation)
     return manifest
+
+
+async def backup_base_in_turn(runtime: Runtime, place: BasePlace, order: BaseOrder, increments: int) -> BaseManifest:
+    """An increment of the newest base backup where that can be done and fewer than ``increments`` follow the last full one;
+    else a full one. Raises what ``take_base`` raises."""
+    usable, _ = await place.manifests(order.server)
+    if usable and len(chain_of(usable[-1], usable)) <= increments:
+        with contextlib.suppress(RefusedError):  # the full one is refused too where it is not for being an increment
+            return await backup_base(runtime, place, dataclasses.replace(order, incremental=True))
+    return await backup_base(runtime, place, order)
 
 
 async def mark_moment(runtime: Runtime, name: str, server: str) -> MarkRecord:

@@ -12,7 +12,7 @@ from manor.control.backup.schedule import Schedule
 from manor.control.engines.driver import ServerDriver
 from manor.control.operations.backup import BackupRequest, backup
 from manor.control.operations.backup_archive import prune_archive
-from manor.control.operations.backup_base import backup_base
+from manor.control.operations.backup_base import backup_base_in_turn
 from manor.control.operations.backup_drill import DrillRequest, drill
 from manor.control.operations.backup_prune import prune_backups
 from manor.control.operations.catalog_backup import back_up_catalog
@@ -73,7 +73,8 @@ def jobs_of(ground: Ground) -> Mapping[str, Job]:
         servers = [name for name in runtime.servers if name not in settings.pgbackrest]
         for name in servers:
             try:
-                await backup_base(runtime, place, BaseOrder(server=name, lock_wait_seconds=lock_wait_seconds))
+                order = BaseOrder(server=name, lock_wait_seconds=lock_wait_seconds)
+                await backup_base_in_turn(runtime, place, order, settings.base_increments)
                 await prune_archive(runtime, place, name, keep_bases=settings.keep_bases, lock_wait_seconds=lock_wait_seconds)
             except ManorError as error:  # the other servers' are taken all the same
                 failed.append(f"{name}: {error}")

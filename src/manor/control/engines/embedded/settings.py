@@ -121,6 +121,8 @@ def _durability(settings: EmbeddedSettings, around: Surroundings) -> dict[str, s
         "recovery_init_sync_method": "syncfs" if around.linux else "fsync",  # 0.2 s instead of 10 s with 300 databases
         "archive_mode": "on",  # needs a restart to change, so the command is what is switched
         "archive_command": ARCHIVE_COMMAND if settings.archive else NO_ARCHIVE_COMMAND,
+        # What incremental base backups need, from the full one on that they go on from.
+        **({"summarize_wal": "on" if settings.archive else "off"} if around.major >= 17 else {}),
     }
 
 

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import datetime as dt
 import os
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -17,7 +19,7 @@ from manor.control.engines.postgres.client import psql_environment
 from manor.control.engines.postgres.marker import read_marker
 from manor.control.engines.postgres.programs import Finder
 from manor.control.engines.postgres.session import Sessions
-from manor.errors import Code, EngineError
+from manor.errors import Code, EngineError, RefusedError
 
 LIMITS = (
     "max_connections",
@@ -26,6 +28,9 @@ LIMITS = (
     "max_prepared_transactions",
     "max_locks_per_transaction",
 )
+FULL_INSTEAD = "take a full base backup: the same command without --incremental"
+# Summaries of the log that were removed or never made, and a log that went another way: words of basebackup_incremental.c.
+_CANNOT_GO_ON = re.compile(r"summar|incremental backup|manifest")
 _CHUNK = 1 << 20
 _TAIL_LINES = 8
 
@@ -43,7 +48,8 @@ SELECT (SELECT system_identifier::text FROM pg_control_system()),
        current_setting('archive_mode') <> 'off',
        coalesce((SELECT rolname FROM pg_roles WHERE rolsuper AND rolcanlogin ORDER BY rolname <> current_user, oid LIMIT 1),
                 ''),
-       (SELECT pg_control_version FROM pg_control_system()), (SELECT catalog_version_no FROM pg_control_system())
+       (SELECT pg_control_version FROM pg_control_system()), (SELECT catalog_version_no FROM pg_control_system()),
+       coalesce(current_setting('summarize_wal', true)::bool, false)
 """
 _LIMITS = "SELECT name, setting::int FROM pg_settings WHERE name = ANY (%s)"
 _DATABASES = "SELECT oid::bigint, datname::text, shobj_description(oid, 'pg_database') FROM pg_database ORDER BY oid"
@@ -85,6 +91,7 @@ class PostgresBases:
             superuser=row[13],
             control_version=row[14],
             catalog_version=row[15],
+            summarizing=row[16],
             limits=dict(sorted(limits)),
         )
 
@@ -135,7 +142,7 @@ class PostgresBases:
         async with self._sessions.maintenance() as connection:
             return self._find(name, connection.info.server_version // 10000)
 
-    async def stream(self) -> AsyncIterator[bytes]:
+    async def stream(self, *, listing: bool = False, since: Path | None = None) -> AsyncIterator[bytes]:
         command = [
             await self.program("pg_basebackup"),
             "-D",
@@ -146,7 +153,9 @@ class PostgresBases:
             "none",
             "-c",
             "fast",
-            "--no-manifest",
+            # Without digests of files: what is stored has some of its own.
+            "--manifest-checksums=NONE" if listing else "--no-manifest",
+            *([f"--incremental={since}"] if since is not None else []),
             "--no-password",
         ]
         process = await asyncio.create_subprocess_exec(
@@ -163,7 +172,7 @@ class PostgresBases:
         try:
             while chunk := await process.stdout.read(_CHUNK):
                 yield chunk
-            _require_success(await process.wait(), await said, self._sessions.name)
+            _require_success(await process.wait(), await said, self._sessions.name, increment=since is not None)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
@@ -171,7 +180,7 @@ class PostgresBases:
             said.cancel()
 
 
-def _require_success(code: int, said: bytes, server: str) -> None:
+def _require_success(code: int, said: bytes, server: str, *, increment: bool = False) -> None:
     if code == 0:
         return
     text = said.decode("utf-8", "replace")
@@ -179,6 +188,10 @@ def _require_success(code: int, said: bytes, server: str) -> None:
     if "checksum" in text:
         hint = "the server's own files are damaged: restore the database that the file belongs to, or check the disk"
         raise EngineError(f"server {server}: pg_basebackup found damage; it said:\n{tail}", code=Code.CORRUPT, hint=hint)
+    if increment and _CANNOT_GO_ON.search(text):
+        raise RefusedError(
+            f"server {server}: it cannot go on from the base backup before; pg_basebackup said:\n{tail}", hint=FULL_INSTEAD
+        )
     denied = "no pg_hba.conf entry" in text or "must be superuser or replication role" in text
     hint = "the login needs REPLICATION and a line 'replication' in pg_hba.conf" if denied else ""
     raise EngineError(

@@ -22,6 +22,7 @@ from manor.control.engines.embedded.probe import Answer, knock
 from manor.control.engines.postgres.driver import PostgresServer
 from manor.control.engines.postgres.programs import Finder
 from manor.control.engines.side import log as side_log
+from manor.control.engines.side.combine import PROGRAM, combine
 from manor.control.engines.side.pulled import read_in_thread
 from manor.control.engines.side.rooms import Room, end_server
 from manor.control.engines.side.settings import ACCESS, Surroundings, raised_limits, render_identities, render_settings
@@ -79,11 +80,14 @@ class PostgresSide:
         self._room.archive.symlink_to(folder)
         return True
 
-    async def lay_out(self, chunks: AsyncIterator[bytes]) -> None:
-        data = self._room.data
-        data.mkdir(mode=0o700, exist_ok=True)
+    async def lay_out(self, chunks: AsyncIterator[bytes], *, layer: int | None = None) -> None:
+        data = self._room.data if layer is None else self._room.layers / str(layer)
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
         with translated("laying out the side instance", data):
-            await read_in_thread(chunks, lambda stream: unpack(stream, data))
+            await read_in_thread(chunks, lambda stream: unpack(stream, data, visibility_maps=layer is None))
+
+    async def combine(self) -> None:
+        await combine(self._room, self._program.with_name(PROGRAM), self._shape.major, self._environment)
 
     async def lay_out_by(self, fill: Callable[[Path], Awaitable[None]]) -> Path:
         data = self._room.data
@@ -178,6 +182,7 @@ class PostgresSide:
     async def begin_again(self) -> None:
         await self.end()
         await asyncio.to_thread(shutil.rmtree, self._room.data)
+        await asyncio.to_thread(shutil.rmtree, self._room.layers, ignore_errors=True)
 
     async def end(self) -> None:
         """Stop it, at once."""

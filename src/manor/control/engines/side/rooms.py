@@ -37,6 +37,11 @@ class Room:
         return self.folder / "data"
 
     @property
+    def layers(self) -> Path:
+        """A full base backup and its increments, each a folder, until they are put together."""
+        return self.folder / "layers"
+
+    @property
     def archive(self) -> Path:
         """A folder, or a link to where the segments lie."""
         return self.folder / "archive"
@@ -92,6 +97,7 @@ def end_server(room: Room) -> None:
             processes.send(postmaster.pid, signal.SIGQUIT)
     processes.end_orphans(data, room.cluster_name)
     processes.end_named(f" --pg1-path={room.data} ")  # pgBackRest, of a command that was killed while it restored
+    processes.end_named(f" --output={room.data} ")  # pg_combinebackup, the same
 
 
 def _remove(room: Room) -> None:

@@ -7,6 +7,7 @@ the links that PostgreSQL itself makes (none, where tablespaces are refused) are
 from __future__ import annotations
 
 import os
+import re
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,15 +18,21 @@ from manor.errors import Code, EngineError
 
 _COPY_BYTES = 1 << 20
 _EMPTY_FOLDERS = ("pg_wal", "pg_wal/archive_status", "pg_wal/summaries")
+_VISIBILITY_MAP = re.compile(r"/(INCREMENTAL\.)?[0-9]+_vm(\.[0-9]+)?$")
 _FORGOTTEN = ("postgresql.auto.conf", "postmaster.pid", "standby.signal", "recovery.signal", "tablespace_map")
 
 
-def unpack(stream: IO[bytes], data: Path) -> None:
-    """Unpack one tar. Raises ``EngineError`` (``corrupt``) where it is not whole, ``OSError`` where it cannot be written."""
+def unpack(stream: IO[bytes], data: Path, *, visibility_maps: bool = True) -> None:
+    """Unpack one tar. Raises ``EngineError`` (``corrupt``) where it is not whole, ``OSError`` where it cannot be written.
+
+    ``visibility_maps``: with those. PostgreSQL does without them, and those of an increment cannot be trusted: the log clears
+    bits of them without naming their blocks, so that an increment lacks the change, and an index-only scan finds deleted rows.
+    """
     try:
         with tarfile.open(fileobj=stream, mode="r|", bufsize=_COPY_BYTES) as tar:
             for entry in tar:
-                _unpack_one(tar, entry, data)
+                if visibility_maps or _VISIBILITY_MAP.search(entry.name) is None:
+                    _unpack_one(tar, entry, data)
     except tarfile.TarError as error:
         raise EngineError(f"a member of the base backup is no whole tar: {error}", code=Code.CORRUPT) from error
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from manor.control.backup.base_chain import chain_of
 from manor.control.backup.base_manifest import BaseManifest
 from manor.control.backup.recover import Mark, Recovery, Target, Unreachable, plan_recovery
 from manor.control.engines.bases import ServerShape
@@ -26,6 +27,11 @@ class Chosen:
     """The server as it is; None where it does not answer."""
     problems: tuple[str, ...]
     """Base backups that cannot be used, in words."""
+
+    @property
+    def chain(self) -> tuple[BaseManifest, ...]:
+        """The full base backup that is used, and the increments of it up to the one that is chosen."""
+        return chain_of(self.manifest, self.manifests)
 
     @property
     def manifest(self) -> BaseManifest:

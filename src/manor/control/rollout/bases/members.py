@@ -7,9 +7,15 @@ at a time: ``system``, and the database that is just arriving.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
+import shutil
+import tarfile
+import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
 
 import zstandard
 
@@ -118,6 +124,25 @@ async def read_member(store: Store, member: Member) -> AsyncIterator[bytes]:
         raise _damaged(store, member, "is damaged") from error
     if digest.hexdigest() != member.sha256:
         raise _damaged(store, member, "is not what was stored")
+
+
+async def save_file(store: Store, member: Member, name: str, target: Path) -> None:
+    """Write the one file that a member is made of to ``target``. Raises as ``read_member``, before ``target`` is whole."""
+    with tempfile.TemporaryFile() as tar:
+        async with contextlib.aclosing(read_member(store, member)) as chunks:  # type: ignore[type-var]
+            async for chunk in chunks:
+                await asyncio.to_thread(tar.write, chunk)
+        tar.seek(0)
+        await asyncio.to_thread(_take_out, tar, name, target)
+
+
+def _take_out(tar: IO[bytes], name: str, target: Path) -> None:
+    with tarfile.open(fileobj=tar, mode="r:") as opened:
+        content = opened.extractfile(name)
+        if content is None:
+            raise EngineError(f"a member of the base backup has no file {name}", code=Code.CORRUPT)
+        with content, target.open("xb") as file:
+            shutil.copyfileobj(content, file)
 
 
 def _damaged(store: Store, member: Member, how: str) -> EngineError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
 from manor.control.backup.base_manifest import BaseManifest
@@ -31,17 +31,18 @@ class TenantAtMoment:
 
 @contextlib.asynccontextmanager
 async def tenant_at(
-    place: BasePlace, manifest: BaseManifest, recovery: Recovery, tenant: str, *, now: ServerShape | None
+    place: BasePlace, chain: Sequence[BaseManifest], recovery: Recovery, tenant: str, *, now: ServerShape | None
 ) -> AsyncIterator[TenantAtMoment]:
-    """The side instance with the tenant's database, for as long as the block lasts. ``now``: the server as it is today, whose
-    limits may have been raised since the base backup.
+    """The side instance with the tenant's database, for as long as the block lasts. ``chain``: a full base backup, and the
+    increments up to the one that is used. ``now``: the server as it is today, whose limits may have been raised since.
 
     Raises ``EngineError`` and ``NotFoundError``; nothing of it is left behind.
     """
+    manifest = chain[-1]
     shape = _with_limits_of(manifest.shape, now)
     async with place.sides[manifest.server].opening(shape) as side:
         await _give_archive(place, manifest.server, recovery, side)
-        server, then, pieces = await _recovered(place, manifest, recovery, tenant, side)
+        server, then, pieces = await _recovered(place, chain, recovery, tenant, side)
         yield TenantAtMoment(server=server, database=then.database, rolled_back=then.rolled_back, laid_out=pieces)
 
 
@@ -59,17 +60,15 @@ async def _give_archive(place: BasePlace, server: str, recovery: Recovery, side:
 
 
 async def _recovered(
-    place: BasePlace, manifest: BaseManifest, recovery: Recovery, tenant: str, side: Side
+    place: BasePlace, chain: Sequence[BaseManifest], recovery: Recovery, tenant: str, side: Side
 ) -> tuple[ServerDriver, TenantThen, tuple[str, ...]]:
     """Recover with the files that the tenant needs as far as the manifest tells; where its database was another one then, or
     was copied from one that was left out, once more with those."""
-    also: tuple[int, ...] = ()
+    manifest, also = chain[-1], tuple[int, ...]()
     while True:
         pieces = manifest.pieces_for(tenant, also)
         left_out = manifest.left_out(pieces)
-        for piece in pieces:
-            async with contextlib.aclosing(read_member(place.store, manifest.members[piece])) as chunks:  # type: ignore[type-var]
-                await side.lay_out(chunks)
+        await _lay_out(place, chain, pieces, side)
         await side.leave_out(left_out)
         server = await side.recover(replay_of(recovery))
         then = await side.find(tenant)
@@ -85,6 +84,19 @@ async def _recovered(
             )
         also = (then.oid,) if then.oid in left_out and then.oid not in also else left_out
         await side.begin_again()
+
+
+async def _lay_out(place: BasePlace, chain: Sequence[BaseManifest], pieces: Sequence[str], side: Side) -> None:
+    """The pieces out of all base backups of the chain, each read to its end and compared before they are put together. A
+    database that was made later has no piece in the earlier ones: all its files are whole."""
+    for layer, one in enumerate(chain):
+        for piece in pieces:
+            if piece not in one.members:
+                continue
+            async with contextlib.aclosing(read_member(place.store, one.members[piece])) as chunks:  # type: ignore[type-var]
+                await side.lay_out(chunks, layer=layer if len(chain) > 1 else None)
+    if len(chain) > 1:
+        await side.combine()
 
 
 def had_none(tenant: str, server: str, target: Target) -> NotFoundError:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+import tempfile
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from manor.control.backup.base_chain import FIRST_MAJOR, choose_parent
 from manor.control.backup.base_manifest import MANIFEST, BaseDatabase, BaseManifest
+from manor.control.backup.tar_split import FILE_LIST
 from manor.control.catalog.bases import BaseRecord
 from manor.control.catalog.records import AuditEvent
 from manor.control.engines.bases import LogFacts, ServerShape
 from manor.control.engines.driver import Marker, ServerDriver
 from manor.control.engines.wal import number_at, segment_name
-from manor.control.rollout.bases.members import write_members
+from manor.control.rollout.bases.members import save_file, write_members
 from manor.control.rollout.bases.place import BasePlace
 from manor.control.rollout.bases.reach import archive_everything
 from manor.control.runtime import Runtime
@@ -25,6 +29,8 @@ class BaseOrder:
     """How a base backup is taken."""
 
     server: str
+    incremental: bool = False
+    """Only what has changed since the newest base backup."""
     archive_deadline_seconds: float = 120.0
     """How long a segment may take to reach the archive."""
     lock_wait_seconds: float = 10.0
@@ -48,9 +54,35 @@ async def take_base(runtime: Runtime, place: BasePlace, order: BaseOrder) -> Bas
             await place.store.delete_prefix(folder)
         await switch_on(place, order.server)
         await archive_everything(server, place.archives[order.server], deadline_seconds=order.archive_deadline_seconds)
-        manifest = await _stored(runtime, place, server, order)
+        async with _going_on(place, server, order) as since:
+            manifest = await _stored(runtime, place, server, order, since)
         await _record(runtime, place, manifest)
     return manifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Since:
+    """What a base backup goes on from: nothing, for a full one."""
+
+    parent: str = ""
+    file_list: Path | None = None
+
+
+@contextlib.asynccontextmanager
+async def _going_on(place: BasePlace, server: ServerDriver, order: BaseOrder) -> AsyncIterator[_Since]:
+    """The base backup that an increment is of, with its list of files for as long as the block lasts. Raises ``RefusedError``
+    with the reason, ``EngineError`` (``corrupt``) where that list is damaged."""
+    if not order.incremental:
+        yield _Since()
+        return
+    usable, _ = await place.manifests(server.name)
+    where = place.store.display(place.folder_of(server.name))
+    parent = choose_parent(server.name, await server.bases.facts(), usable, where=where)
+    assert parent.file_list is not None  # noqa: S101 - it would not have been chosen
+    with tempfile.TemporaryDirectory(prefix="manor-base-") as folder:
+        found = Path(folder) / FILE_LIST
+        await save_file(place.store, parent.file_list, FILE_LIST, found)
+        yield _Since(parent=parent.id, file_list=found)
 
 
 def refuse_unfit(server: str, facts: LogFacts) -> None:
@@ -99,13 +131,14 @@ async def switch_on(place: BasePlace, server: str) -> None:
     await asyncio.to_thread(switch.turn, on=True)
 
 
-async def _stored(runtime: Runtime, place: BasePlace, server: ServerDriver, order: BaseOrder) -> BaseManifest:
+async def _stored(runtime: Runtime, place: BasePlace, server: ServerDriver, order: BaseOrder, since: _Since) -> BaseManifest:
     before, databases = await server.bases.facts(), await server.bases.databases()
     base = f"{runtime.now():%Y%m%dT%H%M%SZ}-{runtime.new_token()}"
     prefix = place.folder_of(server.name, base)
     runtime.telemetry.emit("base.begun", runtime.operation, server.name, base=base)
     try:
-        async with contextlib.aclosing(server.bases.stream()) as chunks:  # type: ignore[type-var]
+        stream = server.bases.stream(listing=before.major >= FIRST_MAJOR, since=since.file_list)
+        async with contextlib.aclosing(stream) as chunks:  # type: ignore[type-var]
             members = await write_members(place.store, prefix, chunks)
         after = await server.bases.facts()
         _refuse_other_server(server.name, before, after)
@@ -121,7 +154,9 @@ async def _stored(runtime: Runtime, place: BasePlace, server: ServerDriver, orde
             started_at=before.at,
             stopped_at=after.at,
             databases=_merged(databases, await server.bases.databases()),
-            members=members,
+            members={piece: member for piece, member in members.items() if piece != FILE_LIST},
+            parent=since.parent,
+            file_list=members.get(FILE_LIST),
             made_by=runtime.actor,
             operation=runtime.operation,
         )
@@ -172,11 +207,12 @@ def base_record(place: BasePlace, manifest: BaseManifest, operation: str) -> Bas
         bytes=manifest.bytes,
         started_at=manifest.started_at,
         stopped_at=manifest.stopped_at,
+        parent=manifest.parent,
     )
 
 
 async def _record(runtime: Runtime, place: BasePlace, manifest: BaseManifest) -> None:
     record = base_record(place, manifest, runtime.operation)
-    details = {"base": manifest.id, "bytes": manifest.bytes, "databases": record.databases}
+    details = {"base": manifest.id, "bytes": manifest.bytes, "databases": record.databases, "parent": manifest.parent}
     event = AuditEvent(actor=runtime.actor, action="backup.base", subject=manifest.server, details=details)
     await runtime.catalog.put_base(record, audit=[event])

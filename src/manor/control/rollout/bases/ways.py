@@ -40,7 +40,9 @@ class Way:
     def required(self, server: str) -> Recovery:
         """Raises ``RefusedError`` that says why the moment cannot be reached and which ones can."""
         if not isinstance(self.outcome, Recovery):
-            raise self.outcome.error(server)
+            error = self.outcome.error(server)
+            error.message = "; ".join([error.message, *self.problems])
+            raise error
         return self.outcome
 
 
@@ -56,20 +58,24 @@ async def find_way(
 
 def _own(place: BasePlace, chosen: Chosen) -> Way:
     found = chosen.outcome
-    base = found.base.id if isinstance(found, Recovery) else ""
+    chain = chosen.chain if isinstance(found, Recovery) else ()
+    base = chain[-1].id if chain else ""
+    parents = [one.id for one in reversed(chain[:-1])]
+    of = f", an increment of {', of '.join(parents)}" if parents else ""
 
     def opening(tenant: str) -> AbstractAsyncContextManager[TenantAtMoment]:
         assert isinstance(found, Recovery)  # noqa: S101 - the caller has looked
-        return tenant_at(place, chosen.manifest, found, tenant, now=chosen.now)
+        return tenant_at(place, chain, found, tenant, now=chosen.now)
 
     def sizes(tenant: str) -> Mapping[str, int]:
-        pieces = chosen.manifest.pieces_for(tenant)
-        return {"pieces": len(pieces), "bytes": sum(chosen.manifest.members[piece].bytes for piece in pieces)}
+        wanted = chain[-1].pieces_for(tenant)
+        sizes = [one.members[piece].bytes for one in chain for piece in wanted if piece in one.members]
+        return {"pieces": len(sizes), "bytes": sum(sizes)}
 
     return Way(
         outcome=found,
-        described=f"base backup {base}",
-        facts={"base": base},
+        described=f"base backup {base}{of}",
+        facts={"base": base, "chain": [one.id for one in chain]},
         problems=chosen.problems,
         opening=opening,
         sizes=sizes,

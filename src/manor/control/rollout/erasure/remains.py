@@ -36,8 +36,8 @@ async def remaining(
     folders = await runtime.servers[record.server].folders()
     if bases or folders is None or folders.archive is not None:
         found.append(Remaining(kind=Where.WAL_ARCHIVE, where=f"{server}: WAL archive", holds=CONTENT, why=_ARCHIVED))
-    for base, location, stopped_at in bases:
-        until = stopped_at + dt.timedelta(days=keep_days) if keep_days else None
+    for base, location, needed_at in bases:
+        until = needed_at + dt.timedelta(days=keep_days) if keep_days else None
         why = f"in {location}" if until else f"in {location}, until it is removed there"
         found.append(Remaining(kind=Where.BASE_BACKUP, where=base_place(base), holds=CONTENT, until=until, why=why))
     if stanza:
