@@ -122,7 +122,7 @@ def test_a_schema_template_gives_each_tenant_the_schema_that_it_renders(site, ma
     (site.project / "templates" / "saas_standard_schema.j2").write_text(RENDERED, encoding="utf-8")
     folder = site.environment / "rendered_base"
     folder.mkdir()
-    (folder / "_mapping.yaml").write_text("instances: []\nschema_template: saas_standard\n", encoding="utf-8")
+    (folder / "_mapping.yaml").write_text("schema_template: saas_standard\n", encoding="utf-8")
     odd = make_tenant(1, tier="rendered", table_prefix="p_", customer_name="""O'Neill: "{{ 7*7 }}" ${X}""")
     site.sync([odd, make_tenant(2, tier="rendered")])
     assert statuses(site.provision()) == {"c1/main/t1": "success", "c2/main/t2": "success"}

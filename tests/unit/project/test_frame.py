@@ -22,7 +22,7 @@ def names(requirements: list[str]) -> set[str]:
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
 def test_a_lock_pins_every_package_with_hashes_and_names_no_address(lock: Path) -> None:
     text = lock.read_text(encoding="utf-8")
-    entries = re.findall(r"^([\w.-]+)(?:\[[\w,-]+\])?(==\S+)?.*\\\n    --hash=sha256:", text, re.MULTILINE)
+    entries = re.findall(r"^([\w.-]+)(?:\[[\w, -]+\])?(==\S+)?.*\\\n    --hash=sha256:", text, re.MULTILINE)
     assert entries
     assert all(version for _, version in entries)
     assert "://" not in text
@@ -37,7 +37,7 @@ def test_a_lock_pins_every_package_with_hashes_and_names_no_address(lock: Path) 
 def test_a_lock_holds_all_that_pyproject_asks_for(lock: str, groups: list[str]) -> None:
     wanted = names(PROJECT["project"]["dependencies"]) | names([r for g in groups for r in PROJECT["dependency-groups"][g]])
     text = (ROOT / "requirements" / f"{lock}.lock").read_text(encoding="utf-8")
-    locked = set(re.findall(r"^([\w.-]+)(?:\[[\w,-]+\])?==", text, re.MULTILINE))
+    locked = set(re.findall(r"^([\w.-]+)(?:\[[\w, -]+\])?==", text, re.MULTILINE))
     assert {name.replace(".", "-") for name in wanted} <= locked
 
 

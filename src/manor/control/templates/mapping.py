@@ -55,7 +55,7 @@ class MappingFile(DbgearModel):
     base: str | None = None
     """Template folder beside this one from which data files, tables and data models of the listed schemas are inherited."""
     instances: Annotated[list[str], Field(min_length=1)] | None = None
-    """The schemas that a database of this template takes, such as `main`."""
+    """The schemas that a database of this template takes, such as `main`; may be left out beside `schema_template`."""
     schemas: Annotated[list[str], Field(min_length=1)] | None = None
     """DBGear's spelling of `instances`. Such a template is DBGear's: its rows know `$name` instead of `{NAME}`."""
     deploy: bool = False
@@ -193,6 +193,8 @@ class _Reader:
         names: dict[str, Place] = {}
         key = "schemas" if self.dbgear else "instances"
         listed = file.schemas if self.dbgear else file.instances
+        if listed is None and file.schema_template is not None and not self.dbgear:
+            return {}  # what the schema template defines is all that the database takes
         if listed is None or (self.dbgear and file.instances is not None):
             problem = (
                 "the key 'instances' is missing" if listed is None else "instances and schemas, DBGear's spelling, stand both"
