@@ -38,12 +38,12 @@ def _canonical_decimal(number: Decimal) -> Number:
         return 0
     try:
         exact = number.normalize(_EXACT)
+    except (decimal.Overflow, decimal.Subnormal) as error:
+        raise _out_of_range() from error
     except decimal.Inexact as error:
         raise ValueRefused(
             f"a number has more than {NUMBER_DIGITS} significant digits", hint="round it, or store it as a string"
         ) from error
-    except decimal.DecimalException as error:
-        raise _out_of_range() from error
     exponent = exact.as_tuple().exponent
     if isinstance(exponent, int) and exponent >= 0 and exact.adjusted() < NUMBER_DIGITS:
         return int(exact)
@@ -85,10 +85,10 @@ def subtract(left: Number, right: Number) -> Number:
 def _exactly(left: Decimal, right: Decimal) -> Number:
     try:
         return _canonical_decimal(_EXACT.add(left, right))
+    except (decimal.Overflow, decimal.Subnormal) as error:
+        raise _out_of_range() from error
     except decimal.Inexact as error:
         raise ValueRefused(f"the result of an addition needs more than {NUMBER_DIGITS} digits") from error
-    except decimal.DecimalException as error:
-        raise _out_of_range() from error
 
 
 def size_bytes(number: Number) -> int:
