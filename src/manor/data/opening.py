@@ -18,8 +18,8 @@ from manor.errors import InputError, UnsupportedError
 SCHEMES: dict[str, tuple[str, str]] = {
     "memory": ("manor.data.documents.memory", ""),
     "sqlite": ("manor.data.documents.sqlite", ""),
-    "postgresql": ("manor.data.documents.postgres", ""),
-    "postgres": ("manor.data.documents.postgres", ""),
+    "postgresql": ("manor.data.documents.postgres", "asyncpg"),
+    "postgres": ("manor.data.documents.postgres", "asyncpg"),
     "dynamodb": ("manor.data.documents.dynamodb", "aws"),
     "cosmos": ("manor.data.documents.cosmos", "azure"),
 }

@@ -71,3 +71,10 @@ def successor(prefix: bytes) -> bytes | None:
 def fits(index: Index, item: Item) -> bool:
     """Whether the item has the index's keys; one from before the index was declared may have them of another type."""
     return all(key.name in item and type_of(item[key.name]) == key.type for key in index.keys)
+
+
+def short_name(name: str, longest: int) -> str:
+    """The name of a table or index in at most ``longest`` characters, no two the same."""
+    if len(name) < longest:
+        return name
+    return name[: longest - _DIGEST_BYTES] + hashlib.sha256(name.encode()).hexdigest()[:_DIGEST_BYTES]

@@ -68,7 +68,7 @@ class Paging:
         query = self.query
         self.scanned += 1
         self._last = item
-        if query.filter is not None and (self._judged or odd) and not evaluate(query.filter.node, item, query.values):
+        if (self._judged or odd) and not matches(query, item):
             return
         self.items.append(project(query.projection.node.paths, item) if query.projection else item)
 
@@ -78,6 +78,11 @@ class Paging:
 
     def _position(self) -> Item | None:
         return position_of(self.query, self._last) if self._last is not None else self.query.start
+
+
+def matches(query: Query, item: Item) -> bool:
+    """Whether the filter holds."""
+    return query.filter is None or evaluate(query.filter.node, item, query.values)
 
 
 def expired(table: Table, now: int) -> Query:
