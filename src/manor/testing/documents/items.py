@@ -95,6 +95,17 @@ class ItemCases:
         assert_same(await db.get_item("things", KEY), SAMPLE)
         assert_same(await db.get_item("things", KEY, True), SAMPLE)
 
+    @needs(Capability.CONSISTENT_READS)
+    async def test_a_consistent_read_sees_what_was_answered_before(self, db: DatabaseInterface) -> None:
+        """By every kind of read, for many writes one after the other."""
+        for number in range(20):
+            await db.put_item("things", {**KEY, "n": number})
+            found = await db.get_item("things", KEY, consistent_read=True)
+            assert found == {**KEY, "n": number}
+            assert await db.batch_get("things", [KEY], consistent_read=True) == [found]
+            assert list(await db.query("things", "PK = :p", {":p": "p"}, consistent_read=True)) == [found]
+            assert list(await db.scan("things", consistent_read=True)) == [found]
+
     @pytest.mark.parametrize("number", NUMBERS, ids=str)
     async def test_a_number_is_exact(self, db: DatabaseInterface, number: int | Decimal) -> None:
         """To 38 digits, in items, lists and sets; whole ones are int, the others Decimal without trailing zeros."""
