@@ -76,7 +76,7 @@ WRONG_UPDATES = [
     ("SET a = :a SET b = :b", 12, "twice"),
     ("SET a = :a + :b + :c", 17, "one + or -"),
     ("SET a = (:a + :b) - :c", 19, "one + or -"),
-    ("SET a = if_not_exists(a, :b + :c)", 0, "one + or -"),
+    ("SET a = if_not_exists(a, :b + :c)", 29, "')'"),
     ("SET a = :a * :b", 12, "'*'"),
     ("SET a = if_not_exist(a, :b)", 9, "if_not_exist"),
     ("SET a = if_not_exists(:a, :b)", 23, "path"),
