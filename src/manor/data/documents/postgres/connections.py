@@ -20,10 +20,11 @@ Connection: TypeAlias = Any
 
 
 class Connections:
-    """At most ``size`` of them."""
+    """At most ``size`` of them. ``row_security``: the server is told the tenant of every transaction."""
 
-    def __init__(self, connect: Callable[[], Awaitable[Connection]], size: int) -> None:
+    def __init__(self, connect: Callable[[], Awaitable[Connection]], size: int, *, row_security: bool = False) -> None:
         self._connect = connect
+        self.row_security = row_security
         self._size = size
         self._idle: list[Connection] = []
         self._count = 0
