@@ -1,8 +1,9 @@
 """Documents in PostgreSQL: ``jsonb`` in one table for all tenants, whose primary key begins with the tenant.
 
-``postgresql://user@host/database``, with whatever asyncpg reads in a URL. Options of ``connect()``: ``connections`` (at most so
-many, default 8), ``statement_cache_size`` (0 behind a pooler in transaction mode) and ``row_security`` (the server holds the
-tenants apart as well). The tables are made in the first schema of the login's search path when a store is first opened.
+``postgresql://user@host/database``, with whatever asyncpg reads in a URL. Options of ``connect()``: ``connections`` (at most
+so many, default 8), ``statement_cache_size`` (0 behind a pooler in transaction mode), ``command_seconds`` (60) and
+``row_security`` (the server holds the tenants apart as well). The tables are made in the first schema of the login's search
+path when a store is first opened.
 """
 
 # ruff: noqa: ARG002 - every read is consistent
@@ -125,6 +126,7 @@ def open_driver(
     credentials: Mapping[str, str] | None = None,
     connections: int = 8,
     statement_cache_size: int = 200,
+    command_seconds: float | None = 60.0,
     row_security: bool = False,
 ) -> PostgresDriver:
     """``postgresql://…``; ``credentials`` may have ``user`` and ``password``. Raises ``InputError``."""
@@ -136,6 +138,7 @@ def open_driver(
         user=given.pop("user", None),
         password=given.pop("password", None),
         statement_cache_size=statement_cache_size,
+        command_seconds=command_seconds,
         row_security=row_security,
     )
     if given:

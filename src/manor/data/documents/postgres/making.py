@@ -24,13 +24,16 @@ _SCHEMA_LOCK = 0x4D4E5244
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerOptions:
-    """``url`` as libpq reads it. ``statement_cache_size``: 0 behind a pooler that gives each transaction another session."""
+    """``url`` as asyncpg reads it. ``statement_cache_size``: 0 behind a pooler that gives each transaction another session.
+
+    ``command_seconds``: how long a statement may take before the server counts as lost; None: for ever."""
 
     url: str = field(repr=False)
     user: str | None = None
     password: str | None = field(default=None, repr=False)
     statement_cache_size: int = 200
     connect_seconds: float = 30.0
+    command_seconds: float | None = 60.0
     row_security: bool = False
 
 
@@ -41,6 +44,7 @@ async def connect(options: ServerOptions) -> Connection:
         user=options.user,
         password=options.password,
         timeout=options.connect_seconds,
+        command_timeout=options.command_seconds,
         statement_cache_size=options.statement_cache_size,
         server_settings={"application_name": "manor documents", "standard_conforming_strings": "on"},
     )
