@@ -43,6 +43,9 @@ BENCHMARKS = (
     "pitr_one_tenant",
     "directory_sync",
     "source_walk",
+    "documents_sqlite",
+    "documents_postgres",
+    "documents_parse",
 )
 RECORD = Path(__file__).with_name("results.json")
 RESULTS = Path(__file__).with_name("RESULTS.md")
