@@ -1,0 +1,130 @@
+"""Tables made and removed, with the waiting that this takes on AWS."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from manor.data.documents.dynamodb.compile import Call, own_scan_call
+from manor.data.documents.dynamodb.connection import Sender
+from manor.data.documents.dynamodb.place import Place
+from manor.data.documents.dynamodb.schema import addition, creation, is_ready, missing_indexes
+from manor.data.documents.dynamodb.shared import SharedTable
+from manor.data.documents.faults import TableMissing, WriteConflict
+from manor.data.documents.limits import BATCH_WRITE
+from manor.data.documents.tables import Table
+from manor.errors import Code, ManorError
+
+DEADLINE_SECONDS = 600
+FIRST_PAUSE_SECONDS = 0.05
+LONGEST_PAUSE_SECONDS = 5.0
+
+
+async def ensure(send: Sender, place: Place, table: Table) -> None:
+    """Make the table, its indexes and its expiry where they are missing. Raises ``ConflictError``."""
+    found = await describe(send, place, table)
+    if found is None:
+        await _create(send, place, table)
+        found = await _ready(send, place, table)
+    for index in missing_indexes(place, table, found):
+        await _ready(send, place, table)
+        await send(Call(operation="update_table", parameters=addition(place, table, index)), _told(table), writes=True)
+    await _ready(send, place, table)
+    if table.ttl_attribute:
+        await _expire_by(send, place, table, table.ttl_attribute)
+
+
+async def _create(send: Sender, place: Place, table: Table) -> None:
+    try:
+        await send(Call(operation="create_table", parameters=creation(place, table)), _told(table), writes=True)
+    except WriteConflict:
+        return  # somebody else is making it
+
+
+async def describe(send: Sender, place: Place, table: Table) -> dict[str, Any] | None:
+    """What the server says of the table; None where there is none."""
+    try:
+        answer = await send(Call(operation="describe_table", parameters={"TableName": place.name}), _told(table))
+    except TableMissing:
+        return None
+    found: dict[str, Any] = answer["Table"]
+    return found
+
+
+async def _ready(send: Sender, place: Place, table: Table) -> dict[str, Any]:
+    async for found in _looks(send, place, table):
+        if found is not None and is_ready(found):
+            return found
+    raise _too_long(table)
+
+
+async def _looks(send: Sender, place: Place, table: Table) -> AsyncIterator[dict[str, Any] | None]:
+    """Look again and again, less and less often, for ten minutes."""
+    pause, waited = FIRST_PAUSE_SECONDS, 0.0
+    while waited < DEADLINE_SECONDS:
+        yield await describe(send, place, table)
+        await asyncio.sleep(pause)
+        waited += pause
+        pause = min(LONGEST_PAUSE_SECONDS, pause * 1.5)
+
+
+def _too_long(table: Table) -> ManorError:
+    return ManorError(
+        f"table {table.name}: DynamoDB has not finished after {DEADLINE_SECONDS} s", code=Code.TIMEOUT, hint="ask again later"
+    )
+
+
+async def _expire_by(send: Sender, place: Place, table: Table, attribute: str) -> None:
+    name = {"TableName": place.name}
+    answer = await send(Call(operation="describe_time_to_live", parameters=name), _told(table))
+    now = answer.get("TimeToLiveDescription", {})
+    if now.get("TimeToLiveStatus") in {"ENABLED", "ENABLING"} and now.get("AttributeName") == attribute:
+        return
+    wanted = {"AttributeName": attribute, "Enabled": True}
+    await send(
+        Call(operation="update_time_to_live", parameters={**name, "TimeToLiveSpecification": wanted}), _told(table), writes=True
+    )
+
+
+async def drop(send: Sender, place: Place, table: Table) -> None:
+    """Delete the table, and wait until it is gone, so that it can be made again."""
+    try:
+        await send(Call(operation="delete_table", parameters={"TableName": place.name}), _told(table), writes=True)
+    except TableMissing:
+        return
+    async for found in _looks(send, place, table):
+        if found is None:
+            return
+    raise _too_long(table)
+
+
+async def empty(send: Sender, place: SharedTable, table: Table) -> None:
+    """Remove a tenant's items from a table that stays. Reads all items of all tenants."""
+    start: dict[str, Any] | None = None
+    while True:
+        try:
+            answer = await send(own_scan_call(place, None, start), _told(table))
+        except TableMissing:
+            return
+        keys = [{name: wire[name] for name in place.key_names} for wire in answer["Items"]]
+        for position in range(0, len(keys), BATCH_WRITE):
+            await _delete(send, place, table, keys[position : position + BATCH_WRITE])
+        start = answer.get("LastEvaluatedKey")
+        if not start:
+            return
+
+
+async def _delete(send: Sender, place: SharedTable, table: Table, keys: list[dict[str, Any]]) -> None:
+    left = {place.name: [{"DeleteRequest": {"Key": key}} for key in keys]}
+    pause = FIRST_PAUSE_SECONDS
+    while left:
+        answer = await send(Call(operation="batch_write_item", parameters={"RequestItems": left}), _told(table), writes=True)
+        left = answer.get("UnprocessedItems") or {}
+        if left:
+            await asyncio.sleep(pause)
+            pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
+
+
+def _told(table: Table) -> Callable[[], str]:
+    return lambda: f"table {table.name}"
