@@ -11,10 +11,15 @@ from aiobotocore.config import AioConfig  # type: ignore[import-untyped]
 from aiobotocore.session import get_session  # type: ignore[import-untyped]
 from aiohttp import ClientError as HttpError
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+from botocore.loaders import create_loader  # type: ignore[import-untyped]
 
 from manor.data.documents.dynamodb.compile import Call
 from manor.data.documents.dynamodb.translate import answered, unanswered
 from manor.errors import Code, InputError, ManorError
+
+
+_LOADER = create_loader()
+"""Keeps the descriptions of services that it has read: the second client of a process is made in milliseconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +39,9 @@ class Connection:
             max_pool_connections=self.max_connections,
             connect_timeout=self.connect_timeout_seconds,
             read_timeout=self.read_timeout_seconds,
-            # Repeating is decided above, where it is known what is safe to repeat
-            retries={"total_max_attempts": 1, "mode": "standard"},
+            # Repeating is decided above, where it is known what is safe to repeat. The mode is the one that compares answers
+            # with DynamoDB's checksum: botocore reads a broken answer as an empty one, "no such item".
+            retries={"total_max_attempts": 1, "mode": "legacy"},
             # Parameters are made by ``compile``; checking them again costs without finding anything
             parameter_validation=False,
         )
@@ -43,7 +49,9 @@ class Connection:
         if self.endpoint:
             options["endpoint_url"] = self.endpoint
         try:
-            client = get_session().create_client("dynamodb", region_name=self.region, config=config, **options)
+            session = get_session()
+            session.register_component("data_loader", _LOADER)
+            client = session.create_client("dynamodb", region_name=self.region, config=config, **options)
             return await stack.enter_async_context(client)
         except BotoCoreError as error:
             if type(error).__name__ == "NoRegionError":

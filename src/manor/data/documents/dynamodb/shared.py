@@ -184,7 +184,7 @@ class SharedTable:
             if one.path == Path((name,)) and isinstance(one.value, Ref):
                 return self._index_text(write, index, write.values[one.value.name])
         raise UnsupportedError(
-            f"{name} is the partition key of index {index.name} of table {self.table.name}; it cannot be computed by an update here",
+            f"{name} is the partition key of index {index.name} of table {self.table.name}; no update can compute it here",
             hint=f"SET {name} = :value, or REMOVE {name}; or give each tenant a table, without tables=shared",
         )
 

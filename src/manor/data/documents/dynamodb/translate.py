@@ -24,6 +24,7 @@ from manor.data.documents.faults import (
     TokenReused,
     TransactionCancelled,
     UpdateRefused,
+    ValueRefused,
     WriteConflict,
 )
 from manor.data.documents.writing import shown_key
@@ -72,7 +73,6 @@ _UPDATE = (
     "38 significant digits",
     "magnitude",
     "invalid updateexpression",
-    "nesting levels",
 )
 
 
@@ -172,6 +172,8 @@ def refused(message: str, where: str) -> ManorError:
     told = message.lower()
     if any(words in told for words in _TOO_LARGE):
         return ItemTooLarge(f"the item is larger than DynamoDB takes: {where}", hint="keep large content in object storage")
+    if "nesting levels" in told:
+        return ValueRefused(f"lists and maps stand too deep in each other: {where}")
     if any(words in told for words in _UPDATE):
         return UpdateRefused(f"the update cannot be applied to the item: {where}", hint=_reason(told))
     if any(words in told for words in _INDEX_KEY):
