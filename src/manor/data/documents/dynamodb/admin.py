@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from manor.data.documents.dynamodb.codec import resent
 from manor.data.documents.dynamodb.compile import Call, own_scan_call
 from manor.data.documents.dynamodb.connection import Sender
 from manor.data.documents.dynamodb.place import Place
@@ -107,21 +108,25 @@ async def empty(send: Sender, place: SharedTable, table: Table) -> None:
             answer = await send(own_scan_call(place, None, start), _told(table))
         except TableMissing:
             return
-        keys = [{name: wire[name] for name in place.key_names} for wire in answer["Items"]]
+        keys = [resent({name: wire[name] for name in place.key_names}) for wire in answer["Items"]]
         for position in range(0, len(keys), BATCH_WRITE):
             await _delete(send, place, table, keys[position : position + BATCH_WRITE])
-        start = answer.get("LastEvaluatedKey")
-        if not start:
+        stopped = answer.get("LastEvaluatedKey")
+        if not stopped:
             return
+        start = resent(stopped)
 
 
 async def _delete(send: Sender, place: SharedTable, table: Table, keys: list[dict[str, Any]]) -> None:
-    left = {place.name: [{"DeleteRequest": {"Key": key}} for key in keys]}
     pause = FIRST_PAUSE_SECONDS
-    while left:
-        answer = await send(Call(operation="batch_write_item", parameters={"RequestItems": left}), _told(table), writes=True)
-        left = answer.get("UnprocessedItems") or {}
-        if left:
+    while keys:
+        requests = {place.name: [{"DeleteRequest": {"Key": key}} for key in keys]}
+        answer = await send(
+            Call(operation="batch_write_item", parameters={"RequestItems": requests}), _told(table), writes=True
+        )
+        left = answer.get("UnprocessedItems", {}).get(place.name, ())
+        keys = [resent(request["DeleteRequest"]["Key"]) for request in left]
+        if keys:
             await asyncio.sleep(pause)
             pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
 

@@ -1,7 +1,11 @@
-"""Items as botocore takes and gives them: DynamoDB's typed values with ``bytes`` as they are. Exact both ways. Pure."""
+"""Items as botocore takes them: DynamoDB's typed values, with ``bytes`` as they are; and as DynamoDB gives them, with base64.
+
+Exact both ways. Pure.
+"""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, TypeAlias
@@ -56,6 +60,11 @@ def decode_item(wire: Wire) -> Item:
     return item
 
 
+def resent(wire: Wire) -> Wire:
+    """What came as it is sent again."""
+    return encode_item(decode_item(wire))
+
+
 def decode(typed: dict[str, Any]) -> Value:
     """One value as it came."""
     ((kind, content),) = typed.items()
@@ -68,15 +77,20 @@ def _number(text: str) -> int | Decimal:
     return parse_number(text)
 
 
+def _binary(content: str | bytes) -> bytes:
+    """Answers have base64; errors, which botocore reads, have bytes."""
+    return base64.b64decode(content) if isinstance(content, str) else bytes(content)
+
+
 _DECODERS: dict[str, Callable[[Any], Value]] = {
     "S": str,
     "N": _number,
-    "B": bytes,
+    "B": _binary,
     "BOOL": bool,
     "NULL": lambda _: None,
     "L": lambda content: [decode(element) for element in content],
     "M": decode_item,
     "SS": set,
     "NS": lambda content: {_number(element) for element in content},
-    "BS": lambda content: {bytes(element) for element in content},
+    "BS": lambda content: {_binary(element) for element in content},
 }

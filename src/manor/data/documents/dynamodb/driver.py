@@ -10,7 +10,7 @@ from functools import partial
 from manor.data.documents.capabilities import capabilities, never, partly
 from manor.data.documents.driver import Delete, Got, Limits, Put, Query, Returns, Slice, Statement, Transaction, Update, Write
 from manor.data.documents.dynamodb import admin
-from manor.data.documents.dynamodb.codec import Wire
+from manor.data.documents.dynamodb.codec import Wire, decode_item
 from manor.data.documents.dynamodb.compile import (
     batch_get_call,
     batch_write_call,
@@ -28,7 +28,7 @@ from manor.data.documents.limits import TOKEN_CHARACTERS
 from manor.data.documents.query.expression import ProjectionExpression
 from manor.data.documents.query.project import project
 from manor.data.documents.tables import Table
-from manor.data.documents.values import Item, type_of
+from manor.data.documents.values import Item, Value, type_of
 from manor.data.documents.writing import shown_key
 
 _CAPABILITIES = capabilities(
@@ -191,9 +191,9 @@ def _key_in(place: Place, request: Wire) -> Wire:
     return {name: item[name] for name in place.key_names}
 
 
-def _frozen(wire: Wire) -> frozenset[tuple[str, str, str | bytes]]:
-    """A key that is sent, in a form to look it up by; numbers are as they were sent."""
-    return frozenset((name, *typed.popitem()) for name, typed in ((n, dict(t)) for n, t in wire.items()))
+def _frozen(wire: Wire) -> frozenset[tuple[str, Value]]:
+    """A key that was sent or came back, in a form to look it up by."""
+    return frozenset(decode_item(wire).items())
 
 
 def _batch(table: Table, keys: Sequence[Item]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from manor.data.documents.driver import Query, Slice, position_of
+from manor.data.documents.dynamodb.codec import resent
 from manor.data.documents.dynamodb.compile import own_scan_call, page_call
 from manor.data.documents.dynamodb.connection import Sender
 from manor.data.documents.dynamodb.place import Place
@@ -48,9 +49,10 @@ async def own_page(send: Sender, place: SharedTable, query: Query) -> Slice:
             if found.is_full():
                 return found.slice(more=True)
             found.take(place.plain(wire))
-        start = answer.get("LastEvaluatedKey")
-        if not start:
+        stopped = answer.get("LastEvaluatedKey")
+        if not stopped:
             return found.slice(more=False)
+        start = resent(stopped)
         if found.last is not None:
             return found.slice(more=True)
 
