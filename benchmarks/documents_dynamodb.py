@@ -220,7 +220,8 @@ def _result(calls: int, samples: Mapping[str, list[Sample]]) -> Result:
         title="Documents on DynamoDB: CPU per call",
         method=(
             f"{calls} calls a round by {CONCURRENCY} tasks against a stub that answers at once, in turn: Manor (values are "
-            "checked, copied and converted), the bare client of aiobotocore with values typed by hand and left as they come, and boto3's Table in threads. Processor time of the client's process."
+            "checked, copied and converted), the bare client of aiobotocore with values typed by hand and left as they come, "
+            "and boto3's Table in threads. Processor time of the client's process."
         ),
         header=("call", "client", "CPU µs per call (min / median / max)"),
         rows=rows,

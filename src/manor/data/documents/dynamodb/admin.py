@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any
 
 from manor.data.documents.dynamodb.codec import resent
-from manor.data.documents.dynamodb.compile import Call, own_scan_call
+from manor.data.documents.dynamodb.compile import Call, fill_call, fill_scan_call, own_scan_call
 from manor.data.documents.dynamodb.connection import Sender
 from manor.data.documents.dynamodb.place import Place
 from manor.data.documents.dynamodb.schema import addition, creation, is_ready, missing_indexes
 from manor.data.documents.dynamodb.shared import SharedTable
+from manor.data.documents.dynamodb.translate import Unfulfilled
 from manor.data.documents.faults import TableMissing, WriteConflict
 from manor.data.documents.limits import BATCH_WRITE
-from manor.data.documents.tables import Table
+from manor.data.documents.tables import Index, Table
 from manor.errors import Code, ManorError
 
 DEADLINE_SECONDS = 600
@@ -30,6 +32,9 @@ async def ensure(send: Sender, place: Place, table: Table) -> None:
         found = await _ready(send, place, table)
     for index in missing_indexes(place, table, found):
         await _ready(send, place, table)
+        if isinstance(place, SharedTable):
+            # First, so that an index that is there tells that this is done
+            await fill(send, place, table, index)
         await send(Call(operation="update_table", parameters=addition(place, table, index)), _told(table), writes=True)
     await _ready(send, place, table)
     if table.ttl_attribute:
@@ -98,6 +103,21 @@ async def drop(send: Sender, place: Place, table: Table) -> None:
         if found is None:
             return
     raise _too_long(table)
+
+
+async def fill(send: Sender, place: SharedTable, table: Table, index: Index) -> None:
+    """Give all items of a shared table, whosever they are, what a new index is made of. Reads all of them."""
+    start: dict[str, Any] | None = None
+    while True:
+        answer = await send(fill_scan_call(place, index, start), _told(table))
+        for wire in answer["Items"]:
+            # An item that changed meanwhile was given it by who changed it
+            with suppress(Unfulfilled):
+                await send(fill_call(place, index, wire), _told(table), writes=True)
+        stopped = answer.get("LastEvaluatedKey")
+        if not stopped:
+            return
+        start = resent(stopped)
 
 
 async def empty(send: Sender, place: SharedTable, table: Table) -> None:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from manor.data.documents.driver import Check, Delete, Put, Query, Returns, Update, Values, Write
-from manor.data.documents.dynamodb.codec import Wire, encode
+from manor.data.documents.dynamodb.codec import Wire, decode, encode, resent
 from manor.data.documents.dynamodb.naming import index_name
 from manor.data.documents.dynamodb.place import Place
-from manor.data.documents.dynamodb.shared import SharedTable
+from manor.data.documents.dynamodb.shared import SharedTable, text_beside
 from manor.data.documents.query.expression import Expression, ProjectionExpression
 from manor.data.documents.query.nodes import Path, Projection
 from manor.data.documents.query.spell import spell
+from manor.data.documents.tables import Index
 from manor.data.documents.values import Item
 
 Parameters: TypeAlias = dict[str, Any]
@@ -172,6 +173,35 @@ def own_scan_call(place: SharedTable, query: Query | None, start: Wire | None) -
     if start:
         parameters["ExclusiveStartKey"] = start
     return Call(operation="scan", parameters=parameters)
+
+
+def fill_scan_call(place: SharedTable, index: Index, start: Wire | None) -> Call:
+    """Scan for the items of all tenants that belong into an index and do not have our key of it."""
+    ours = place.index_key_names(index)[0]
+    parameters: Parameters = {
+        "TableName": place.name,
+        "FilterExpression": "attribute_exists(#theirs) AND attribute_not_exists(#ours)",
+        "ExpressionAttributeNames": {"#theirs": index.keys[0].name, "#ours": ours},
+        "ConsistentRead": True,
+    }
+    if start:
+        parameters["ExclusiveStartKey"] = start
+    return Call(operation="scan", parameters=parameters)
+
+
+def fill_call(place: SharedTable, index: Index, wire: Wire) -> Call:
+    """Give one of them our key, unless it has changed."""
+    theirs = index.keys[0].name
+    found = resent({name: wire[name] for name in {*place.key_names, theirs}})
+    parameters: Parameters = {
+        "TableName": place.name,
+        "Key": {name: found[name] for name in place.key_names},
+        "UpdateExpression": "SET #ours = :ours",
+        "ConditionExpression": "#theirs = :theirs",
+        "ExpressionAttributeNames": {"#theirs": theirs, "#ours": place.index_key_names(index)[0]},
+        "ExpressionAttributeValues": {":theirs": found[theirs], ":ours": {"S": text_beside(wire, decode(wire[theirs]))}},
+    }
+    return Call(operation="update_item", parameters=parameters)
 
 
 # Several items

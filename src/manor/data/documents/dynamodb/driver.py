@@ -40,7 +40,7 @@ _SHARED_CAPABILITIES = capabilities(
         "an index follows its table within about a second; its partition key can be set to a value or removed, not computed"
     ),
     long_keys=never("the 2048 bytes of a partition key include the tenant's name"),
-    large_items=partly("400 KiB with the partition keys that are added, of up to 2048 bytes for the table and for each index"),
+    large_items=never("the 400 KiB of an item include the partition keys that are added, for the table and for each index"),
     expiry=partly("the server removes expired items, within days; reads do not show them meanwhile"),
 )
 

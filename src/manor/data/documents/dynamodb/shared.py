@@ -61,6 +61,13 @@ def tenant_text(tenant: str) -> str:
     return f"{escaped(tenant)}/"
 
 
+def text_beside(wire: Wire, value: Value) -> str:
+    """Our key of an index for an item that came, of the tenant that its partition key tells."""
+    tenant = wire[PARTITION]["S"].partition("/")[0]
+    kind = type_of(value)
+    return f"{tenant}/{kind}{_CONTENT[kind](value)}"
+
+
 @dataclass(frozen=True, slots=True)
 class SharedTable:
     """A tenant's part of a table that it shares."""
