@@ -46,6 +46,7 @@ BENCHMARKS = (
     "documents_sqlite",
     "documents_postgres",
     "documents_parse",
+    "documents_dynamodb",
 )
 RECORD = Path(__file__).with_name("results.json")
 RESULTS = Path(__file__).with_name("RESULTS.md")

@@ -74,8 +74,16 @@ def _debian_postgresql() -> Path | None:
 
 
 def _s3_server() -> Path | None:
-    program = Path(__file__).parents[1] / ".venv" / "s3-server" / "bin" / "moto_server"
-    return program.parent if program.exists() else None
+    return _folder_of("s3-server", "moto_server")
+
+
+def _ministack() -> Path | None:
+    return _folder_of("ministack", "ministack")
+
+
+def _folder_of(environment: str, program: str) -> Path | None:
+    folder = Path(__file__).parents[1] / ".venv" / environment / "bin"
+    return folder if (folder / program).exists() else None
 
 
 def _age() -> Path | None:
@@ -105,7 +113,7 @@ PARTS = {
         find=_debian_postgresql,
     ),
     "s3-server": Part(
-        description="an S3 server, for storage over HTTP",
+        description="a server of S3 and DynamoDB, for storage and documents over HTTP",
         remedy="run tests/setup_machine.sh",
         find=_s3_server,
     ),
@@ -113,6 +121,11 @@ PARTS = {
         description="DBGear, whose projects and plug-ins are tried against it",
         remedy="run tests/setup_machine.sh",
         find=_dbgear,
+    ),
+    "ministack": Part(
+        description="a second DynamoDB server, because each emulator is wrong somewhere",
+        remedy="run tests/setup_machine.sh",
+        find=_ministack,
     ),
     "age": Part(
         description="the program age, which must open what Manor encrypts",

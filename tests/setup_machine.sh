@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Adds what the tests use where that can be done quietly: Debian's PostgreSQL server, for TLS and logins that are not superusers; the
 # program `age`, which must open what Manor encrypts; `pgbackrest`, whose repository can be the source of a restore; a MariaDB
-# server, whose tables can be a source of tenants; an S3 server; DBGear.
+# server, whose tables can be a source of tenants; servers of S3 and DynamoDB; DBGear.
 # Assumes nothing and never fails: what could not be had is named by the test run itself (tests/conftest.py).
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -41,14 +41,14 @@ add_mariadb() {
   install_with_apt "MariaDB server" mariadb-server-core
 }
 
-# In an environment of its own: botocore, which it brings, holds python-dateutil below 3, and .venv has 4.
-add_s3_server() {
+# Each in an environment of its own: both bring a botocore that is not .venv's, and one of them an older python-dateutil.
+add_server() {
   local stamp
-  stamp=.venv/s3-server/installed-$(cksum <requirements/s3-server.lock | tr -d ' ')
+  stamp=.venv/$1/installed-$(cksum <"requirements/$1.lock" | tr -d ' ')
   if [ -e "$stamp" ]; then return; fi
-  echo "set-up: S3 server of requirements/s3-server.lock, for the tests"
-  { .venv/bin/python -m venv --clear .venv/s3-server &&
-    .venv/s3-server/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements/s3-server.lock &&
+  echo "set-up: $2 of requirements/$1.lock, for the tests"
+  { .venv/bin/python -m venv --clear ".venv/$1" &&
+    ".venv/$1/bin/python" -m pip install -qq --disable-pip-version-check --require-hashes -r "requirements/$1.lock" &&
     touch "$stamp"; } >/dev/null 2>&1 || echo "set-up: could not be installed; the tests that need it will say so"
 }
 
@@ -68,6 +68,7 @@ add_postgresql
 add_age
 add_pgbackrest
 add_mariadb
-add_s3_server
 add_dbgear
+add_server s3-server "S3 and DynamoDB server"
+add_server ministack "second DynamoDB server"
 exit 0

@@ -28,7 +28,10 @@ compile run --group build --constraint requirements/test.lock
 compile bench --group build --group bench --constraint requirements/test.lock
 
 # Not for .venv: tests/setup_machine.sh says why
-"$python" -m uv pip compile --group s3-server --universal --python-version 3.11 --generate-hashes --upgrade --quiet --no-strip-extras \
-  --no-emit-index-url --no-annotate --custom-compile-command "make lock" --output-file requirements/s3-server.lock >/dev/null
+for server in s3-server ministack; do
+  "$python" -m uv pip compile --group "$server" --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
+    --no-strip-extras --no-emit-index-url --no-annotate --custom-compile-command "make lock" \
+    --output-file "requirements/$server.lock" >/dev/null
+done
 "$python" -m uv pip compile --group dbgear --no-deps --universal --python-version 3.12 --generate-hashes --upgrade --quiet \
   --no-emit-index-url --no-annotate --custom-compile-command "make lock" --output-file requirements/dbgear.lock >/dev/null
