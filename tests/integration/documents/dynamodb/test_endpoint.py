@@ -48,6 +48,7 @@ async def driver() -> AsyncIterator[DynamoDriver]:
     await made.close()
 
 
+@pytest.mark.nightly
 class TestBehindEndpoint(DocumentSuite):
     """The suite, without any exception."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import ClassVar
 
+import pytest
 import pytest_asyncio
 
 from manor.data.documents.dynamodb import DynamoDriver, open_driver
@@ -48,6 +49,7 @@ class TestTablesOfTenants(DocumentSuite):
     """A table for each tenant."""
 
 
+@pytest.mark.nightly
 class TestSharedTables(DocumentSuite):
     """All tenants in one table for each declared one."""
 

@@ -62,7 +62,7 @@ DENIED = frozenset(
     }
 )
 _NEVER_SENT = (sdk.ConnectTimeoutError, sdk.ProxyConnectionError, sdk.SSLError)
-_TOO_LARGE = ("size has exceeded", "size to update has exceeded", "collection size")
+_TOO_LARGE = ("size has exceeded", "size to update has exceeded")
 _INDEX_KEY = ("type mismatch for index key", "type mismatch for key", "index key", "key attribute", "secondary index")
 _UPDATE = (
     "the provided expression refers to an attribute that does not exist",
@@ -170,6 +170,8 @@ def _message(response: dict[str, Any]) -> str:
 def refused(message: str, where: str) -> ManorError:
     """Our error for a ValidationException, by what its message says."""
     told = message.lower()
+    if "the specified index" in told:
+        return TableMissing(f"the index does not exist: {where}", hint="await ensure_tables() makes it")
     if any(words in told for words in _TOO_LARGE):
         return ItemTooLarge(f"the item is larger than DynamoDB takes: {where}", hint="keep large content in object storage")
     if "nesting levels" in told:
@@ -177,8 +179,6 @@ def refused(message: str, where: str) -> ManorError:
     if any(words in told for words in _UPDATE):
         return UpdateRefused(f"the update cannot be applied to the item: {where}", hint=_reason(told))
     if any(words in told for words in _INDEX_KEY):
-        if "does not have the specified index" in told:
-            return TableMissing(f"the index does not exist: {where}", hint="await ensure_tables() makes it")
         return KeyRefused(f"a key of an index is of another type, or empty: {where}")
     return InputError(f"DynamoDB refuses the request: {where}", hint=_reason(told))
 
