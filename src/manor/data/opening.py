@@ -18,10 +18,10 @@ from manor.errors import InputError, UnsupportedError
 SCHEMES: dict[str, tuple[str, str]] = {
     "memory": ("manor.data.documents.memory", ""),
     "sqlite": ("manor.data.documents.sqlite", ""),
-    "postgresql": ("manor.data.documents.postgres", ""),
-    "postgres": ("manor.data.documents.postgres", ""),
-    "dynamodb": ("manor.data.documents.dynamodb", "aws"),
-    "cosmos": ("manor.data.documents.cosmos", "azure"),
+    "postgresql": ("manor.data.documents.postgres", "asyncpg"),
+    "postgres": ("manor.data.documents.postgres", "asyncpg"),
+    "dynamodb": ("manor.data.documents.dynamodb", "dynamodb"),
+    "cosmos": ("manor.data.documents.cosmos", "cosmos"),
 }
 """Scheme → the module whose ``open_driver`` makes the driver, and the extra of the package that it needs."""
 

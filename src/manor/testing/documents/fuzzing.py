@@ -1,7 +1,6 @@
 """Differential fuzzing: whatever Hypothesis makes up, a driver agrees with ``evaluate`` and ``changed``.
 
-A driver's fuzz test subclasses ``FuzzSuite`` and implements ``new_driver``. How many examples: the profile that is loaded
-(``settings.load_profile``), so that a short run and a nightly one are the same test.
+A driver's fuzz test subclasses ``FuzzSuite`` and implements ``new_driver``. ``--hypothesis-profile=nightly`` makes it long.
 """
 # ruff: noqa: S101 - asserting is what a suite does
 
@@ -27,8 +26,12 @@ from manor.testing.documents import strategies
 from manor.testing.documents.samples import THINGS, new_tenant
 from manor.testing.documents.strategies import Text
 
+EXAMPLES = max(125, settings().max_examples)
+"""For each of the four tests, so that a short run has 500; a profile with more has its way."""
 ROUGH = settings(
-    deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )
 LIMIT = 3
 
