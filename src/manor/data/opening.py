@@ -44,7 +44,9 @@ def connect(
     the driver's, such as the size of a pool. Raises ``InputError`` for a URL that cannot be used, ``UnsupportedError`` for
     a driver whose library is not installed.
     """
-    chosen = options or Options(allow_scans=allow_scans)
+    chosen = options or Options()
+    if allow_scans:
+        chosen = replace(chosen, allow_scans=True)
     if cursor_key is not None:
         chosen = replace(chosen, cursor_key=_checked_key(cursor_key))
     driver = open_driver(url, credentials=credentials, **driver_options)

@@ -276,6 +276,13 @@ def test_add_and_delete_take_what_they_can_add_and_delete(text: str, values: dic
         check([parse_update(text)], admit_values(values), None)
 
 
+@pytest.mark.parametrize("name", ["", None, 5, "half \ud800"])
+def test_an_alias_stands_for_a_name(name: Any) -> None:
+    """One that an attribute can have."""
+    with pytest.raises(ExpressionError, match="#a"):
+        parse_update("SET #a = :v", {"#a": name})
+
+
 def test_names_are_all_used() -> None:
     """One too many is a mistake somewhere."""
     with pytest.raises(ExpressionError, match="no expression uses #b"):

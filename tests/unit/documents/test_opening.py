@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from manor.data import connect
-from manor.data.documents import DatabaseInterface, Index, Table, TransactionManager
+from manor.data.documents import DatabaseInterface, Index, Key, Options, Table, TransactionManager
 from manor.data.documents.capabilities import Capability, Degree, capabilities, capability_rows, never, partly
+from manor.data.documents.cursors import read_cursor, write_cursor
+from manor.data.documents.driver import Query
 from manor.data.documents.faults import CursorRefused, TenantMissing
 from manor.data.documents.memory import MemoryDriver
 from manor.errors import InputError, UnsupportedError
@@ -159,3 +165,52 @@ def test_the_public_names_are_those_of_the_design_document() -> None:
     }
     for name, wanted in order.items():
         assert list(inspect.signature(getattr(DatabaseInterface, name)).parameters)[1 : len(wanted) + 1] == wanted
+
+
+async def test_a_table_that_a_backend_cannot_keep_is_refused_when_it_is_made() -> None:
+    """With the backend's reason."""
+
+    class Small(MemoryDriver):
+        capabilities = capabilities(binary_keys=never("keys are text here"), secondary_indexes=never("no indexes"))
+
+    db = DatabaseInterface(Small(), tenant="acme")
+    for table in (CHATS, Table(name="b", partition_key=Key("k", "B"))):
+        with pytest.raises(UnsupportedError, match=table.name) as refused:
+            await db.ensure_tables([table])
+        assert refused.value.hint in {"keys are text here", "no indexes"}
+        db.tables.clear()
+
+
+async def test_an_operation_is_as_it_was_when_it_was_added() -> None:
+    """What becomes of the item between adding and committing is not written."""
+    async with connect("memory://", tenant="acme", tables=[CHATS]) as db:
+        await db.ensure_tables()
+        item = {**ITEM, "tags": ["a"]}
+        async with TransactionManager(db) as manager:
+            manager.add_put("chats", item)
+            item["tags"].append("b")  # type: ignore[attr-defined]
+        found = await db.get_item("chats", {"PK": "CHAT#1", "SK": "METADATA"})
+        assert found == {**ITEM, "tags": ["a"]}
+        with pytest.raises(InputError, match="token"):
+            await db.transaction_write([{"type": "Put", "table": "chats", "item": ITEM}], token="x" * 37)
+
+
+async def test_options_and_parameters_go_together() -> None:
+    """Neither makes the other ineffective."""
+    db = connect("memory://", tenant="acme", tables=[CHATS], options=Options(now=lambda: 5), allow_scans=True)
+    await db.ensure_tables()
+    assert db.options.now() == 5
+    assert list(await db.scan("chats")) == []
+
+
+@given(st.integers(min_value=0), st.integers(1, 255))
+@settings(deadline=None)
+def test_no_byte_of_a_cursor_can_be_changed(position: int, change: int) -> None:
+    """Whichever it is."""
+    query = Query(table=CHATS)
+    cursor = write_cursor(b"key", "acme", query, {"PK": "p", "SK": "s"})
+    assert read_cursor(b"key", "acme", query, cursor) == {"PK": "p", "SK": "s"}
+    raw = bytearray(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    raw[position % len(raw)] ^= change
+    with pytest.raises(CursorRefused):
+        read_cursor(b"key", "acme", query, base64.urlsafe_b64encode(bytes(raw)).decode())

@@ -109,6 +109,20 @@ def test_what_is_no_tagged_value_is_refused(tagged: Any) -> None:
         from_tagged(tagged)
 
 
+def test_tagged_values_of_any_depth_are_refused_and_not_followed() -> None:
+    """Ten thousand lists in each other are one refusal, not the end of the stack."""
+    deep: Any = {"S": "x"}
+    for _ in range(10_000):
+        deep = {"L": [deep]}
+    with pytest.raises(ValueRefused, match="32"):
+        from_tagged(deep)
+    plain: Any = "x"
+    for _ in range(10_000):
+        plain = [plain]
+    with pytest.raises(ValueRefused, match="32"):
+        admit_item({"a": plain})
+
+
 def test_a_value_is_never_the_one_that_was_passed() -> None:
     """Lists, maps and sets are copied on their way in."""
     given_item = {"l": [1], "m": {"a": [2]}, "s": {3}}

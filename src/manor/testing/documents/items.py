@@ -219,12 +219,12 @@ class ItemCases:
     async def test_a_refused_put_or_delete_brings_the_item(self, db: DatabaseInterface) -> None:
         """As it was, and it still is."""
         await db.put_item("things", SAMPLE)
-        for write in (
-            db.put_item("things", KEY, "attribute_not_exists(PK)"),
-            db.delete_item("things", KEY, "n > :v", expression_values={":v": 5}),
+        for write in calls(
+            lambda: db.put_item("things", KEY, "attribute_not_exists(PK)"),
+            lambda: db.delete_item("things", KEY, "n > :v", expression_values={":v": 5}),
         ):
             with pytest.raises(ConditionFailed) as failed:
-                await write
+                await write()
             assert_same(failed.value.item, SAMPLE)
         assert_same(await db.get_item("things", KEY), SAMPLE)
 

@@ -1,0 +1,55 @@
+"""A transaction that holds the locks of the items it is about.
+
+The locks are advisory ones on a digest of tenant, table and key, so that an item that does not exist can be locked as well;
+they are taken in one order, so nobody waits in a circle. Every way to write takes them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
+
+from manor.data.documents.postgres.connections import Connection, Connections
+from manor.data.documents.postgres.faults import translated
+from manor.data.documents.relational.keys import Place
+from manor.errors import ManorError
+
+
+def lock_of(tenant: str, name: str, place: Place) -> int:
+    """64 bits for an item; two with the same wait for each other without need."""
+    parts = (tenant.encode(), name.encode(), *place)
+    joined = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+    return int.from_bytes(hashlib.blake2b(joined, digest_size=8).digest(), "big", signed=True)
+
+
+@asynccontextmanager
+async def transaction(connections: Connections, locks: Iterable[int]) -> AsyncIterator[Connection]:
+    """Begin, lock, do the block, commit. Until the commit is sent, a lost connection means that nothing is written."""
+    connection = await connections.take()
+    committing = False
+    try:
+        await connection.execute(_begin(locks))
+        yield connection
+        committing = True
+        await connection.execute("COMMIT")
+    except ManorError:
+        await _roll_back(connection)
+        raise
+    except Exception as error:
+        await _roll_back(connection)
+        raise translated(error, sent=committing) from error
+    finally:
+        connections.give(connection)
+
+
+def _begin(locks: Iterable[int]) -> str:
+    """One message for all of it; the numbers are ours."""
+    taken = "".join(f"SELECT pg_advisory_xact_lock({lock});" for lock in sorted(set(locks)))
+    return f"BEGIN ISOLATION LEVEL READ COMMITTED;{taken}"
+
+
+async def _roll_back(connection: Connection) -> None:
+    with suppress(Exception):  # a connection that cannot is closed when it is given back
+        if not connection.is_closed():
+            await connection.execute("ROLLBACK")
