@@ -78,6 +78,11 @@ def _s3_server() -> Path | None:
     return program.parent if program.exists() else None
 
 
+def _moto_suite() -> Path | None:
+    folder = Path(__file__).parents[1] / ".venv" / "moto-suite"
+    return folder if list(folder.glob("installed-*")) else None
+
+
 def _age() -> Path | None:
     program = shutil.which("age")
     return Path(program).parent if program else None
@@ -98,6 +103,11 @@ PARTS = {
         description="an S3 server, for storage over HTTP",
         remedy="run tests/setup_machine.sh",
         find=_s3_server,
+    ),
+    "moto-suite": Part(
+        description="moto's own tests of DynamoDB, which judge our endpoint",
+        remedy="run tests/setup_machine.sh",
+        find=_moto_suite,
     ),
     "age": Part(
         description="the program age, which must open what Manor encrypts",

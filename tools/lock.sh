@@ -28,5 +28,7 @@ compile run --group build --constraint requirements/test.lock
 compile bench --group build --group bench --constraint requirements/test.lock
 
 # Not for .venv: tests/setup_machine.sh says why
-"$python" -m uv pip compile --group s3-server --universal --python-version 3.11 --generate-hashes --upgrade --quiet --no-strip-extras \
-  --no-emit-index-url --no-annotate --custom-compile-command "make lock" --output-file requirements/s3-server.lock >/dev/null
+for group in s3-server moto-suite; do
+  "$python" -m uv pip compile --group "$group" --universal --python-version 3.11 --generate-hashes --upgrade --quiet --no-strip-extras \
+    --no-emit-index-url --no-annotate --custom-compile-command "make lock" --output-file "requirements/$group.lock" >/dev/null
+done

@@ -184,9 +184,12 @@ def check_throughput(request: Json) -> None:
 
 def check_attributes(request: Json) -> None:
     """Every key is declared, and nothing else is."""
-    declared = [one["AttributeName"] for one in request.get("AttributeDefinitions") or ()]
-    used = list(dict.fromkeys(one["AttributeName"] for _, schema in _schemas(request) for one in schema))
+    declared = sorted(one["AttributeName"] for one in request.get("AttributeDefinitions") or ())
+    used = sorted({one["AttributeName"] for _, schema in _schemas(request) for one in schema})
     missing = [name for name in used if name not in declared]
+    has_indexes = request.get(GLOBAL) or request.get(LOCAL)
+    if missing and not has_indexes and len(used) == 2 and len(declared) == 1:
+        raise invalid("Invalid KeySchema: Some index key attribute have no definition")
     if missing:
         raise bad_parameter(
             "Some index key attributes are not defined in AttributeDefinitions. "
@@ -195,7 +198,7 @@ def check_attributes(request: Json) -> None:
         )
     if len(declared) == len(used):
         return
-    if not request.get(GLOBAL) and not request.get(LOCAL):
+    if not has_indexes:
         raise bad_parameter(
             "Number of attributes in KeySchema does not exactly match number of attributes defined in AttributeDefinitions",
             static=True,

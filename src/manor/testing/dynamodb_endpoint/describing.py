@@ -58,8 +58,8 @@ def described(definition: Definition, place: Place, *, status: str = "ACTIVE", i
 
 def _options(document: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    if document.get("BillingMode") == "PAY_PER_REQUEST":
-        found["BillingModeSummary"] = {"BillingMode": "PAY_PER_REQUEST"}
+    if document.get("BillingMode"):
+        found["BillingModeSummary"] = {"BillingMode": document["BillingMode"]}
     if document.get("TableClass"):
         found["TableClassSummary"] = {"TableClass": document["TableClass"]}
     if (document.get("SSESpecification") or {}).get("Enabled"):

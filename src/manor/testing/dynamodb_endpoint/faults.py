@@ -8,6 +8,7 @@ from manor.data.documents.faults import (
     ConditionFailed,
     ExpressionError,
     ItemTooLarge,
+    KeyRefused,
     OperandMissing,
     OutcomeUnknown,
     PathMissing,
@@ -95,16 +96,19 @@ def wire_error(error: ManorError, *, show_item: bool = False) -> WireError:
 
 
 def _by_code(error: ManorError) -> WireError:
+    """Items to put and keys are checked before a driver is asked, so what it says of them is about an update."""
     if isinstance(error, OutcomeUnknown) or error.code in {Code.UNREACHABLE, Code.TIMEOUT, Code.INTERNAL}:
         return WireError("InternalServerError", error.message, status=500)
     if isinstance(error, ItemTooLarge):
-        return refused("Item size has exceeded the maximum allowed size")
+        return refused("Item size to update has exceeded the maximum allowed size")
     if isinstance(error, UpdateRefused):
-        return refused(update_words(error))
+        return refused(_update_words(error))
+    if isinstance(error, KeyRefused):
+        return bad_parameter("The update expression attempted to update the secondary index key to unsupported type")
     return refused(error.problem if isinstance(error, ExpressionError) else error.message)
 
 
-def update_words(error: UpdateRefused) -> str:
+def _update_words(error: UpdateRefused) -> str:
     """Why an update does not fit the item."""
     if isinstance(error, OperandMissing):
         return "The provided expression refers to an attribute that does not exist in the item"

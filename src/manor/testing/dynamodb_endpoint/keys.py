@@ -90,6 +90,7 @@ def _check_index_key(view: View, key: Key, value: Value) -> None:
             + _EMPTY_VALUE.format(kind=_KINDS[kind])
             + f"IndexName: {view.name}, IndexKey: {key.name}"
         )
+    _check_content(key, value, int(key.name in view.key_names[view.partitions :]))
 
 
 def check_update(definition: Definition, update: Expression[Update], values: Item) -> None:
@@ -111,7 +112,11 @@ def _check_assign(definition: Definition, assign: Assign, values: Item) -> None:
                 continue
             if type_of(value) != key.type:
                 raise bad_parameter("The update expression attempted to update the secondary index key to unsupported type")
-            _check_index_key(view, key, value)
+            if value in ("", b""):
+                raise refused(
+                    f"{_EMPTY}The update expression attempted to update a secondary index key to a value that is not supported. "
+                    + _EMPTY_VALUE.format(kind=_KINDS[key.type]).rstrip()
+                )
 
 
 # Pages

@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from manor.testing.dynamodb_endpoint.definitions import GLOBAL, LOCAL, Definition, check_attributes, check_creation
-from manor.testing.dynamodb_endpoint.describing import Place, described, table_name_of
+from manor.testing.dynamodb_endpoint.describing import Place, described
 from manor.testing.dynamodb_endpoint.faults import WireError, bad_parameter, invalid
 from manor.testing.dynamodb_endpoint.store import Definitions
 
 Request = Mapping[str, Any]
 Answer = dict[str, Any]
 
+_TAGS = 10
 NOT_FOUND = "Requested resource not found: Table: {name} not found"
 _KEPT = (
     "TableName", "KeySchema", "AttributeDefinitions", GLOBAL, LOCAL, "BillingMode", "ProvisionedThroughput", "Tags",
@@ -146,9 +147,11 @@ async def untag_resource(definitions: Definitions, request: Request, place: Plac
 
 
 async def list_tags_of_resource(definitions: Definitions, request: Request, place: Place) -> Answer:
-    """All tags of a table."""
+    """Tags of a table, ten at a time."""
     definition = await definitions.find(request["ResourceArn"], NOT_FOUND)
-    return {"Tags": list(definition.document.get("Tags") or ())}
+    tags, start = list(definition.document.get("Tags") or ()), int(request.get("NextToken") or 0)
+    more = {"NextToken": str(start + _TAGS)} if len(tags) > start + _TAGS else {}
+    return {"Tags": tags[start : start + _TAGS], **more}
 
 
 async def describe_limits(definitions: Definitions, request: Request, place: Place) -> Answer:
@@ -164,38 +167,37 @@ async def describe_limits(definitions: Definitions, request: Request, place: Pla
 
 async def update_continuous_backups(definitions: Definitions, request: Request, place: Place) -> Answer:
     """Remembered, not acted on: the store behind the endpoint has backups of its own."""
-    definition = await definitions.find(request["TableName"], "Table not found: {name}")
-    enabled = request["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"]
-    fresh = definition.changed(PointInTimeRecovery=enabled)
+    definition = await _with_backups(definitions, request["TableName"])
+    wanted = request["PointInTimeRecoverySpecification"]
+    fresh = definition.changed(PointInTimeRecovery=wanted if wanted["PointInTimeRecoveryEnabled"] else None)
     await definitions.save(fresh)
     return {"ContinuousBackupsDescription": _continuous(fresh)}
 
 
 async def describe_continuous_backups(definitions: Definitions, request: Request, place: Place) -> Answer:
     """What was said of them."""
+    return {"ContinuousBackupsDescription": _continuous(await _with_backups(definitions, request["TableName"]))}
+
+
+async def _with_backups(definitions: Definitions, name_or_arn: str) -> Definition:
     try:
-        definition = await definitions.find(request["TableName"])
+        return await definitions.find(name_or_arn)
     except WireError as error:
-        name = table_name_of(request["TableName"])
-        raise WireError("TableNotFoundException", f"Table not found: {name}") from error
-    return {"ContinuousBackupsDescription": _continuous(definition)}
+        raise WireError("TableNotFoundException", f"Table not found: {name_or_arn}") from error
 
 
 def _continuous(definition: Definition) -> Answer:
-    enabled = definition.document.get("PointInTimeRecovery", False)
-    return {
-        "ContinuousBackupsStatus": "ENABLED",
-        "PointInTimeRecoveryDescription": {"PointInTimeRecoveryStatus": "ENABLED" if enabled else "DISABLED"},
-    }
+    recovery = definition.document.get("PointInTimeRecovery")
+    told: Answer = {"PointInTimeRecoveryStatus": "ENABLED" if recovery else "DISABLED"}
+    if recovery:
+        told["RecoveryPeriodInDays"] = recovery.get("RecoveryPeriodInDays", 35)
+        told["EarliestRestorableDateTime"] = told["LatestRestorableDateTime"] = definition.document["CreationDateTime"]
+    return {"ContinuousBackupsStatus": "ENABLED", "PointInTimeRecoveryDescription": told}
 
 
 async def export_table(definitions: Definitions, request: Request, place: Place) -> Answer:
     """Only the refusals: there is no S3 here."""
-    arn = request["TableArn"]
-    try:
-        definition = await definitions.find(arn)
-    except WireError as error:
-        raise WireError("TableNotFoundException", f"Table not found: {arn}") from error
+    definition = await _with_backups(definitions, request["TableArn"])
     if not definition.document.get("PointInTimeRecovery"):
         raise WireError(
             "PointInTimeRecoveryUnavailableException",

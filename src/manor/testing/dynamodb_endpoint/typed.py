@@ -13,7 +13,7 @@ from manor.data.documents.tagged import item_from_tagged
 from manor.data.documents.values import TYPE_NAMES, Item, admit_item
 from manor.testing.dynamodb_endpoint.faults import WireError, bad_parameter, invalid
 
-_NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*")
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _SET_WORDS = {"SS": "string set", "NS": "number set", "BS": "binary set"}
 
 
