@@ -1,6 +1,6 @@
 """moto's own tests of DynamoDB, run through our endpoint: somebody else says what the document layer must do.
 
-``moto/aws_verified.txt`` names the tests that must pass on every store: 172 of the 180 that moto's authors have run against AWS.
+``moto/aws_verified.txt`` names the tests that must pass on every store: 172 of the 180 that moto's authors ran on AWS.
 ``moto/differences.yaml`` names every other one of the 708 that does not pass, and says why.
 """
 

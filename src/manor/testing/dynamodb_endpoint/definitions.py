@@ -204,6 +204,7 @@ def check_attributes(request: Json) -> None:
             static=True,
         )
     raise bad_parameter(
-        f"Some AttributeDefinitions are not used. AttributeDefinitions: [{', '.join(declared)}], keys used: [{', '.join(used)}]",
+        "Some AttributeDefinitions are not used. "
+        f"AttributeDefinitions: [{', '.join(declared)}], keys used: [{', '.join(used)}]",
         static=True,
     )

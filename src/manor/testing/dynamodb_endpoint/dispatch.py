@@ -9,7 +9,7 @@ from typing import Any
 from manor.errors import ManorError
 from manor.testing.dynamodb_endpoint import batches, items, policies, reads, statements, tables, transactions
 from manor.testing.dynamodb_endpoint.describing import Place
-from manor.testing.dynamodb_endpoint.faults import WireError, beyond, wire_error
+from manor.testing.dynamodb_endpoint.faults import WireError, beyond, invalid, wire_error
 from manor.testing.dynamodb_endpoint.store import Definitions
 
 Request = Mapping[str, Any]
@@ -71,6 +71,8 @@ class Service:
             raise
         except ManorError as error:
             raise wire_error(error, show_item=request.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD") from error
+        except RecursionError as error:
+            raise invalid("Nesting Levels have exceeded supported limits") from error
         except (KeyError, TypeError, AttributeError) as error:
             raise _misshapen(error) from error
 

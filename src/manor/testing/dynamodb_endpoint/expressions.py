@@ -160,7 +160,7 @@ def _syntax_words(error: ExpressionError, text: str, undefined: list[str]) -> st
             "The first operand must be distinct from the remaining operands for this operator or function; "
             f"operator: {found[1]}, first operand: [{found[2]}]"
         )
-    if "compares" in error.problem or "operand" in error.problem and "IN has" not in error.problem and not error.position:
+    if "compares" in error.problem or ("operand" in error.problem and "IN has" not in error.problem and not error.position):
         return error.problem
     return f"Syntax error; {_near(text, error.position)}"
 

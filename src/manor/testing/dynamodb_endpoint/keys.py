@@ -114,8 +114,8 @@ def _check_assign(definition: Definition, assign: Assign, values: Item) -> None:
                 raise bad_parameter("The update expression attempted to update the secondary index key to unsupported type")
             if value in ("", b""):
                 raise refused(
-                    f"{_EMPTY}The update expression attempted to update a secondary index key to a value that is not supported. "
-                    + _EMPTY_VALUE.format(kind=_KINDS[key.type]).rstrip()
+                    f"{_EMPTY}The update expression attempted to update a secondary index key to a value that is not "
+                    "supported. " + _EMPTY_VALUE.format(kind=_KINDS[key.type]).rstrip()
                 )
 
 

@@ -1,4 +1,4 @@
-"""The parameters from before expressions (``Expected``, ``KeyConditions``, ``AttributeUpdates``, …), turned into expressions. Pure.
+"""The parameters from before expressions (``Expected``, ``KeyConditions``, ``AttributeUpdates``, …) become expressions. Pure.
 
 Source: Amazon DynamoDB Developer Guide, "Legacy conditional parameters".
 """
@@ -127,7 +127,7 @@ class _Translation:
                 clauses.setdefault("REMOVE", []).append(path)
                 continue
             if "Value" not in one:
-                raise bad_parameter(f"Only DELETE action is allowed when no attribute value is specified", static=True)
+                raise bad_parameter("Only DELETE action is allowed when no attribute value is specified", static=True)
             self.add_action(clauses, action, path, one["Value"])
         return " ".join(f"{clause} {', '.join(actions)}" for clause, actions in clauses.items())
 

@@ -19,8 +19,8 @@ _COMPARATORS = ("=", "<>", "!=", "<", "<=", ">", ">=")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One condition of a WHERE, among those that AND joins. ``key`` is the attribute that it compares with values alone (None for
-    anything else), ``value`` the value that it must equal, ``names`` all attributes in it."""
+    """One condition of a WHERE, among those that AND joins. ``key`` is the attribute that it compares with values alone (None
+    for anything else), ``value`` the value that it must equal, ``names`` all attributes in it."""
 
     text: str
     names: frozenset[str]

@@ -1,4 +1,4 @@
-"""Resource policies: kept and versioned as the service does, and never enforced: whoever reaches the endpoint may do everything."""
+"""Resource policies: kept and versioned as the service does, never enforced: who reaches the endpoint may do everything."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The endpoint as an HTTP server on a loopback address. Signatures are not checked: whoever reaches it is its user.
 
-A web page of another origin cannot use it: the service's content type and headers make a browser ask first, and it is not answered.
+A web page of another origin cannot use it: the headers that are needed make a browser ask first, and it is not answered.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class DynamoDBEndpoint:
     async def _health(self, request: web.Request) -> web.Response:
         return web.Response(text=f"healthy: {request.host} ")
 
-    async def _reset(self, request: web.Request) -> web.Response:
+    async def _reset(self, _: web.Request) -> web.Response:
         if not self.resettable:
             raise web.HTTPNotFound
         await self.definitions.clear()
@@ -120,7 +120,7 @@ async def _read(request: web.Request) -> tuple[str, dict[str, Any]]:
         raise WireError("MissingAuthenticationTokenException", "Request is missing Authentication Token")
     try:
         asked = json.loads(await request.read() or b"{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WireError("SerializationException", "the request is not JSON") from error
     if not isinstance(asked, dict):
         raise WireError("SerializationException", "the request is not a JSON object")

@@ -113,7 +113,10 @@ async def _write(definitions: Definitions, definition: Definition, statement: St
 
 
 def write_request(definition: Definition, statement: Statement) -> Answer:
-    """The put, update or delete that a statement is. Only an item that is not there is inserted, only one that is is updated."""
+    """The put, update or delete that a statement is.
+
+    Only an item that is not there is inserted, only one that is there is updated.
+    """
     asked: Answer = {"TableName": statement.table, "ReturnValues": statement.returns}
     keys = definition.view.key_names
     if statement.verb == "INSERT":

@@ -1,4 +1,4 @@
-"""What the endpoint stands on: one tenant's store, reached below the portable type, and the tables that were made through it."""
+"""What the endpoint stands on: one tenant's store, reached below the portable type, and the tables made through it."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ async def delete_table(definitions: Definitions, request: Request, place: Place)
     if definition.document.get("DeletionProtectionEnabled"):
         raise WireError(
             "ValidationException",
-            f"Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.",
+            "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.",
         )
     await definitions.remove(definition)
     return {"TableDescription": described(definition, place, status="DELETING")}

@@ -1,7 +1,8 @@
 """A plugin for the pytest that runs moto's own tests, in moto's own environment: DynamoDB is ours, everything else moto's.
 
-In moto's server mode every client of every service is sent to one URL, that of our endpoint. The tests use a few other services
-beside DynamoDB (STS for the number of the account, S3 for buckets): clients of those are sent to a server of moto in this process.
+In moto's server mode every client of every service is sent to one URL, that of our endpoint. The tests use a few other
+services beside DynamoDB (STS for the number of the account, S3 for buckets): their clients are sent to a server of moto in
+this process.
 """
 
 from __future__ import annotations
