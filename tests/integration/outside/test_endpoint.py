@@ -138,6 +138,15 @@ async def test_pages_end_at_a_mebibyte_and_go_on(ask: Ask) -> None:
     assert sorted(seen) == [f"{number:02}" for number in range(30)]
 
 
+async def test_expired_items_are_removed(endpoint: DynamoDBEndpoint, ask: Ask) -> None:
+    """By the attribute that UpdateTimeToLive names."""
+    await ask("update_time_to_live", TableName="things", TimeToLiveSpecification={"Enabled": True, "AttributeName": "gone"})
+    for key, moment in (("old", "1"), ("new", "99999999999")):
+        await ask("put_item", TableName="things", Item={"pk": {"S": key}, "gone": {"N": moment}})
+    assert await endpoint.definitions.expire() == 1
+    assert [item["pk"]["S"] for item in (await ask("scan", TableName="things"))["Items"]] == ["new"]
+
+
 @pytest.mark.parametrize(
     ("headers", "body", "kind"),
     [

@@ -5,6 +5,8 @@ A web page of another origin cannot use it: the headers that are needed make a b
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ipaddress
 import json
 import re
@@ -16,7 +18,7 @@ from typing import Any, Self
 from aiohttp import web
 
 from manor.data.opening import open_driver
-from manor.errors import InputError, UnreachableError
+from manor.errors import InputError, ManorError, UnreachableError
 from manor.testing.dynamodb_endpoint.describing import Place
 from manor.testing.dynamodb_endpoint.dispatch import Service
 from manor.testing.dynamodb_endpoint.faults import WireError
@@ -24,6 +26,7 @@ from manor.testing.dynamodb_endpoint.store import Definitions, WireStore
 
 TARGET = "DynamoDB_20120810."
 CONTENT_TYPE = "application/x-amz-json-1.0"
+EXPIRY_SECONDS = 60
 REQUEST_BYTES = 17 * 1024 * 1024
 _REGION = re.compile(r"Credential=[^/]+/\d+/([a-z0-9-]+)/")
 
@@ -46,6 +49,7 @@ class DynamoDBEndpoint:
         self.definitions = Definitions(WireStore(open_driver(store, **options), tenant=tenant))
         self.service = Service(self.definitions)
         self._runner: web.AppRunner | None = None
+        self._expiring: asyncio.Task[None] | None = None
 
     @property
     def url(self) -> str:
@@ -59,6 +63,7 @@ class DynamoDBEndpoint:
         try:
             await self.definitions.open()
             await self._listen()
+            self._expiring = asyncio.create_task(self._expire())
         except BaseException:
             await self.close()
             raise
@@ -80,6 +85,9 @@ class DynamoDBEndpoint:
 
     async def close(self) -> None:
         """Stop listening, and close the store."""
+        if self._expiring is not None:
+            self._expiring.cancel()
+            await asyncio.wait([self._expiring])
         if self._runner is not None:
             await self._runner.cleanup()
         await self.definitions.store.close()
@@ -91,6 +99,13 @@ class DynamoDBEndpoint:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    async def _expire(self) -> None:
+        """Within a minute, where the service takes days. A store that is away for a while is asked again."""
+        while True:
+            await asyncio.sleep(EXPIRY_SECONDS)
+            with contextlib.suppress(ManorError):
+                await self.definitions.expire()
 
     # Requests
 

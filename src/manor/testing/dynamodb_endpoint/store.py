@@ -126,6 +126,10 @@ class Definitions:
         """The names of all tables, in order."""
         return sorted(self.known)
 
+    async def expire(self) -> int:
+        """Remove what has expired, where the store does not do that by itself; how many items."""
+        return sum([await self.store.expire(name) for name in self.names()])
+
     async def clear(self) -> None:
         """Drop every table that was made through an endpoint."""
         for definition in list(self.known.values()):
