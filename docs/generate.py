@@ -468,7 +468,7 @@ MOTO_TESTS, MOTO_SKIPPED, MOTO_VERIFIED = 708, 4, 180
 
 def conformance_page() -> str:
     """The named lists of tests/integration/outside; the tests hold every store to them."""
-    verified = (MOTO / "aws_verified.txt").read_text(encoding="utf-8").split()
+    verified = (MOTO / "aws_verified.txt").read_text(encoding="utf-8").splitlines()
     differences = yaml.safe_load((MOTO / "differences.yaml").read_text(encoding="utf-8"))
     failing = [test for one in differences for test in one["tests"]]
     passing = MOTO_TESTS - MOTO_SKIPPED - len(failing)

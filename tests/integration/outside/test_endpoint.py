@@ -94,11 +94,26 @@ async def test_an_endpoint_shows_nothing_of_another_tenant(tmp_path: Path) -> No
 
 
 async def test_two_endpoints_of_one_store_know_each_others_tables(tmp_path: Path) -> None:
-    """A table that the other one made is found when it is asked for."""
+    """A table that the other one made is found when it is asked for, and can be made anew when the other one dropped it."""
     url = f"sqlite:///{tmp_path}/documents.db"
     async with DynamoDBEndpoint(url, tenant="acme") as one, DynamoDBEndpoint(url, tenant="acme") as other:
-        await asker(one.url)("create_table", **THINGS)
-        await asker(other.url)("put_item", TableName="things", Item={"pk": {"S": "a"}})
+        first, second = asker(one.url), asker(other.url)
+        await first("create_table", **THINGS)
+        await second("put_item", TableName="things", Item={"pk": {"S": "a"}})
+        await first("delete_table", TableName="things")
+        assert (await second("list_tables"))["TableNames"] == []
+        await second("create_table", **THINGS)
+
+
+async def test_a_check_without_a_condition_is_refused(endpoint: DynamoDBEndpoint, ask: Ask) -> None:
+    """boto3 would not send it."""
+    await ask("put_item", TableName="things", Item={"pk": {"S": "a"}})
+    body = {"TransactItems": [{"ConditionCheck": {"TableName": "things", "Key": {"pk": {"S": "a"}}}}]}
+    async with httpx.AsyncClient() as client:
+        headers = HEADERS | {"X-Amz-Target": "DynamoDB_20120810.TransactWriteItems"}
+        answer = await client.post(endpoint.url, json=body, headers=headers)
+    assert answer.status_code == 400
+    assert (await ask("scan", TableName="things"))["Count"] == 1
 
 
 async def test_a_transaction_with_its_token_is_done_once(ask: Ask) -> None:

@@ -32,9 +32,11 @@ async def batch_get_item(definitions: Definitions, request: Request) -> Answer:
     asked = {name: modern(one) for name, one in (request.get("RequestItems") or {}).items()}
     if not asked:
         raise _length("requestItems", "greater than or equal to 1")
-    for one in asked.values():
+    for name, one in asked.items():
         if not one.get("Keys"):
-            raise _length("requestItems.member.keys", "greater than or equal to 1")
+            raise _length(f"requestItems.{name}.member.keys", "greater than or equal to 1")
+        if len(one["Keys"]) > BATCH_GET:
+            raise _length(f"requestItems.{name}.member.keys", f"less than or equal to {BATCH_GET}")
     if sum(len(one["Keys"]) for one in asked.values()) > BATCH_GET:
         raise invalid("Too many items requested for the BatchGetItem call")
     work = []

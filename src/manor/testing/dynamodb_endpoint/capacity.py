@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from manor.data.documents.values import Item, item_size
+from manor.testing.dynamodb_endpoint.faults import invalid
+
+_LEVELS = ["INDEXES", "TOTAL", "NONE"]
 
 
 def read_units(items: list[Item], *, consistent: bool) -> float:
@@ -23,6 +26,26 @@ def write_units(item: Item | None) -> float:
 def consumed(request: Mapping[str, Any], table_name: str, units: float, index_name: str | None = None) -> dict[str, Any]:
     """The part ``ConsumedCapacity`` of an answer, empty unless the request wants it."""
     found = consumption(request, table_name, units, index_name)
+    return {"ConsumedCapacity": found} if found else {}
+
+
+def check_wanted(request: Mapping[str, Any]) -> None:
+    """Raise ``WireError`` for a word that says nothing."""
+    wanted = request.get("ReturnConsumedCapacity")
+    if wanted is not None and wanted not in _LEVELS:
+        raise invalid(
+            f"1 validation error detected: Value '{wanted}' at 'returnConsumedCapacity' failed to satisfy constraint: "
+            f"Member must satisfy enum value set: [{', '.join(_LEVELS)}]"
+        )
+
+
+def transaction_consumption(request: Mapping[str, Any], table_names: list[str], kind: str) -> dict[str, Any]:
+    """The part ``ConsumedCapacity`` of a transaction: everything twice. ``kind`` is Read or Write."""
+    found = []
+    for name in dict.fromkeys(table_names):
+        units = 2.0 * table_names.count(name)
+        if told := consumption(request, name, units):
+            found.append({**told, f"{kind}CapacityUnits": units})
     return {"ConsumedCapacity": found} if found else {}
 
 

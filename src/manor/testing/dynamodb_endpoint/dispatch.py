@@ -8,6 +8,7 @@ from typing import Any
 
 from manor.errors import ManorError
 from manor.testing.dynamodb_endpoint import batches, items, policies, reads, statements, tables, transactions
+from manor.testing.dynamodb_endpoint.capacity import check_wanted
 from manor.testing.dynamodb_endpoint.describing import Place
 from manor.testing.dynamodb_endpoint.faults import WireError, beyond, invalid, wire_error
 from manor.testing.dynamodb_endpoint.store import Definitions
@@ -78,6 +79,7 @@ class Service:
 
     async def _answer(self, operation: str, request: Request, place: Place) -> Answer:
         if operation in DATA:
+            check_wanted(request)
             return await DATA[operation](self.definitions, request)
         if operation not in TABLES:
             raise beyond(operation or "an operation without a name")

@@ -17,7 +17,7 @@ from manor.data.documents.query.evaluate import evaluate
 from manor.data.documents.query.project import project
 from manor.data.documents.tables import ALL
 from manor.data.documents.tagged import item_to_tagged, text_of, to_tagged
-from manor.data.documents.values import Item, item_size
+from manor.data.documents.values import Item, item_size, type_of
 from manor.testing.dynamodb_endpoint.capacity import consumed, read_units
 from manor.testing.dynamodb_endpoint.definitions import GLOBAL, LOCAL, Definition, View
 from manor.testing.dynamodb_endpoint.expressions import Expressions, read_expressions
@@ -180,7 +180,7 @@ async def _last_examined(store: WireStore, query: Query, limit: int) -> Item | N
 
 
 async def _long_page(store: WireStore, query: Query) -> Slice:
-    """Up to a MiB."""
+    """Up to a MiB. Where it is cut short, only a page without a filter knows how many items were read for it."""
     items: list[Item] = []
     size, scanned = 0, 0
     while True:
@@ -189,9 +189,8 @@ async def _long_page(store: WireStore, query: Query) -> Slice:
         for item in found.items:
             size += item_size(item)
             if size > PAGE_BYTES and items:
-                return Slice(
-                    items=items, last=position_of(query, items[-1]), scanned=max(len(items), scanned - len(found.items))
-                )
+                read = None if query.filter else len(items)
+                return Slice(items=items, last=position_of(query, items[-1]), scanned=read)
             items.append(item)
         if found.last is None:
             return Slice(items=items, scanned=scanned)
@@ -220,7 +219,7 @@ async def _page_of_everything(store: WireStore, reading: Reading) -> Slice:
 
 
 def _is_in(item: Item, reading: Reading) -> bool:
-    if any(name not in item for name in reading.view.key_names):
+    if any(key.name not in item or type_of(item[key.name]) != key.type for key in reading.view.keys):
         return False
     if reading.segment and _segment(item, reading) != reading.segment[0]:
         return False

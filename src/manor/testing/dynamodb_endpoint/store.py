@@ -82,7 +82,14 @@ class Definitions:
     async def open(self) -> None:
         """Make the table of definitions, and read it."""
         await self.store.ensure_tables([CATALOG])
-        async for item in self.store.scan_all(CATALOG.name):
+        await self.refresh()
+
+    async def refresh(self) -> None:
+        """Read all of them again: other endpoints on the same store make and drop tables too."""
+        items = [item async for item in self.store.scan_all(CATALOG.name)]
+        for name in self.known.keys() - {item["name"] for item in items}:
+            self._forget(name)
+        for item in items:
             self._know(Definition(document=json.loads(item["document"])))
 
     async def find(self, name_or_arn: str, message: str = "Requested resource not found") -> Definition:
@@ -103,18 +110,21 @@ class Definitions:
         self.store.tables[definition.name] = definition.table
         return definition
 
+    def _forget(self, name: str) -> None:
+        self.known.pop(name, None)
+        self.store.tables.pop(name, None)
+
     async def save(self, definition: Definition) -> None:
         """Make or change a table: first the table, then its definition."""
-        self._know(definition)
         await self.store.make(definition.table)
+        self._know(definition)
         document = json.dumps(definition.document)
         await self.store.put_item(CATALOG.name, {"name": definition.name, "document": document})
 
     async def remove(self, definition: Definition) -> None:
         """Drop a table."""
         await self.store.delete_item(CATALOG.name, {"name": definition.name})
-        self.known.pop(definition.name, None)
-        self.store.tables.pop(definition.name, None)
+        self._forget(definition.name)
         await self.store.drop([definition.table])
 
     async def count(self, definition: Definition) -> int:

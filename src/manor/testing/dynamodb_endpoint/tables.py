@@ -28,6 +28,7 @@ async def create_table(definitions: Definitions, request: Request, place: Place)
     check_creation(request)
     if (request.get("StreamSpecification") or {}).get("StreamEnabled"):
         raise WireError("ValidationException", "streams are not offered by Manor's DynamoDB endpoint")
+    await definitions.refresh()
     if request["TableName"] in definitions.known:
         raise WireError("ResourceInUseException", f"Table already exists: {request['TableName']}")
     document = {name: request[name] for name in _KEPT if request.get(name) is not None}
@@ -44,6 +45,7 @@ async def describe_table(definitions: Definitions, request: Request, place: Plac
 
 async def list_tables(definitions: Definitions, request: Request, place: Place) -> Answer:
     """Names in order, from behind ``ExclusiveStartTableName``."""
+    await definitions.refresh()
     start, limit = request.get("ExclusiveStartTableName") or "", request.get("Limit") or 100
     names = [name for name in definitions.names() if name > start]
     answer: Answer = {"TableNames": names[:limit]}

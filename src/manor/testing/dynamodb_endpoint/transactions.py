@@ -17,7 +17,7 @@ from manor.data.documents.tables import hashable_key
 from manor.data.documents.tagged import item_to_tagged
 from manor.data.documents.transaction_requests import fingerprint
 from manor.data.documents.values import item_size
-from manor.testing.dynamodb_endpoint.capacity import consumption
+from manor.testing.dynamodb_endpoint.capacity import transaction_consumption
 from manor.testing.dynamodb_endpoint.expressions import read_expressions
 from manor.testing.dynamodb_endpoint.faults import invalid
 from manor.testing.dynamodb_endpoint.items import delete_of, put_of, update_of
@@ -47,7 +47,7 @@ async def transact_write_items(definitions: Definitions, request: Request) -> An
         await definitions.store.transact(transaction)
     except TransactionCancelled as error:
         raise _as_asked(error, asked) from error
-    return _with_capacity(request, operations, {})
+    return transaction_consumption(request, [one.table.name for one in operations], "Write")
 
 
 def _check_count(asked: list[Request]) -> None:
@@ -66,6 +66,8 @@ async def _operation(definitions: Definitions, one: Request) -> Operation:
     given: Request = one[kind]
     parameters = ("UpdateExpression", "ConditionExpression") if kind == "Update" else ("ConditionExpression",)
     expressions = read_expressions(given, *parameters)
+    if kind == "ConditionCheck" and "ConditionExpression" not in expressions.texts:
+        raise invalid("The expression parameter of a ConditionCheck must be provided: ConditionExpression")
     content = whole_item(given["Item"]) if kind == "Put" else item_of(given["Key"])
     definition = await definitions.find(given["TableName"])
     match kind:
@@ -121,11 +123,4 @@ async def transact_get_items(definitions: Definitions, request: Request) -> Answ
             projection=expressions.parsed.get("ProjectionExpression"),
         )
         answers.append({} if found is None else {"Item": item_to_tagged(found)})
-    told = [consumption(request, name, 2.0 * tables.count(name)) for name in dict.fromkeys(tables)]
-    return {"Responses": answers, **({"ConsumedCapacity": told} if told[0] else {})}
-
-
-def _with_capacity(request: Request, operations: tuple[Operation, ...], answer: Answer) -> Answer:
-    names = [one.table.name for one in operations]
-    told = [consumption(request, name, 2.0 * names.count(name)) for name in dict.fromkeys(names)]
-    return {**answer, "ConsumedCapacity": told} if told[0] else answer
+    return {"Responses": answers, **transaction_consumption(request, tables, "Read")}
