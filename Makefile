@@ -42,7 +42,7 @@ nightly: ## the long profiles
 	@tools/set_up.sh test
 	@tests/setup_machine.sh
 	@$(python) -m pytest -m nightly $(TEST_ARGS)
-	@$(python) -m pytest -m hypothesis --hypothesis-profile nightly --timeout 3600 tests/unit $(TEST_ARGS)
+	@$(python) -m pytest -m hypothesis --hypothesis-profile nightly --timeout 3600 tests/unit tests/integration/documents $(TEST_ARGS)
 
 dev: ## an editable installation, for work on Manor itself
 	@tools/set_up.sh test

@@ -40,6 +40,9 @@ BENCHMARKS = (
     "backup_logical",
     "backup_drill",
     "pitr_one_tenant",
+    "documents_sqlite",
+    "documents_postgres",
+    "documents_parse",
 )
 RECORD = Path(__file__).with_name("results.json")
 RESULTS = Path(__file__).with_name("RESULTS.md")

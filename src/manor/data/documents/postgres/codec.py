@@ -21,6 +21,6 @@ def is_plain(number: Number) -> bool:
     return isinstance(exponent, int) and exponent < 0
 
 
-FORM = JsonForm(is_plain=is_plain, suspect="")
+FORM = JsonForm(is_plain=is_plain)
 KEYS = KeyForm(longest_partition=LONGEST_PARTITION)
 """An entry of an index may have 2,704 bytes: two sort keys of 1024, a tenant of 255, two names and two partition keys."""

@@ -1,8 +1,9 @@
 """Documents in PostgreSQL: ``jsonb`` in one table for all tenants, whose primary key begins with the tenant.
 
-``postgresql://user@host/database``, with whatever asyncpg reads in a URL. Options of ``connect()``: ``connections`` (at most so
-many, default 8) and ``statement_cache_size`` (0 behind a pooler in transaction mode). The tables are made in the first schema
-of the login's search path when the store is opened for the first time.
+``postgresql://user@host/database``, with whatever asyncpg reads in a URL. Options of ``connect()``: ``connections`` (at most
+so many, default 8), ``statement_cache_size`` (0 behind a pooler in transaction mode), ``command_seconds`` (60) and
+``row_security`` (the server holds the tenants apart as well). The tables are made in the first schema of the login's search
+path when a store is first opened.
 """
 
 # ruff: noqa: ARG002 - every read is consistent
@@ -18,6 +19,7 @@ from manor.data.documents.postgres import making, reading, writing
 from manor.data.documents.postgres.codec import KEYS
 from manor.data.documents.postgres.connections import Connection, Connections
 from manor.data.documents.postgres.making import ServerOptions
+from manor.data.documents.postgres.transacting import reading as reader
 from manor.data.documents.query.expression import ProjectionExpression
 from manor.data.documents.query.project import project
 from manor.data.documents.relational.explaining import told
@@ -38,7 +40,7 @@ class PostgresDriver:
         async def connect() -> Connection:
             return await making.connect(options)
 
-        self._connections = Connections(connect, connections)
+        self._connections = Connections(connect, connections, row_security=options.row_security)
 
     async def open(self) -> None:
         """Connect once, and make the tables where they are missing."""
@@ -62,7 +64,7 @@ class PostgresDriver:
         self, tenant: str, table: Table, key: Item, *, consistent: bool = False, projection: ProjectionExpression | None = None
     ) -> Item | None:
         """One statement."""
-        async with self._connections.one() as connection:
+        async with reader(self._connections, tenant) as connection:
             found = await reading.get(connection, tenant, table, key)
         return project(projection.node.paths, found) if projection and found is not None else found
 
@@ -72,7 +74,7 @@ class PostgresDriver:
 
     async def query(self, tenant: str, query: Query) -> Slice:
         """One page."""
-        async with self._connections.one() as connection:
+        async with reader(self._connections, tenant) as connection:
             return await reading.page(connection, tenant, query)
 
     async def explain(self, tenant: str, query: Query) -> Statement:
@@ -92,7 +94,7 @@ class PostgresDriver:
     ) -> Got:
         """All of them in one statement."""
         places = [KEYS.place(table.keys, key) for key in keys]
-        async with self._connections.one() as connection:
+        async with reader(self._connections, tenant) as connection:
             rows = await reading.get_many(connection, tenant, [table] * len(places), places)
         found = [item for item in rows if item is not None]
         return Got(items=[project(projection.node.paths, item) for item in found] if projection else found)
@@ -119,14 +121,25 @@ class PostgresDriver:
 
 
 def open_driver(
-    url: str, *, credentials: Mapping[str, str] | None = None, connections: int = 8, statement_cache_size: int = 200
+    url: str,
+    *,
+    credentials: Mapping[str, str] | None = None,
+    connections: int = 8,
+    statement_cache_size: int = 200,
+    command_seconds: float | None = 60.0,
+    row_security: bool = False,
 ) -> PostgresDriver:
     """``postgresql://…``; ``credentials`` may have ``user`` and ``password``. Raises ``InputError``."""
     if connections < 1:
         raise InputError(f"connections is {connections}", hint="at least 1")
     given = dict(credentials or {})
     options = ServerOptions(
-        url=url, user=given.pop("user", None), password=given.pop("password", None), statement_cache_size=statement_cache_size
+        url=url,
+        user=given.pop("user", None),
+        password=given.pop("password", None),
+        statement_cache_size=statement_cache_size,
+        command_seconds=command_seconds,
+        row_security=row_security,
     )
     if given:
         raise InputError(f"PostgreSQL has no credential {', '.join(given)}", hint="user and password")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncpg  # type: ignore[import-untyped]
 
 from manor.data.documents.faults import OutcomeUnknown, TableMissing, Throttled, WriteConflict
-from manor.errors import Code, EngineError, ManorError, UnreachableError
+from manor.errors import Code, EngineError, InputError, ManorError, UnreachableError
 
 LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError, EOFError)
 _CONFLICTS = {"40001", "40P01", "55P03"}  # serialisation, deadlock, lock not available
@@ -23,6 +23,8 @@ def translated(error: Exception, *, sent: bool) -> ManorError:
     state = getattr(error, "sqlstate", None) or ""
     if state == "23503":
         return TableMissing("a table does not exist", hint="await ensure_tables() makes it")
+    if isinstance(error, asyncpg.ClientConfigurationError):
+        return InputError("the URL of PostgreSQL cannot be used", hint="postgresql://user@host/database")
     if state in _CONFLICTS:
         return WriteConflict("another session of PostgreSQL was in the way")
     if state in _BUSY:

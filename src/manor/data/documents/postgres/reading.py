@@ -35,7 +35,12 @@ def named(name: str) -> str:
 async def check_table(connection: Connection, tenant: str, table: Table) -> None:
     """Raises ``TableMissing``."""
     if not await connection.fetchval(_TABLE, tenant, named(table.name)):
-        raise TableMissing(f"table {table.name} does not exist", hint="await ensure_tables() makes it")
+        raise missing(table)
+
+
+def missing(table: Table) -> TableMissing:
+    """The error for a table that was not made."""
+    return TableMissing(f"table {table.name} does not exist", hint="await ensure_tables() makes it")
 
 
 async def get(connection: Connection, tenant: str, table: Table, key: Item) -> Item | None:

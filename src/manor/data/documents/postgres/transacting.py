@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 from manor.data.documents.postgres.connections import Connection, Connections
 from manor.data.documents.postgres.faults import translated
@@ -24,14 +24,16 @@ def lock_of(tenant: str, name: str, place: Place) -> int:
 
 
 @asynccontextmanager
-async def transaction(connections: Connections, locks: Iterable[int]) -> AsyncIterator[Connection]:
+async def transaction(
+    connections: Connections, tenant: str, locks: Iterable[int] = (), *, writes: bool = True
+) -> AsyncIterator[Connection]:
     """Begin, lock, do the block, commit. Until the commit is sent, a lost connection means that nothing is written."""
     connection = await connections.take()
     committing = False
     try:
-        await connection.execute(_begin(locks))
+        await connection.execute(_begin(tenant if connections.row_security else None, locks))
         yield connection
-        committing = True
+        committing = writes
         await connection.execute("COMMIT")
     except ManorError:
         await _roll_back(connection)
@@ -43,10 +45,22 @@ async def transaction(connections: Connections, locks: Iterable[int]) -> AsyncIt
         connections.give(connection)
 
 
-def _begin(locks: Iterable[int]) -> str:
-    """One message for all of it; the numbers are ours."""
+def reading(connections: Connections, tenant: str) -> AbstractAsyncContextManager[Connection]:
+    """A connection for statements that read."""
+    if connections.row_security:
+        return transaction(connections, tenant, writes=False)
+    return connections.one()
+
+
+def _begin(tenant: str | None, locks: Iterable[int]) -> str:
+    """One message for all of it. The numbers are ours; the tenant has no character that a literal could not hold."""
+    told = "" if tenant is None else f"SELECT set_config('manor.tenant', '{_quoted(tenant)}', true);"
     taken = "".join(f"SELECT pg_advisory_xact_lock({lock});" for lock in sorted(set(locks)))
-    return f"BEGIN ISOLATION LEVEL READ COMMITTED;{taken}"
+    return f"BEGIN ISOLATION LEVEL READ COMMITTED;{told}{taken}"
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "''")
 
 
 async def _roll_back(connection: Connection) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import asyncpg  # type: ignore[import-untyped]
+
 from manor.data.documents.driver import Delete, Put, Query, Returns, Transaction, Write
 from manor.data.documents.faults import TokenReused
 from manor.data.documents.postgres.codec import FORM, KEYS
 from manor.data.documents.postgres.connections import Connection, Connections
 from manor.data.documents.postgres.faults import translated
-from manor.data.documents.postgres.reading import check_table, get_many, named
+from manor.data.documents.postgres.reading import check_table, get_many, missing, named
 from manor.data.documents.postgres.transacting import lock_of, transaction
 from manor.data.documents.relational.keys import Entry, Place
 from manor.data.documents.relational.paging import matches
@@ -64,11 +66,11 @@ class Change:
 
 async def write(connections: Connections, tenant: str, one: Write) -> Item | None:
     """One write: a single statement where nothing depends on the item as it was."""
-    if _is_blind(one):
+    if _is_blind(one) and not connections.row_security:
         await _write_blindly(connections, tenant, one)
         return None
     table, place = one.table, KEYS.place(one.table.keys, one.key)
-    async with transaction(connections, [lock_of(tenant, table.name, place)]) as connection:
+    async with transaction(connections, tenant, [lock_of(tenant, table.name, place)]) as connection:
         (before,) = await get_many(connection, tenant, [table], [place])
         result = outcome(one, before)
         await store(connection, tenant, [Change(table, place, before, result.item)])
@@ -91,6 +93,8 @@ async def _write_blindly(connections: Connections, tenant: str, one: Write) -> N
             await check_table(connection, tenant, one.table)
     except ManorError:
         raise
+    except asyncpg.ForeignKeyViolationError as error:
+        raise missing(one.table) from error
     except Exception as error:
         raise translated(error, sent=True) from error
     finally:
@@ -100,7 +104,7 @@ async def _write_blindly(connections: Connections, tenant: str, one: Write) -> N
 async def batch(connections: Connections, tenant: str, table: Table, writes: Sequence[Put | Delete]) -> None:
     """Writes without conditions, in one transaction."""
     places = [KEYS.place(table.keys, one.key) for one in writes]
-    async with transaction(connections, [lock_of(tenant, table.name, place) for place in places]) as connection:
+    async with transaction(connections, tenant, [lock_of(tenant, table.name, place) for place in places]) as connection:
         befores: list[Item | None] = [None] * len(writes)
         if table.indexes:
             befores = await get_many(connection, tenant, [table] * len(writes), places)
@@ -115,7 +119,7 @@ async def transact(connections: Connections, tenant: str, given: Transaction) ->
     tables = [one.table for one in given.operations]
     places = [KEYS.place(one.table.keys, one.key) for one in given.operations]
     locks = [lock_of(tenant, table.name, place) for table, place in zip(tables, places, strict=True)]
-    async with transaction(connections, [*locks, lock_of(tenant, "", (given.token.encode(), b""))]) as connection:
+    async with transaction(connections, tenant, [*locks, lock_of(tenant, "", (given.token.encode(), b""))]) as connection:
         if await _is_done(connection, tenant, given):
             return
         befores = await get_many(connection, tenant, tables, places)
@@ -131,7 +135,7 @@ async def expire(connections: Connections, tenant: str, query: Query, items: Seq
     """Remove those of the items for which the query's filter still holds; how many."""
     table = query.table
     places = [KEYS.place(table.keys, item) for item in items]
-    async with transaction(connections, [lock_of(tenant, table.name, place) for place in places]) as connection:
+    async with transaction(connections, tenant, [lock_of(tenant, table.name, place) for place in places]) as connection:
         befores = await get_many(connection, tenant, [table] * len(places), places)
         rows = zip(places, befores, strict=True)
         changes = [Change(table, place, before, None) for place, before in rows if before and matches(query, before)]

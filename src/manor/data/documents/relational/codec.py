@@ -31,20 +31,25 @@ class Encoded:
 
 
 class JsonForm:
-    """How items look in one database. ``is_plain`` tells the numbers that its JSON holds and compares exactly; where
-    ``suspect`` finds nothing in the text that the standard library writes, that text is right as it is."""
+    """How items look in one database. ``is_plain`` tells the numbers that its JSON holds and compares exactly.
 
-    def __init__(self, *, is_plain: Callable[[Number], bool], suspect: str) -> None:
+    Most items have nothing but what the standard library writes as fast as C can; ``suspect`` is a pattern of what may be a
+    whole number that is not plain in its text (None: all are). A suspicion is enough to go the slow way.
+    """
+
+    def __init__(self, *, is_plain: Callable[[Number], bool], suspect: str | None = None) -> None:
         self.is_plain = is_plain
-        self.suspect = re.compile(r'"\$|\\u0000' + suspect).search
+        self._suspect = re.compile(suspect).search if suspect else None
 
     def encode(self, value: Value) -> Encoded:
         """An item or one value, as text."""
         try:
-            text = _WRITER.encode(value)
+            text = _written(value)
         except _NotJsonError:
             return self._spelled(value)
-        return self._spelled(value) if self.suspect(text) else Encoded(text, False)
+        if '"$' in text or "\\u0000" in text or (self._suspect and self._suspect(text)):
+            return self._spelled(value)
+        return Encoded(text, False)
 
     def _spelled(self, value: Value) -> Encoded:
         speller = _Speller(self.is_plain)
@@ -56,12 +61,11 @@ class _NotJsonError(Exception):
     pass
 
 
-class _Writer(json.JSONEncoder):
-    def default(self, o: Any) -> Any:  # noqa: ARG002 - whatever it is
-        raise _NotJsonError
+def _refuse(_value: Any) -> Any:
+    raise _NotJsonError
 
 
-_WRITER = _Writer(ensure_ascii=False, check_circular=False, separators=(",", ":"))
+_written = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":"), default=_refuse).encode
 _text = json.JSONEncoder(ensure_ascii=False).encode
 
 

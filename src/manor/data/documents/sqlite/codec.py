@@ -22,4 +22,4 @@ def is_plain(number: Number) -> bool:
     return len(digits) <= _DIGITS and isinstance(exponent, int) and -_EXPONENT <= exponent < 0
 
 
-FORM = JsonForm(is_plain=is_plain, suspect=r"|\d{19}")
+FORM = JsonForm(is_plain=is_plain, suspect=r"[:\[,-]\d{19}")

@@ -19,7 +19,7 @@ from manor.errors import ManorError, UnreachableError
 
 T = TypeVar("T")
 GROUP = 256
-"""Jobs of a group at most."""
+"""Jobs of a group, about: no more are taken in from so many on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,8 @@ class Worker:
         self.path = path
         self._connect = connect
         self._begin = begin
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._jobs: SimpleQueue[list[_Job] | None] = SimpleQueue()
+        self._coming: dict[asyncio.AbstractEventLoop, list[_Job]] = {}
         self._thread: threading.Thread | None = None
         self._closed = False
 
@@ -58,13 +59,28 @@ class Worker:
             raise UnreachableError(f"{self.path} is not open", hint="async with connect(…) opens it")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._jobs.put(_Job(work, arguments, future, loop))
+        self._add(_Job(work, arguments, future, loop))
         return await future
+
+    def _add(self, job: _Job) -> None:
+        """Jobs of one turn of the event loop go together: the first one alone would wake the thread, and be its whole group."""
+        coming = self._coming.get(job.loop)
+        if coming is None:
+            coming = self._coming[job.loop] = []
+            job.loop.call_soon(self._send, job.loop)
+        coming.append(job)
+
+    def _send(self, loop: asyncio.AbstractEventLoop) -> None:
+        coming = self._coming.pop(loop, None)
+        if coming:
+            self._jobs.put(coming)
 
     async def stop(self) -> None:
         """Finish what was asked, close the connection, end the thread."""
         self._closed = True
         if self._thread is not None:
+            for loop in list(self._coming):
+                self._send(loop)
             self._jobs.put(None)
             await asyncio.to_thread(self._thread.join)
 
@@ -89,16 +105,16 @@ class Worker:
     def _next_group(self) -> tuple[list[_Job], bool]:
         """Everything that waits, and whether to go on afterwards."""
         group: list[_Job] = []
-        job = self._jobs.get()
-        while job is not None:
-            group.append(job)
-            if len(group) == GROUP:
+        more = self._jobs.get()
+        while more is not None:
+            group += more
+            if len(group) >= GROUP:
                 break
             try:
-                job = self._jobs.get_nowait()
+                more = self._jobs.get_nowait()
             except Empty:
                 break
-        return group, job is not None
+        return group, more is not None
 
     def _do_group(self, connection: sqlite3.Connection, group: list[_Job]) -> list[_Answer]:
         """All jobs in one transaction, so that none has its answer before it is committed. Where one of them fails in a way

@@ -38,22 +38,24 @@ _LEAVE = (
 def write(connection: sqlite3.Connection, tenant: str, one: Write) -> Item | None:
     """One write; reads the item only where something depends on it."""
     table = one.table
-    check_table(connection, tenant, table)
     place = KEYS.place(table.keys, one.key)
-    before = current(connection, tenant, table, place) if _depends(one) else None
+    if _is_blind(one):
+        _store(connection, tenant, table, place, None, one.item if isinstance(one, Put) else None)
+        return None
+    before = current(connection, tenant, table, place)
+    if before is None:
+        check_table(connection, tenant, table)
     result = outcome(one, before)
     _store(connection, tenant, table, place, before, result.item)
     return result.returned
 
 
-def _depends(one: Write) -> bool:
-    blind = isinstance(one, Put | Delete) and one.condition is None and one.returns is Returns.NONE
-    return not blind or bool(one.table.indexes)
+def _is_blind(one: Write) -> bool:
+    return isinstance(one, Put | Delete) and not (one.condition or one.table.indexes) and one.returns is Returns.NONE
 
 
 def batch(connection: sqlite3.Connection, tenant: str, table: Table, writes: Sequence[Put | Delete]) -> None:
     """Writes without conditions."""
-    check_table(connection, tenant, table)
     for one in writes:
         place = KEYS.place(table.keys, one.key)
         before = current(connection, tenant, table, place) if table.indexes else None
@@ -88,13 +90,18 @@ def _is_done(connection: sqlite3.Connection, tenant: str, transaction: Transacti
 def _store(
     connection: sqlite3.Connection, tenant: str, table: Table, place: Place, before: Item | None, after: Item | None
 ) -> None:
-    """Put or remove an item, and its places in indexes."""
+    """Put or remove an item, and its places in indexes. Raises ``TableMissing`` without a change, by the foreign key."""
     here = (tenant, table.name, *place)
     if after is None:
-        connection.execute(_DELETE, here)
+        if not connection.execute(_DELETE, here).rowcount:
+            check_table(connection, tenant, table)
     else:
         encoded = FORM.encode(after)
-        connection.execute(_PUT, (*here, encoded.odd, encoded.text))
+        try:
+            connection.execute(_PUT, (*here, encoded.odd, encoded.text))
+        except sqlite3.IntegrityError:
+            check_table(connection, tenant, table)
+            raise
     if table.indexes:
         old, new = KEYS.entries(table, before), KEYS.entries(table, after)
         connection.executemany(_LEAVE, [(tenant, table.name, *entry, *place) for entry in old - new])

@@ -1,0 +1,135 @@
+"""The handful of connections: who gets one, and what becomes of one that is broken."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from manor.data.documents.postgres.connections import Connections
+from manor.errors import Code, UnreachableError
+
+
+class Fake:
+    """A connection."""
+
+    def __init__(self) -> None:
+        self.broken = False
+        self.open_transaction = False
+        self.terminated = False
+
+    def is_closed(self) -> bool:
+        return self.broken
+
+    def is_in_transaction(self) -> bool:
+        return self.open_transaction
+
+    def terminate(self) -> None:
+        self.terminated = True
+
+    async def close(self) -> None:
+        self.broken = True
+
+
+class Server:
+    """Makes connections, and counts them."""
+
+    def __init__(self) -> None:
+        self.made: list[Fake] = []
+        self.down = False
+
+    async def connect(self) -> Fake:
+        if self.down:
+            raise ConnectionRefusedError
+        self.made.append(Fake())
+        return self.made[-1]
+
+
+async def test_a_connection_is_used_again() -> None:
+    """The one that was given back last."""
+    server = Server()
+    connections = Connections(server.connect, 8)
+    for _ in range(20):
+        async with connections.one():
+            pass
+    assert len(server.made) == 1
+
+
+async def test_no_more_than_allowed_are_made_and_who_waits_gets_one() -> None:
+    """All of them come to their turn."""
+    server, busy, most = Server(), 0, 0
+    connections = Connections(server.connect, 3)
+
+    async def use() -> None:
+        nonlocal busy, most
+        async with connections.one():
+            busy += 1
+            most = max(most, busy)
+            await asyncio.sleep(0)
+            busy -= 1
+
+    await asyncio.gather(*(use() for _ in range(50)))
+    assert (len(server.made), most) == (3, 3)
+
+
+async def test_a_broken_connection_is_replaced() -> None:
+    """Whether it broke in use, while it waited, or was left inside a transaction."""
+    server = Server()
+    connections = Connections(server.connect, 1)
+    async with connections.one() as first:
+        first.broken = True
+    async with connections.one() as second:
+        second.open_transaction = True
+    assert second.terminated
+    async with connections.one():
+        pass
+    server.made[-1].broken = True
+    async with connections.one() as last:
+        assert last is server.made[3]
+
+
+async def test_somebody_who_gives_up_waiting_does_not_take_the_turn_along() -> None:
+    """The next one in the queue gets it."""
+    server = Server()
+    connections = Connections(server.connect, 1)
+    held = await connections.take()
+    waiting = [asyncio.create_task(connections.take()) for _ in range(3)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    connections.give(held)
+    waiting[1].cancel()  # its turn has come, but it does not run any more
+    assert await asyncio.wait_for(waiting[2], 5) is held
+
+
+async def test_a_server_that_is_down_leaves_no_place_taken() -> None:
+    """Asking again works as soon as it is up."""
+    server = Server()
+    connections = Connections(server.connect, 1)
+    server.down = True
+    for _ in range(3):
+        with pytest.raises(UnreachableError) as refused:
+            await connections.take()
+        assert refused.value.transient
+    server.down = False
+    assert await connections.take() is server.made[0]
+
+
+async def test_closing_ends_all_and_refuses_who_waits() -> None:
+    """Those in use are closed when they are given back."""
+    server = Server()
+    connections = Connections(server.connect, 2)
+    used = await connections.take()
+    connections.give(await connections.take())
+    other = await connections.take()
+    waiting = asyncio.create_task(connections.take())
+    await asyncio.sleep(0)
+    connections.give(other)
+    await waiting
+    late = asyncio.create_task(connections.take())
+    await asyncio.sleep(0)
+    await connections.close()
+    with pytest.raises(UnreachableError, match="closed") as refused:
+        await late
+    assert refused.value.code is Code.UNREACHABLE
+    connections.give(used)
+    assert used.terminated
