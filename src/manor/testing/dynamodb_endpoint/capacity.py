@@ -45,7 +45,9 @@ def transaction_consumption(request: Mapping[str, Any], table_names: list[str], 
     for name in dict.fromkeys(table_names):
         units = 2.0 * table_names.count(name)
         if told := consumption(request, name, units):
-            found.append({**told, f"{kind}CapacityUnits": units})
+            own = {f"{kind}CapacityUnits": units}
+            table = {"Table": {**told["Table"], **own}} if "Table" in told else {}
+            found.append({**told, **own, **table})
     return {"ConsumedCapacity": found} if found else {}
 
 
