@@ -488,6 +488,8 @@ nightly run to the whole list: a test that fails and is not named below is a fau
 same tests fail on all three stores.
 
 ## What does not pass, and why
+
+Where a reason says what the service does, nobody here has tried it there; none of those tests is among the verified ones.
 {"".join(_difference(one) for one in differences)}"""
 
 
