@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import yaml
 from pydantic import BaseModel
 
 from manor import errors
@@ -463,7 +464,48 @@ All are subclasses of `manor.errors.ManorError`, with `message`, `hint`, `place`
 {table(("Class", "Code", "Meaning"), classes)}"""
 
 
+# What outside suites say of the document layer
+
+MOTO = Path(__file__).parents[1] / "tests" / "integration" / "outside" / "moto"
+MOTO_TESTS, MOTO_SKIPPED, MOTO_VERIFIED = 708, 4, 180
+
+
+def conformance_page() -> str:
+    """The named lists of tests/integration/outside; the tests hold every store to them."""
+    verified = (MOTO / "aws_verified.txt").read_text(encoding="utf-8").splitlines()
+    differences = yaml.safe_load((MOTO / "differences.yaml").read_text(encoding="utf-8"))
+    failing = [test for one in differences for test in one["tests"]]
+    passing = MOTO_TESTS - MOTO_SKIPPED - len(failing)
+    return f"""# Conformance to DynamoDB
+{NOTICE}
+The document layer is judged by tests that others wrote. Amazon DynamoDB's JSON protocol is spoken by an
+[endpoint](../how-to/run-a-local-dynamodb.md) in front of each store, and the tests of moto 5.2.5 (Apache-2.0) are run
+through it, unchanged. moto's authors run some of their tests against AWS itself. Nothing here was run against AWS by us.
+
+| Tests of moto | all | pass in memory | pass on SQLite | pass on PostgreSQL |
+|---|---|---|---|---|
+| verified on AWS by their authors | {MOTO_VERIFIED} | {len(verified)} | {len(verified)} | {len(verified)} |
+| all of `tests/test_dynamodb` ({MOTO_SKIPPED} skip themselves) | {MOTO_TESTS} | {passing} | {passing} | {passing} |
+
+Every test run holds the three stores to the {len(verified)} by name (`tests/integration/outside/moto/aws_verified.txt`), every
+nightly run to the whole list: a test that fails and is not named below is a fault, and so is one that is named and passes. The
+same tests fail on all three stores.
+
+## What does not pass, and why
+
+Where a reason says what the service does, nobody here has tried it there; none of those tests is among the verified ones.
+{"".join(_difference(one) for one in differences)}"""
+
+
+def _difference(one: dict[str, Any]) -> str:
+    sometimes = " Passes now and then." if one.get("sometimes") else ""
+    tests = "\n".join(f"- `{test}`" for test in one["tests"])
+    why = one["why"][0].upper() + one["why"][1:]
+    return f"\n**{why}.**{sometimes}\n\n{tests}\n"
+
+
 PAGES: dict[str, Callable[[], str]] = {
+    "conformance.md": conformance_page,
     "registry.md": registry_page,
     "mapping.md": mapping_page,
     "schema-yaml.md": schema_page,

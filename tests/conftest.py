@@ -86,6 +86,11 @@ def _folder_of(environment: str, program: str) -> Path | None:
     return folder if (folder / program).exists() else None
 
 
+def _moto_suite() -> Path | None:
+    folder = Path(__file__).parents[1] / ".venv" / "moto-suite"
+    return folder if list(folder.glob("installed-*")) else None
+
+
 def _age() -> Path | None:
     program = shutil.which("age")
     return Path(program).parent if program else None
@@ -126,6 +131,11 @@ PARTS = {
         description="a second DynamoDB server, because each emulator is wrong somewhere",
         remedy="run tests/setup_machine.sh",
         find=_ministack,
+    ),
+    "moto-suite": Part(
+        description="moto's own tests of DynamoDB, which judge our endpoint",
+        remedy="run tests/setup_machine.sh",
+        find=_moto_suite,
     ),
     "age": Part(
         description="the program age, which must open what Manor encrypts",

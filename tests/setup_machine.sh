@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Adds what the tests use where that can be done quietly: Debian's PostgreSQL server, for TLS and logins that are not superusers; the
 # program `age`, which must open what Manor encrypts; `pgbackrest`, whose repository can be the source of a restore; a MariaDB
-# server, whose tables can be a source of tenants; servers of S3 and DynamoDB; DBGear.
+# server, whose tables can be a source of tenants; servers of S3 and DynamoDB; DBGear; moto's own tests.
 # Assumes nothing and never fails: what could not be had is named by the test run itself (tests/conftest.py).
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -64,6 +64,21 @@ add_dbgear() {
     touch "$stamp"; } >/dev/null 2>&1 || echo "set-up: could not be installed; the tests that need it will say so"
 }
 
+# moto's own tests are in its sdist and in no wheel; the hash is that of the lock. Nothing of it is built: only tests/ is unpacked.
+add_moto_suite() {
+  local lock=requirements/moto-suite.lock folder=.venv/moto-suite stamp
+  stamp=$folder/installed-$(cksum <"$lock" | tr -d ' ')
+  if [ -e "$stamp" ]; then return; fi
+  echo "set-up: moto's own tests of DynamoDB, of $lock"
+  { .venv/bin/python -m venv --clear "$folder" &&
+    "$folder/bin/python" -m pip install -qq --disable-pip-version-check --require-hashes -r "$lock" &&
+    sed -n '/^moto\[/,/^[^ m]/p' "$lock" | sed '/^[^ m]/d' >"$folder/sdist.lock" &&
+    "$folder/bin/python" -m pip download -qq --disable-pip-version-check --require-hashes --no-deps --no-build-isolation \
+      --no-binary moto --dest "$folder/sdist" -r "$folder/sdist.lock" &&
+    mkdir -p "$folder/suite" && tar -xzf "$folder"/sdist/moto-*.tar.gz -C "$folder/suite" --strip-components 1 --wildcards '*/tests' '*/setup.cfg' &&
+    touch "$stamp"; } >/dev/null 2>&1 || echo "set-up: could not be installed; the tests that need it will say so"
+}
+
 add_postgresql
 add_age
 add_pgbackrest
@@ -71,4 +86,5 @@ add_mariadb
 add_dbgear
 add_server s3-server "S3 and DynamoDB server"
 add_server ministack "second DynamoDB server"
+add_moto_suite
 exit 0

@@ -25,6 +25,7 @@ _COMMANDS = {
     "backup": ("manor.cli.backup:backup", "List, verify, hold and prune backups."),
     "batch": ("manor.cli.batch:batch", "Do one thing for many tenants."),
     "catalog": ("manor.cli.catalog:catalog", "Keep the control-plane database."),
+    "data": ("manor.cli.data:data", "Serve documents as a local DynamoDB; show what each backend can do."),
     "doctor": ("manor.cli.doctor:doctor", "Check what a deploy needs: rights, connections, disk."),
     "init": ("manor.cli.init:init", "Begin a project from a blueprint."),
     "migration": ("manor.cli.migration:migration", "Write, check, baseline and squash migrations; show who has seen which."),

@@ -145,7 +145,7 @@ def run_stoppable(work: Callable[[StopSignal], Awaitable[T]]) -> T:
             stop.set()
             click.echo("manor: stopping: what is under way is finished and recorded (again to cancel at once)", err=True)
 
-        with _handled_by(lambda: loop.call_soon_threadsafe(interrupt)):
+        with handled_by(lambda: loop.call_soon_threadsafe(interrupt)):
             try:
                 return await task
             except asyncio.CancelledError:
@@ -155,7 +155,7 @@ def run_stoppable(work: Callable[[StopSignal], Awaitable[T]]) -> T:
 
 
 @contextlib.contextmanager
-def _handled_by(react: Callable[[], object]) -> Iterator[None]:
+def handled_by(react: Callable[[], object]) -> Iterator[None]:
     """SIGINT and SIGTERM for a while. The handlers from before come back in one step: ``loop.remove_signal_handler`` would
     leave SIGTERM to the system, which kills."""
     before = {number: signal.signal(number, lambda *_: react()) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -110,6 +110,8 @@ COMMANDS = {
     ("catalog", "backup"): ("--output",),
     ("catalog", "restore"): ("--backup-file",),
     ("catalog", "rebuild"): ("--registry", "--catalog-id", "--dry-run"),
+    ("data", "serve"): ("--store", "--tenant", "--host", "--port"),
+    ("data", "capabilities"): ("--backend",),
     ("worker",): ("--parallel",),
     ("init",): ("--blueprint",),
     ("doctor",): ("--registry", "--parallel", "--deployment"),

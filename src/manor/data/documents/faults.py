@@ -34,6 +34,12 @@ def _cut(text: str, start: int) -> str:
     return ("..." if start else "") + piece + ("..." if len(text) > start + 100 else "")
 
 
+class PathsOverlap(ExpressionError):
+    """Two ``paths`` (``nodes.Path``) of an expression: one is the other or inside it, or takes a list for a map."""
+
+    paths: tuple[Any, Any] = ((), ())
+
+
 class ValueRefused(InputError):
     """A value that an item cannot hold; ``at`` is where it stands, as ``address.lines[2]``."""
 
@@ -58,6 +64,14 @@ class ItemTooLarge(InputError):
 
 class UpdateRefused(InputError):
     """An update that cannot be applied to the item as it is: a missing attribute, a wrong type, a path into nothing."""
+
+
+class OperandMissing(UpdateRefused):
+    """An update that reads an attribute which the item does not have."""
+
+
+class PathMissing(UpdateRefused):
+    """An update that writes into a list or map which the item does not have."""
 
 
 class CursorRefused(InputError):

@@ -65,7 +65,7 @@ def updated(write: Update, current: Item | None) -> Item:
     try:
         fresh = changed(write.update.node, before, write.values)
     except UpdateRefused as error:
-        raise UpdateRefused(f"{error.message}: {shown_key(write.table, write.key)}", hint=error.hint) from error.__cause__
+        raise type(error)(f"{error.message}: {shown_key(write.table, write.key)}", hint=error.hint) from error.__cause__
     check_item_keys(write.table, fresh)
     size = item_size(fresh)
     if size > ITEM_BYTES:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from manor.data.documents import numbers
-from manor.data.documents.faults import UpdateRefused, ValueRefused
+from manor.data.documents.faults import OperandMissing, PathMissing, UpdateRefused, ValueRefused
 from manor.data.documents.query.evaluate import MISSING, Missing, Values, lookup
 from manor.data.documents.query.nodes import Arithmetic, IfNotExists, ListAppend, Merge, Path, Ref, SetValue, Update
 from manor.data.documents.values import SET_TYPES, Item, Value, copied, type_of
@@ -75,7 +75,7 @@ def _result(value: SetValue, item: Item, values: Values) -> Value:
 def _there(path: Path, item: Item) -> Value:
     found = lookup(item, path)
     if isinstance(found, Missing):
-        raise UpdateRefused(
+        raise OperandMissing(
             f"the update reads {path}, which the item does not have", hint=f"write if_not_exists({path}, :default)"
         )
     return found
@@ -130,7 +130,7 @@ def _parent(item: Item, path: Path) -> Value:
     if type(parent) is not wanted:
         shown = Path(path.parts[:-1])
         what = "a list" if wanted is list else "a map"
-        raise UpdateRefused(f"{path} cannot be written: {shown} is not {what} of the item", hint=f"SET {shown} to {what} first")
+        raise PathMissing(f"{path} cannot be written: {shown} is not {what} of the item", hint=f"SET {shown} to {what} first")
     return parent
 
 

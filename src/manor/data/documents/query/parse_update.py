@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NoReturn
 
+from manor.data.documents.faults import PathsOverlap
 from manor.data.documents.query.nodes import (
     Arithmetic,
     Assign,
@@ -169,11 +170,26 @@ def check_overlap(parser: Parser, paths: tuple[Path, ...]) -> None:
         for length in range(1, len(parts)):
             kind = type(parts[length])
             if parts[:length] in ends or kinds.setdefault(parts[:length], kind) is not kind:
-                _fail_overlap(parser, path)
+                _fail_overlap(parser, paths, path)
         if parts in ends or parts in kinds:
-            _fail_overlap(parser, path)
+            _fail_overlap(parser, paths, path)
         ends.add(parts)
 
 
-def _fail_overlap(parser: Parser, path: Path) -> NoReturn:
-    parser.fail(f"two paths overlap or contradict each other: one of them is {path}", token=parser.words[0])
+def _fail_overlap(parser: Parser, paths: tuple[Path, ...], path: Path) -> NoReturn:
+    other = next(one for one in paths if _clash(one, path))
+    error = PathsOverlap(
+        f"{parser.kind}: two paths overlap or contradict each other: {other} and {path}",
+        expression=parser.text,
+        position=parser.words[0].position + 1,
+    )
+    error.paths = (other, path)
+    raise error
+
+
+def _clash(one: Path, other: Path) -> bool:
+    """Whether the paths are the same up to where one of them ends, or up to where a list is taken for a map."""
+    for part, counterpart in zip(one.parts, other.parts, strict=False):
+        if part != counterpart:
+            return type(part) is not type(counterpart)
+    return True
