@@ -52,6 +52,8 @@ class ScheduleSettings:
     """When ``manor worker`` does what, as cron spells it; None: never."""
 
     backup: str | None = None
+    base: str | None = None
+    catalog: str | None = None
     drill: str | None = None
     prune: str | None = None
     tz: str = "UTC"
@@ -78,6 +80,7 @@ class BackupSettings:
     keep_last: int = 7
     keep_days: int = 0
     keep_weekly: int = 0
+    keep_bases: int = 2
     drill_sample: int = 5
     schedules: ScheduleSettings = field(default_factory=ScheduleSettings)
     pgbackrest: Mapping[str, PgBackRestSettings] = field(default_factory=dict)

@@ -197,6 +197,10 @@ class ScheduleBlock(StrictModel):
 
     backup: CronText | None = None
     """When every tenant is backed up, such as `0 3 * * *`; never where it is absent."""
+    base: CronText | None = None
+    """When a base backup of every server is taken, and older ones (`keep_bases`) go; never where it is absent."""
+    catalog: CronText | None = None
+    """When the catalog is backed up; never where it is absent."""
     drill: CronText | None = None
     """When backups of some tenants (`drill_sample`) are restored for practice; never where it is absent."""
     prune: CronText | None = None
@@ -231,6 +235,8 @@ class BackupBlock(StrictModel):
     """Days for which every backup is kept; 0: this rule keeps none."""
     keep_weekly: Annotated[int, Field(ge=0, le=100_000)] = 0
     """Weeks of which the newest backup is kept; 0: this rule keeps none."""
+    keep_bases: Annotated[int, Field(ge=1, le=1_000)] = 2
+    """Base backups of each server that a scheduled one leaves; the oldest of them says how far back tenants can be restored."""
     drill_sample: Annotated[int, Field(ge=1, le=100_000)] = 5
     """Tenants whose newest backup a scheduled drill restores: those that have waited longest."""
     schedules: ScheduleBlock = Field(default_factory=ScheduleBlock)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from manor.wiring.servers import embedded_server, program_finder
@@ -89,7 +90,8 @@ def _backup_store(workplace: Workplace, location: str | None) -> Store:
 def scheduled(workplace: Workplace) -> tuple[list[Schedule], Mapping[str, Job]]:
     """The schedules of the environment, and what each of them does. Nothing is contacted."""
     from manor.control.operations.erase import EraseRequest
-    from manor.control.operations.scheduled_jobs import jobs_of, schedules_of
+    from manor.control.operations.scheduled_jobs import Ground, jobs_of, schedules_of
+    from manor.wiring.runtimes import catalog_server
 
     settings = workplace.environment.settings
     erasure = EraseRequest(
@@ -98,7 +100,15 @@ def scheduled(workplace: Workplace) -> tuple[list[Schedule], Mapping[str, Job]]:
         keep_days=settings.backup.keep_days,
         lock_wait_seconds=float(settings.lock_wait_seconds),
     )
-    return schedules_of(settings), jobs_of(workplace.project.folder, open_vault(workplace), settings.backup, erasure)
+    ground = Ground(
+        project=workplace.project.folder,
+        vault=open_vault(workplace),
+        bases=partial(base_place, workplace),
+        catalog_home=partial(catalog_server, workplace),
+        settings=settings.backup,
+        erasure=erasure,
+    )
+    return schedules_of(settings), jobs_of(ground)
 
 
 def erasure_surroundings(workplace: Workplace) -> Surroundings:

@@ -39,7 +39,8 @@ class Line:
 
     @property
     def version(self) -> str:
-        return f"{self.number:03d}"
+        """Of five digits: a night makes more than a thousand, and what is compared is sorted as text."""
+        return f"{self.number:05d}"
 
     def write(self) -> None:
         """The next migration, unless the last one is still to be released."""
@@ -107,7 +108,7 @@ def check_atomic(line: Line, options: tuple[Any, ...], *, sick: bool, fault: Any
     made = line.fleet.has(f"made_{line.number}")
     versions = {history[-1] if history else "" for history in line.fleet.histories()}
     assert len(versions) == 1, f"{at}: mixed: {line.fleet.histories()}\n{done.text}"
-    assert versions <= {line.version, f"{before:03d}" if before else ""}, at
+    assert versions <= {line.version, f"{before:05d}" if before else ""}, at
     assert set(made) == {versions == {line.version}}, at
     assert fired, at
     assert "internal error" not in done.stderr, f"{at}: {done.text}"
