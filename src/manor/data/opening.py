@@ -18,10 +18,10 @@ from manor.errors import InputError, UnsupportedError
 SCHEMES: dict[str, tuple[str, str]] = {
     "memory": ("manor.data.documents.memory", ""),
     "sqlite": ("manor.data.documents.sqlite", ""),
-    "postgresql": ("manor.data.documents.postgres", ""),
-    "postgres": ("manor.data.documents.postgres", ""),
-    "dynamodb": ("manor.data.documents.dynamodb", "aws"),
-    "cosmos": ("manor.data.documents.cosmos", "azure"),
+    "postgresql": ("manor.data.documents.postgres", "asyncpg"),
+    "postgres": ("manor.data.documents.postgres", "asyncpg"),
+    "dynamodb": ("manor.data.documents.dynamodb", "dynamodb"),
+    "cosmos": ("manor.data.documents.cosmos", "cosmos"),
 }
 """Scheme → the module whose ``open_driver`` makes the driver, and the extra of the package that it needs."""
 
@@ -44,7 +44,9 @@ def connect(
     the driver's, such as the size of a pool. Raises ``InputError`` for a URL that cannot be used, ``UnsupportedError`` for
     a driver whose library is not installed.
     """
-    chosen = options or Options(allow_scans=allow_scans)
+    chosen = options or Options()
+    if allow_scans:
+        chosen = replace(chosen, allow_scans=True)
     if cursor_key is not None:
         chosen = replace(chosen, cursor_key=_checked_key(cursor_key))
     driver = open_driver(url, credentials=credentials, **driver_options)

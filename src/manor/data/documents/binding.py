@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Self, TypeVar
 
-from manor.data.documents.driver import Driver
+from manor.data.documents.driver import Driver, check_capabilities
 from manor.data.documents.faults import TableMissing, TenantMissing
 from manor.data.documents.limits import TENANT_BYTES
 from manor.data.documents.options import Options
@@ -84,9 +84,14 @@ class TenantBinding:
         return found
 
     async def ensure_tables(self, tables: Iterable[Table] = ()) -> None:
-        """Make what is missing of the declared tables and of these, which are declared by it. Again is harmless."""
+        """Make what is missing of the declared tables and of these, which are declared by it. Again is harmless.
+
+        Raises ``UnsupportedError`` for a table that the backend cannot keep, ``ConflictError`` for one that has other keys.
+        """
         tenant = self.tenant_id
         self.tables.update((table.name, table) for table in tables)
+        for table in self.tables.values():
+            check_capabilities(table, self.driver.name, self.driver.capabilities)
         await self._call(lambda: self.driver.ensure_tables(tenant, list(self.tables.values())), repeatable=True)
 
     async def _call(self, attempt: Callable[[], Awaitable[T]], *, repeatable: bool) -> T:

@@ -308,7 +308,7 @@ class DatabaseInterface(TenantBinding):
         tenant = self.tenant_id
         if not transactions:
             return
-        request = transaction_request(self.table, transactions, token or self.options.make_token())
+        request = transaction_request(self.table, transactions, self.options.make_token() if token is None else token)
         allowed = self.driver.limits.transaction_items
         if len(request.operations) > allowed:
             raise InputError(f"a transaction has {len(request.operations)} operations, {allowed} are allowed")

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from manor.data.documents import limits
-from manor.data.documents.capabilities import Capability, Support
+from manor.data.documents.capabilities import Capability, Degree, Support
 from manor.data.documents.query.expression import ConditionExpression, ProjectionExpression, UpdateExpression
 from manor.data.documents.query.keys import KeyPlan, SortRange
 from manor.data.documents.tables import Index, Table
 from manor.data.documents.values import Item, Value
+from manor.errors import UnsupportedError
 
 Values: TypeAlias = Mapping[str, Value]
 NO_VALUES: Values = {}
@@ -276,6 +277,17 @@ class Expiring(Protocol):
     async def expire(self, tenant: str, table: Table, now: int) -> int:
         """Remove items whose ``table.ttl_attribute`` is a number of at most ``now`` (seconds since 1970); how many."""
         ...
+
+
+def check_capabilities(table: Table, backend: str, table_of: Mapping[Capability, Support]) -> None:
+    """Raise ``UnsupportedError`` for a table that the backend cannot keep: said when it is made, not when it is used."""
+    wanted = [Capability.BINARY_KEYS] if any(key.type == "B" for key in table.all_keys()) else []
+    wanted += [Capability.SECONDARY_INDEXES] if table.indexes else []
+    for capability in wanted:
+        if table_of[capability].degree is Degree.NONE:
+            raise UnsupportedError(
+                f"{backend} cannot keep table {table.name}: {capability} is not supported", hint=table_of[capability].reason
+            )
 
 
 def position_of(query: Query, item: Item) -> Item:

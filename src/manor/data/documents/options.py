@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from manor.data.documents.retrying import Retries
 
+_PROCESS_KEY = secrets.token_bytes(32)
+
 
 def _now() -> int:
     return int(time.time())
@@ -20,10 +22,10 @@ def _token() -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """``cursor_key`` signs cursors: by default random, so that cursors end with the process; give all processes the same 16 or
-    more bytes to let them pass cursors on. ``now`` is in seconds since 1970."""
+    """``cursor_key`` signs cursors: by default random for each process, so that cursors end with it; give all processes the
+    same 16 or more bytes to let them pass cursors on. ``now`` is in seconds since 1970."""
 
-    cursor_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    cursor_key: bytes = field(default=_PROCESS_KEY, repr=False)
     allow_scans: bool = False
     retries: Retries = field(default_factory=Retries)
     now: Callable[[], int] = _now

@@ -102,6 +102,10 @@ class Table:
         known = ", ".join(index.name for index in self.indexes) or "none"
         raise InputError(f"table {self.name} has no index {name!r}", hint=f"its indexes: {known}")
 
+    def all_keys(self) -> tuple[Key, ...]:
+        """The keys of the table and of its indexes."""
+        return (*self.keys, *(key for index in self.indexes for key in index.keys))
+
     def key_of(self, item: Item) -> Item:
         """The key of an item that is admitted."""
         return {name: item[name] for name in self.key_names}
@@ -131,7 +135,7 @@ def _check_name(name: str, what: str) -> None:
 
 def _check_table(table: Table) -> None:
     types: dict[str, str] = {}
-    for key in (*table.keys, *(key for index in table.indexes for key in index.keys)):
+    for key in table.all_keys():
         if types.setdefault(key.name, key.type) != key.type:
             raise InputError(f"table {table.name}: the key {key.name} is declared with two types")
     names = [index.name for index in table.indexes]

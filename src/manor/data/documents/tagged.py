@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from manor.data.documents import numbers
 from manor.data.documents.faults import ValueRefused
+from manor.data.documents.limits import NESTING
 from manor.data.documents.values import Item, Value, admit, type_of
 
 Tagged: TypeAlias = dict[str, Any]
@@ -42,7 +43,7 @@ def item_to_tagged(item: Item) -> Tagged:
 
 def from_tagged(tagged: Any) -> Value:
     """The value, admitted. Raises ``ValueRefused`` for what is not of this form."""
-    return admit(_plain(tagged))
+    return admit(_plain(tagged, 0))
 
 
 def item_from_tagged(tagged: Any) -> Item:
@@ -52,17 +53,19 @@ def item_from_tagged(tagged: Any) -> Item:
     return {name: from_tagged(value) for name, value in tagged.items()}
 
 
-def _plain(tagged: Any) -> Any:
+def _plain(tagged: Any, depth: int) -> Any:
+    if depth > NESTING + 1:
+        raise ValueRefused(f"lists and maps stand more than {NESTING} deep in each other")
     if not isinstance(tagged, dict) or len(tagged) != 1:
         raise ValueRefused('a typed value is an object with one name, such as {"S": "text"}')
     (kind, content), *_ = tagged.items()
     try:
-        return _read(kind, content)
+        return _read(kind, content, depth)
     except (TypeError, ValueError, AttributeError) as error:
         raise ValueRefused(f"the content of {kind} is of another kind") from error
 
 
-def _read(kind: str, content: Any) -> Any:
+def _read(kind: str, content: Any, depth: int) -> Any:
     match kind:
         case "S":
             return _expect(str, content)
@@ -75,11 +78,11 @@ def _read(kind: str, content: Any) -> Any:
         case "NULL":
             return None
         case "L":
-            return [_plain(element) for element in content]
+            return [_plain(element, depth + 1) for element in content]
         case "M":
-            return {name: _plain(element) for name, element in content.items()}
+            return {name: _plain(element, depth + 1) for name, element in content.items()}
         case "SS" | "NS" | "BS":
-            return {_read(kind[0], element) for element in _expect(list, content)}
+            return {_read(kind[0], element, depth) for element in _expect(list, content)}
     raise ValueRefused(f"there is no type {kind}")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from manor.data.documents.driver import Check, Delete, Put, Transaction, Update
-from manor.data.documents.limits import TRANSACTION_BYTES
+from manor.data.documents.limits import TOKEN_CHARACTERS, TRANSACTION_BYTES
 from manor.data.documents.query.parser import nearest
 from manor.data.documents.requests import delete_request, put_request, update_request
 from manor.data.documents.tables import Table, hashable_key
@@ -29,6 +29,8 @@ _ALLOWED = {
 
 def transaction_request(table_of: Callable[[str], Table], operations: Sequence[Mapping[str, Any]], token: str) -> Transaction:
     """All operations, checked. Raises ``InputError`` that says which of them is wrong."""
+    if not isinstance(token, str) or not 0 < len(token) <= TOKEN_CHARACTERS:
+        raise InputError(f"the token of a transaction is {token!r}", hint=f"1 to {TOKEN_CHARACTERS} characters, such as a UUID")
     parsed = tuple(_numbered(number, table_of, operation) for number, operation in enumerate(operations, 1))
     _check_distinct(parsed)
     _check_size(parsed)

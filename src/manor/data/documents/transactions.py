@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -64,7 +65,8 @@ class TransactionManager:
     def _add(self, kind: str, table_name: str, **parameters: Any) -> None:
         if self._ended:
             raise ConflictError(f"this transaction is {self._ended}", hint="a TransactionManager is good for one transaction")
-        given = {name: value for name, value in parameters.items() if value is not None}
+        # as it is now: what the caller does with it before the commit is another matter
+        given = {name: copy.deepcopy(value) for name, value in parameters.items() if value is not None}
         self.operations.append({"type": kind, "table": table_name, **given})
 
     async def commit(self) -> None:

@@ -1,7 +1,6 @@
 """Differential fuzzing: whatever Hypothesis makes up, a driver agrees with ``evaluate`` and ``changed``.
 
-A driver's fuzz test subclasses ``FuzzSuite`` and implements ``new_driver``. How many examples: the profile that is loaded
-(``settings.load_profile``), so that a short run and a nightly one are the same test.
+A driver's fuzz test subclasses ``FuzzSuite`` and implements ``new_driver``. ``--hypothesis-profile=nightly`` makes it long.
 """
 # ruff: noqa: S101 - asserting is what a suite does
 
@@ -27,8 +26,12 @@ from manor.testing.documents import strategies
 from manor.testing.documents.samples import THINGS, new_tenant
 from manor.testing.documents.strategies import Text
 
+EXAMPLES = max(100, settings().max_examples)
+"""For each of the five tests, so that a short run has 500; a profile with more has its way."""
 ROUGH = settings(
-    deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )
 LIMIT = 3
 
@@ -64,7 +67,7 @@ class FuzzSuite(ABC):
             try:
                 await scenario(db)
             finally:
-                await self.driver.drop_tables(db.tenant_id, [THINGS])
+                await self.driver.drop_tables(db.tenant_id, list(db.tables.values()))
 
         self.runner.run(run())
 
@@ -158,6 +161,36 @@ class FuzzSuite(ABC):
             wanted.sort(key=lambda item: item["SK"], reverse=not forward)
             assert [item["SK"] for item in found] == [item["SK"] for item in wanted]
             assert_same_items(found, wanted)
+
+        self.in_store(scenario)
+
+    @ROUGH
+    @given(
+        items=st.lists(strategies.indexed_items(), min_size=1, max_size=12, unique_by=lambda item: (item["PK"], item["SK"])),
+        asked=strategies.index_conditions(),
+        forward=st.booleans(),
+        gone=st.sets(st.integers(0, 11), max_size=3),
+    )
+    def test_indexes_agree_with_the_meaning(
+        self, items: list[Item], asked: tuple[str, Text], forward: bool, gone: set[int]
+    ) -> None:
+        """Items that have all keys, in order, page by page, after some were removed from the index by an update."""
+        index, keys = asked
+        sort = strategies.INDEXED.index(index).keys[1].name
+
+        async def scenario(db: DatabaseInterface) -> None:
+            await db.ensure_tables([strategies.INDEXED])
+            await db.batch_write("indexed", items)
+            for position in sorted(gone & set(range(len(items)))):
+                key = {"PK": items[position]["PK"], "SK": items[position]["SK"]}
+                await db.update_item("indexed", key, f"REMOVE {sort}")
+            left = [{k: v for k, v in item.items() if k != sort or number not in gone} for number, item in enumerate(items)]
+            wanted = [item for item in left if {"u", sort} <= item.keys() and holds(keys, item)]
+            wanted.sort(key=lambda item: item[sort], reverse=not forward)
+            found = [item async for item in db.query_all("indexed", keys.text, keys.values, index, LIMIT, forward)]
+            assert [item[sort] for item in found] == [item[sort] for item in wanted]
+            visible = strategies.INDEXED.visible(strategies.INDEXED.index(index))
+            assert_same_items(found, [{k: v for k, v in item.items() if visible is None or k in visible} for item in wanted])
 
         self.in_store(scenario)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from manor.data.documents import Index, Key, Table
 from manor.data.documents.values import Item, type_of
 
 NAMES = ("a", "b", "c", "status", "d.e", "日本")
@@ -204,6 +205,49 @@ def key_conditions(draw: st.DrawFn) -> Text:
         case "begins":
             parts.append(f"begins_with(SK, {text.value(draw(sort))})")
     return text.finished(" AND ".join(draw(st.permutations(parts))))
+
+
+# Indexes
+
+INDEXED = Table(
+    name="indexed",
+    partition_key="PK",
+    sort_key="SK",
+    allow_scans=True,
+    indexes=(
+        Index(name="ByNumber", partition_key="u", sort_key=Key("n", "N")),
+        Index(name="ByText", partition_key="u", sort_key="t", projection=("n",)),
+    ),
+)
+"""Two indexes of which many items have only some of the keys, and many have the same."""
+USERS = ("u", "v")
+INDEX_TEXTS = ("a", "a#", "ab", "b", "日")
+
+
+@st.composite
+def indexed_items(draw: st.DrawFn) -> Item:
+    """An item of ``INDEXED``."""
+    item: Item = {"PK": draw(st.sampled_from(PARTITIONS)), "SK": draw(st.sampled_from(["k", "l", "m"])), "x": draw(scalars)}
+    choices = {"u": st.sampled_from(USERS), "n": numbers, "t": st.sampled_from(INDEX_TEXTS)}
+    item.update((name, draw(values)) for name, values in choices.items() if draw(st.integers(0, 4)))
+    return item
+
+
+@st.composite
+def index_conditions(draw: st.DrawFn) -> tuple[str, Text]:
+    """An index of ``INDEXED`` and a key condition of it."""
+    text = Text()
+    index, name, sort = draw(st.sampled_from([("ByNumber", "n", numbers), ("ByText", "t", st.sampled_from(INDEX_TEXTS))]))
+    parts = [f"u = {text.value(draw(st.sampled_from(USERS)))}"]
+    kind = draw(st.sampled_from(["none", "compare", "between", "begins"]))
+    if kind == "compare":
+        parts.append(f"{name} {draw(st.sampled_from(['=', '<', '<=', '>', '>=']))} {text.value(draw(sort))}")
+    elif kind == "between":
+        low, high = sorted([draw(sort), draw(sort)])
+        parts.append(f"{name} BETWEEN {text.value(low)} AND {text.value(high)}")
+    elif kind == "begins" and name == "t":
+        parts.append(f"begins_with(t, {text.value(draw(sort))})")
+    return index, text.finished(" AND ".join(draw(st.permutations(parts))))
 
 
 def kinds(item: Item) -> set[str]:

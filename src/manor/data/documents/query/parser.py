@@ -154,7 +154,10 @@ class Parser:
                 hint=nearest(word.text, self.names, "did you mean"),
             )
         self.aliases.add(word.text)
-        return self.names[word.text]
+        name = self.names[word.text]
+        if not isinstance(name, str) or not name or any("\ud800" <= character <= "\udfff" for character in name):
+            self.fail(f"the name {word.text} stands for {name!r}, which cannot be the name of an attribute", token=word)
+        return name
 
     def _position(self) -> int:
         word = self.take()
