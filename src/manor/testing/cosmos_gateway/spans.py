@@ -1,0 +1,28 @@
+"""Which documents a query is about: those of a partition key, of a range of hashed ones, or all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from azure.cosmos.partition_key import PartitionKey
+
+from manor.testing.cosmos_gateway.storage import Container, Document, KeyTuple
+
+
+def documents_of(container: Container, headers: Mapping[str, str], key: KeyTuple | None) -> list[Document]:
+    """In the order in which they were first stored."""
+    documents = container.living()
+    if key is not None:
+        return [one for one in documents if container.key_of(one)[: len(key)] == key]
+    low, high = headers.get("x-ms-start-epk"), headers.get("x-ms-end-epk")
+    if low is None or high is None:
+        return documents
+    return [one for one in documents if low.upper() <= _hashed(container, one) < high.upper()]
+
+
+def _hashed(container: Container, document: Document) -> str:
+    """The effective partition key, as the SDK itself computes it: what a range of hashes is about is not documented."""
+    key = container.properties["partitionKey"]
+    definition = PartitionKey(path=key["paths"], kind=key["kind"], version=key.get("version", 2))
+    return str(definition._get_effective_partition_key_string([json.loads(level) for level in container.key_of(document)]))
