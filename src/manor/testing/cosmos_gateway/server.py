@@ -77,7 +77,7 @@ class CosmosGateway:
                 self.after(request)
         except Answer as error:
             status, headers = error.status, {} if error.sub is None else {"x-ms-substatus": str(error.sub)}
-            answer = {"code": str(error.status), "message": error.message}
+            answer = {"code": _CODES.get(error.status, "NotImplemented"), "message": error.message}
         headers = {"x-ms-activity-id": str(uuid.uuid4()), "x-ms-request-charge": "1", **headers}
         if status == 204 or answer is None:
             return web.Response(status=status, headers=headers)
@@ -201,7 +201,7 @@ class CosmosGateway:
         if _is_set(request, "x-ms-cosmos-is-batch-request"):
             key = _key(request)
             if key is None or len(json.dumps(body).encode()) > 2 * 1024 * 1024:
-                raise Answer(413 if key is not None else 400, "a batch needs a partition key and at most 2 MB")
+                raise Answer(413 if key is not None else 400, "a batch has a partition key and at most 2 MB")
             status, answers = container.batch(key, body)
             return status, answers, _headers(container)
         upsert = _is_set(request, "x-ms-documentdb-is-upsert")
@@ -259,6 +259,12 @@ class CosmosGateway:
         while len(self.cursors) > CURSORS:
             self.cursors.popitem(last=False)
         return token
+
+
+_CODES = {
+    400: "BadRequest", 404: "NotFound", 409: "Conflict", 412: "PreconditionFailed", 413: "RequestEntityTooLarge",
+    429: "TooManyRequests", 449: "RetryWith",
+}  # fmt: skip
 
 
 def _parsed(digits: str) -> int | float:

@@ -185,11 +185,22 @@ class _Parser:
 
     def comparison(self) -> Evaluate:
         left = self.operand()
+        if self.take("IN"):
+            return self.one_of(left)
         kind, sign = self.tokens[self.position]
         if kind == "sign" and sign in self.operators:
             self.position += 1
             return _joined(self.operators[sign], left, self.operand())
         return left
+
+    def one_of(self, left: Evaluate) -> Evaluate:
+        self.expect("(")
+        equal = self.operators["="]
+        found = _joined(equal, left, self.operand())
+        while self.take(","):
+            found = _joined(either, found, _joined(equal, left, self.operand()))
+        self.expect(")")
+        return found
 
     def operand(self) -> Evaluate:
         kind, value = self.tokens[self.position]

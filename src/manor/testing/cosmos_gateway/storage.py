@@ -6,6 +6,7 @@ import base64
 import copy
 import itertools
 import json
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -21,9 +22,14 @@ KeyTuple = tuple[str, ...]
 ITEM_BYTES = 2 * 1024 * 1024
 BATCH_OPERATIONS = 100
 SYSTEM = ("_rid", "_self", "_etag", "_ts", "_attachments")
+_NAME = re.compile(r'"[^"]*"|[^/]+')
 NOTHING: Any = {}
 """How a partition key header writes a level that the document does not have."""
 
+WRONG_KEY = (
+    "Partition key provided either doesn't correspond to definition in the collection or doesn't match partition key field "
+    "values specified in the document."
+)
 _NUMBERS = itertools.count(1)
 
 
@@ -46,7 +52,7 @@ class Container:
     @property
     def paths(self) -> list[list[str]]:
         """The names that lead to each level of the partition key."""
-        return [path.removeprefix("/").split("/") for path in self.properties["partitionKey"]["paths"]]
+        return [_names_of(path) for path in self.properties["partitionKey"]["paths"]]
 
     def key_of(self, document: Document) -> KeyTuple:
         """The partition key that is in a document."""
@@ -130,20 +136,22 @@ class Container:
             raise bad("the id of the item")
         found = self.key_of(body)
         if key is not None and key != found:
-            raise Answer(400, "the partition key of header and item differ", sub=1001)
+            raise Answer(400, WRONG_KEY, sub=1001)
         return found
 
     def _check_levels(self, key: KeyTuple) -> None:
         if len(key) != len(self.paths):
-            raise Answer(400, "the partition key has another number of levels", sub=1001)
+            raise Answer(400, WRONG_KEY, sub=1001)
 
     # Batches
 
     def batch(self, key: KeyTuple, operations: list[Document]) -> tuple[int, list[Document]]:
         """207 and the codes of all where one failed: then nothing has happened. 200 and the answers otherwise."""
         self._check_levels(key)
-        if not 0 < len(operations) <= BATCH_OPERATIONS:
-            raise bad(f"a batch has {len(operations)} operations")
+        if not operations:
+            raise bad("Batch request has no operations.")
+        if len(operations) > BATCH_OPERATIONS:
+            raise bad("Batch request has more operations than what is supported.")
         before, lsn = dict(self.documents), self.lsn
         answers: list[Document] = []
         for operation in operations:
@@ -156,6 +164,7 @@ class Container:
                 others = [{"statusCode": 424, "requestCharge": 0}] * len(operations)
                 others[len(answers)] = {"statusCode": answer.status, "requestCharge": 1}
                 return 207, others
+        self.lsn = lsn + 1
         return 200, answers
 
     def _one(self, key: KeyTuple, operation: Document) -> Document:
@@ -174,6 +183,11 @@ class Container:
                 self.delete(key, id_, operation.get("ifMatch"))
                 return {"statusCode": 204, "requestCharge": 1}
         raise Answer(501, "this gateway does not know this operation of a batch")
+
+
+def _names_of(path: str) -> list[str]:
+    """``/a/"b/c"`` is a and b/c."""
+    return [quoted[1:-1] if (quoted := found[0]).startswith('"') else quoted for found in _NAME.finditer(path)]
 
 
 def _told(status: int, document: Document) -> Document:

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from manor.data.documents.capabilities import Capability, Support, capabilities, never, partly
-from manor.data.documents.cosmos.codec import decode_item, document_id, table_place
+from manor.data.documents.cosmos.codec import decode_item, document_id
 from manor.data.documents.cosmos.compile import compile_condition
 from manor.data.documents.cosmos.items import BatchFailed, Items
 from manor.data.documents.cosmos.registering import Register
-from manor.data.documents.cosmos.statements import Sql, sql_of
+from manor.data.documents.cosmos.statements import Sql, place_of, sql_of
 from manor.data.documents.cosmos.transactions import Transactor
 from manor.data.documents.cosmos.translating import translated
 from manor.data.documents.cosmos.wire import make_client
@@ -51,9 +51,7 @@ _COMMON = {
 }  # fmt: skip
 _FLAT = capabilities(**_COMMON)
 _HIERARCHICAL = capabilities(
-    **_COMMON,
-    atomic_transactions=never("with hierarchical keys only inside one partition of one table"),
-    secondary_indexes=never("with hierarchical keys an index would be spread over all partitions"),
+    **_COMMON, atomic_transactions=never("with hierarchical keys only inside one partition of one table")
 )
 
 
@@ -161,11 +159,11 @@ class CosmosDriver:
 
     async def _rows(self, tenant: str, query: Query, sql: Sql) -> tuple[list[Item], bool]:
         """At most ``sql.rows`` unprojected items, and whether there may be more."""
-        spread = self._layout.hierarchical and query.keys is None
+        spread = self._layout.hierarchical and (query.keys is None or query.index is not None)
         items: list[Item] = []
         size = 0
         partition = self._layout.tenant_partition(tenant)
-        if self._layout.hierarchical and query.keys is not None:
+        if self._layout.hierarchical and query.keys is not None and not spread:
             partition = self._layout.partition(tenant, query.table, {query.table.key_names[0]: query.keys.partition})
         what = f"table {query.table.name}"
         async for page in self._items.pages(partition, sql.text, sql.parameters, what, size=min(sql.rows + 1, 1000)):
@@ -174,7 +172,7 @@ class CosmosDriver:
             if items and not spread and (len(items) > sql.rows or size > PAGE_BYTES):
                 return items[: sql.rows], True
         if spread:  # every physical partition has answered with the first of its own
-            items.sort(key=lambda item: table_place(query.table, item), reverse=not query.forward)
+            items.sort(key=lambda item: place_of(query, item), reverse=not query.forward)
         return items[: sql.rows], len(items) > sql.rows
 
     async def explain(self, tenant: str, query: Query) -> Statement:

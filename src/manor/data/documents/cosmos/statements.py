@@ -11,6 +11,7 @@ from manor.data.documents.cosmos.compile import Compiled, compile_condition
 from manor.data.documents.driver import Query
 from manor.data.documents.query.keys import SortRange
 from manor.data.documents.tables import Table
+from manor.data.documents.values import Item
 
 EVERYTHING = Compiled((), True)
 SPARE_ROWS = 100
@@ -66,8 +67,13 @@ def bounds(query: Query) -> tuple[str, str]:
     low, high = _range(prefix, query.keys.range if query.keys else None)
     if query.start is None:
         return low, high
-    start = index_place(query.table, query.index, query.start) if query.index else table_place(query.table, query.start)
+    start = place_of(query, query.start)
     return (start + END, high) if query.forward else (low, start)
+
+
+def place_of(query: Query, item: Item) -> str:
+    """Where an item stands in the order of a query."""
+    return index_place(query.table, query.index, item) if query.index else table_place(query.table, item)
 
 
 def table_bounds(table: Table) -> tuple[str, str]:
