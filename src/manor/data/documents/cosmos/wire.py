@@ -64,8 +64,9 @@ def _writes_items(request: Any) -> bool:
 
 def make_client(endpoint: str, credentials: Mapping[str, str] | None, *, connections: int) -> CosmosClient:
     """A client that has contacted nobody. Raises ``InputError`` and ``UnsupportedError`` for credentials."""
+    credential = _credential(credentials)
     session = ClientSession(connector=TCPConnector(limit=connections))
-    return CosmosClient(endpoint, credential=_credential(credentials), transport=Transport(session=session))
+    return CosmosClient(endpoint, credential=credential, transport=Transport(session=session))
 
 
 def _credential(credentials: Mapping[str, str] | None) -> Any:
