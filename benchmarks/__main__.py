@@ -40,6 +40,7 @@ BENCHMARKS = (
     "backup_logical",
     "backup_drill",
     "pitr_one_tenant",
+    "documents_cosmos",
 )
 RECORD = Path(__file__).with_name("results.json")
 RESULTS = Path(__file__).with_name("RESULTS.md")

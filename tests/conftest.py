@@ -78,6 +78,11 @@ def _s3_server() -> Path | None:
     return program.parent if program.exists() else None
 
 
+def _cosmos_suite() -> Path | None:
+    folder = Path(__file__).parents[1] / ".venv" / "cosmos-suite"
+    return folder if any(folder.glob("installed-*")) else None
+
+
 def _age() -> Path | None:
     program = shutil.which("age")
     return Path(program).parent if program else None
@@ -98,6 +103,11 @@ PARTS = {
         description="an S3 server, for storage over HTTP",
         remedy="run tests/setup_machine.sh",
         find=_s3_server,
+    ),
+    "cosmos-suite": Part(
+        description="azure-cosmos's own tests, which judge our gateway",
+        remedy="run tests/setup_machine.sh",
+        find=_cosmos_suite,
     ),
     "age": Part(
         description="the program age, which must open what Manor encrypts",

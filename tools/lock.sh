@@ -30,3 +30,5 @@ compile bench --group build --group bench --constraint requirements/test.lock
 # Not for .venv: tests/setup_machine.sh says why
 "$python" -m uv pip compile --group s3-server --universal --python-version 3.11 --generate-hashes --upgrade --quiet --no-strip-extras \
   --no-emit-index-url --no-annotate --custom-compile-command "make lock" --output-file requirements/s3-server.lock >/dev/null
+"$python" -m uv pip compile --group cosmos-suite --universal --python-version 3.11 --generate-hashes --upgrade --quiet --no-strip-extras \
+  --no-emit-index-url --no-annotate --custom-compile-command "make lock" --output-file requirements/cosmos-suite.lock >/dev/null

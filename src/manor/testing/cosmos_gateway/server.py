@@ -20,6 +20,7 @@ from manor.testing.cosmos_gateway.storage import NOTHING, Container, Document, K
 
 WHOLE = 2**53
 PAGE_ITEMS = 100
+REQUEST_BYTES = 2 * 1024 * 1024
 CURSORS = 10_000
 Reply = tuple[int, Any, dict[str, str]]
 
@@ -65,6 +66,8 @@ class CosmosGateway:
     async def _handle(self, request: web.Request) -> web.Response:
         text = await request.text()
         try:
+            if len(text) > REQUEST_BYTES:  # as it was sent: with escapes, which are longer than what is stored
+                raise Answer(413, "Request size is too large")
             body = json.loads(text, parse_int=_parsed) if text else None
             if self.recording:
                 self.requests.append((request.method, request.path, dict(request.headers), body))
@@ -200,8 +203,8 @@ class CosmosGateway:
         _need_method(request, "POST")
         if _is_set(request, "x-ms-cosmos-is-batch-request"):
             key = _key(request)
-            if key is None or len(json.dumps(body).encode()) > 2 * 1024 * 1024:
-                raise Answer(413 if key is not None else 400, "a batch has a partition key and at most 2 MB")
+            if key is None:
+                raise bad("the partition key is missing")
             status, answers = container.batch(key, body)
             return status, answers, _headers(container)
         upsert = _is_set(request, "x-ms-documentdb-is-upsert")
@@ -289,7 +292,7 @@ def _is_query(request: web.Request) -> bool:
 def _named(body: Any) -> str:
     name = body.get("id") if isinstance(body, dict) else None
     if type(name) is not str or not name or len(name) > 255 or set(name) & set("/\\?#"):
-        raise bad("the name")
+        raise bad("Ensure to provide a unique non-empty string less than '255' characters.")
     return name
 
 

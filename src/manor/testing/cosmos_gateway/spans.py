@@ -7,12 +7,17 @@ from collections.abc import Mapping
 
 from azure.cosmos.partition_key import PartitionKey
 
-from manor.testing.cosmos_gateway.storage import Container, Document, KeyTuple
+from manor.testing.cosmos_gateway.answers import Answer
+from manor.testing.cosmos_gateway.storage import NOTHING, WRONG_KEY, Container, Document, KeyTuple
+
+NOBODY = json.dumps(NOTHING)
 
 
 def documents_of(container: Container, headers: Mapping[str, str], key: KeyTuple | None) -> list[Document]:
     """In the order in which they were first stored."""
     documents = container.living()
+    if key == (NOBODY,) and len(container.paths) > 1:
+        raise Answer(400, WRONG_KEY, sub=1001)
     if key is not None:
         return [one for one in documents if container.key_of(one)[: len(key)] == key]
     low, high = headers.get("x-ms-start-epk"), headers.get("x-ms-end-epk")

@@ -19,10 +19,9 @@ from manor.testing.cosmos_gateway.sql_values import Operators
 Document = dict[str, Any]
 KeyTuple = tuple[str, ...]
 """A partition key: the JSON of each level."""
-ITEM_BYTES = 2 * 1024 * 1024
 BATCH_OPERATIONS = 100
 SYSTEM = ("_rid", "_self", "_etag", "_ts", "_attachments")
-_NAME = re.compile(r'"[^"]*"|[^/]+')
+_NAME = re.compile(r""""[^"]*"|'[^']*'|[^/]+""")
 NOTHING: Any = {}
 """How a partition key header writes a level that the document does not have."""
 
@@ -125,15 +124,13 @@ class Container:
             _rid=rid, _self=f"{self.link}/docs/{body['id']}", _etag=f'"{next(_NUMBERS):032x}"', _attachments="attachments/",
             _ts=int(self.clock()),
         )  # fmt: skip
-        if len(json.dumps(document, ensure_ascii=False).encode()) > ITEM_BYTES:
-            raise Answer(413, "the item is too large")
         self.documents[key, body["id"]] = document
         return document
 
     def _checked(self, body: Document, key: KeyTuple | None) -> KeyTuple:
         id_ = body.get("id")
         if type(id_) is not str or not id_ or len(id_.encode()) > 1023 or set(id_) & set("/\\?#"):
-            raise bad("the id of the item")
+            raise bad("Ensure to provide a unique non-empty string less than '1024' bytes without / \\ ? #.")
         found = self.key_of(body)
         if key is not None and key != found:
             raise Answer(400, WRONG_KEY, sub=1001)
@@ -186,8 +183,8 @@ class Container:
 
 
 def _names_of(path: str) -> list[str]:
-    """``/a/"b/c"`` is a and b/c."""
-    return [quoted[1:-1] if (quoted := found[0]).startswith('"') else quoted for found in _NAME.finditer(path)]
+    """``/a/"b/c"`` is a and b/c; either kind of quotes."""
+    return [quoted[1:-1] if (quoted := found[0])[0] in "\"'" else quoted for found in _NAME.finditer(path)]
 
 
 def _told(status: int, document: Document) -> Document:
