@@ -198,6 +198,8 @@ class CosmosGateway:
         if request.headers.get("a-im"):
             raise NotKnown("change feeds")
         if request.method == "GET" or _is_query(request):
+            if request.method == "POST" and not _says_where(request):
+                raise bad("a query over all partitions is required but not enabled")
             documents = documents_of(container, request.headers, _key(request))
             return self._listed(request, body, "Documents", documents, container)
         _need_method(request, "POST")
@@ -287,6 +289,14 @@ def _is_set(request: web.Request, header: str) -> bool:
 
 def _is_query(request: web.Request) -> bool:
     return request.method == "POST" and _is_set(request, "x-ms-documentdb-isquery")
+
+
+_WHERE = ("x-ms-documentdb-partitionkey", "x-ms-documentdb-partitionkeyrangeid", "x-ms-start-epk")
+
+
+def _says_where(request: web.Request) -> bool:
+    """Whether a query names its partition, or says that it is about all."""
+    return _is_set(request, "x-ms-documentdb-query-enablecrosspartition") or any(name in request.headers for name in _WHERE)
 
 
 def _named(body: Any) -> str:

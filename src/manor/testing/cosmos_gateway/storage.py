@@ -130,7 +130,7 @@ class Container:
     def _checked(self, body: Document, key: KeyTuple | None) -> KeyTuple:
         id_ = body.get("id")
         if type(id_) is not str or not id_ or len(id_.encode()) > 1023 or set(id_) & set("/\\?#"):
-            raise bad("Ensure to provide a unique non-empty string less than '1024' bytes without / \\ ? #.")
+            raise bad("Ensure to provide a unique non-empty string less than '1024' characters.")
         found = self.key_of(body)
         if key is not None and key != found:
             raise Answer(400, WRONG_KEY, sub=1001)

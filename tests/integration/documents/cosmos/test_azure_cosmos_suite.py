@@ -26,8 +26,9 @@ async def outcomes(suite: Path, url: str, report: Path) -> tuple[set[str], set[s
     """The names of tests that passed and that did not, and the end of the output."""
     tests = suite / "source" / "tests"
     command = [
-        str(suite / "bin" / "python"), "-m", "pytest", *listed(), "-p", "restore_mocks", "-o", "asyncio_mode=auto", "-q",
-        "-W", "ignore", "--timeout", "60", "-p", "no:cacheprovider", "--tb", "line", f"--junitxml={report}",
+        str(suite / "bin" / "python"), "-m", "pytest", *listed(), "-c", os.devnull, "--rootdir", ".", "-p", "restore_mocks",
+        "-p", "no:cacheprovider", "-o", "asyncio_mode=auto", "-W", "ignore", "--timeout", "60", "-q", "--tb", "line",
+        f"--junitxml={report}",
     ]  # fmt: skip
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COV"))},
