@@ -16,7 +16,7 @@ from manor.testing.cosmos_gateway.answers import Answer, NotKnown, bad, conflict
 from manor.testing.cosmos_gateway.spans import documents_of
 from manor.testing.cosmos_gateway.sql import parse_select
 from manor.testing.cosmos_gateway.sql_values import Operators, by_utf8
-from manor.testing.cosmos_gateway.storage import NOTHING, Container, Document, KeyTuple, new_rid
+from manor.testing.cosmos_gateway.storage import NOTHING, Container, Document, KeyTuple, check_ttl, new_rid
 
 WHOLE = 2**53
 PAGE_ITEMS = 100
@@ -199,7 +199,7 @@ class CosmosGateway:
             raise NotKnown("change feeds")
         if request.method == "GET" or _is_query(request):
             if request.method == "POST" and not _says_where(request):
-                raise bad("a query over all partitions is required but not enabled")
+                raise bad("Cross partition query is required but disabled")
             documents = documents_of(container, request.headers, _key(request))
             return self._listed(request, body, "Documents", documents, container)
         _need_method(request, "POST")
@@ -308,6 +308,8 @@ def _named(body: Any) -> str:
 
 def _properties(body: Document, link: str) -> Document:
     body.setdefault("partitionKey", {"paths": ["/_partitionKey"], "kind": "Hash", "version": 2})
+    if "defaultTtl" in body:
+        check_ttl(body["defaultTtl"])
     policy = {"indexingMode": "consistent", "automatic": True, "includedPaths": [{"path": "/*"}], "excludedPaths": []}
     body.setdefault("indexingPolicy", policy)
     for known in ("uniqueKeyPolicy", "vectorEmbeddingPolicy", "fullTextPolicy", "computedProperties", "changeFeedPolicy"):

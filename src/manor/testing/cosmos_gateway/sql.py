@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, TypeAlias
 
 from manor.testing.cosmos_gateway.answers import NotKnown, bad
@@ -166,16 +167,16 @@ class _Parser:
     # Conditions
 
     def any(self) -> Evaluate:
-        found = self.every()
+        parts = [self.every()]
         while self.take("OR"):
-            found = _joined(either, found, self.every())
-        return found
+            parts.append(self.every())
+        return _folded(either, parts)
 
     def every(self) -> Evaluate:
-        found = self.negation()
+        parts = [self.negation()]
         while self.take("AND"):
-            found = _joined(both, found, self.negation())
-        return found
+            parts.append(self.negation())
+        return _folded(both, parts)
 
     def negation(self) -> Evaluate:
         if self.take("NOT"):
@@ -196,11 +197,11 @@ class _Parser:
     def one_of(self, left: Evaluate) -> Evaluate:
         self.expect("(")
         equal = self.operators["="]
-        found = _joined(equal, left, self.operand())
+        options = [_joined(equal, left, self.operand())]
         while self.take(","):
-            found = _joined(either, found, _joined(equal, left, self.operand()))
+            options.append(_joined(equal, left, self.operand()))
         self.expect(")")
-        return found
+        return _folded(either, options)
 
     def operand(self) -> Evaluate:
         kind, value = self.tokens[self.position]
@@ -278,6 +279,13 @@ def _constant(value: Any) -> Evaluate:
 
 def _joined(function: Callable[[Any, Any], Any], left: Evaluate, right: Evaluate) -> Evaluate:
     return lambda document: function(left(document), right(document))
+
+
+def _folded(function: Callable[[Any, Any], Any], parts: list[Evaluate]) -> Evaluate:
+    """Any number of them, without one standing in the other."""
+    if len(parts) == 1:
+        return parts[0]
+    return lambda document: reduce(function, (part(document) for part in parts))
 
 
 def _looked_up(document: Any, parts: list[Any]) -> Any:

@@ -131,6 +131,8 @@ class Container:
         id_ = body.get("id")
         if type(id_) is not str or not id_ or len(id_.encode()) > 1023 or set(id_) & set("/\\?#"):
             raise bad("Ensure to provide a unique non-empty string less than '1024' characters.")
+        if "ttl" in body:
+            check_ttl(body["ttl"])
         found = self.key_of(body)
         if key is not None and key != found:
             raise Answer(400, WRONG_KEY, sub=1001)
@@ -191,6 +193,12 @@ def _told(status: int, document: Document) -> Document:
     return {"statusCode": status, "requestCharge": 1, "eTag": document["_etag"], "resourceBody": document}
 
 
+def check_ttl(seconds: Any) -> None:
+    """Seconds, or -1 for never. Raises 400."""
+    if type(seconds) is not int or not (seconds == -1 or 0 < seconds < 2**31):
+        raise bad("the time to live is -1, or a whole number from 1 to 2147483647")
+
+
 def _check_match(document: Document, match: str | None) -> None:
     if match is not None and match not in {"*", document["_etag"]}:
         raise changed()
@@ -201,4 +209,4 @@ def _at(document: Any, path: list[str]) -> Any:
         if type(document) is not dict or name not in document:
             return NOTHING
         document = document[name]
-    return document
+    return NOTHING if type(document) in {dict, list} else document
