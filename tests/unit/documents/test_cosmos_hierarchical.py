@@ -8,7 +8,12 @@ import pytest_asyncio
 
 from manor.data.documents.cosmos.driver import Address, CosmosDriver
 from manor.testing.cosmos_gateway import CosmosGateway
-from manor.testing.documents import DocumentSuite
+from manor.testing.documents.indexes import ExpiryCases, IndexCases
+from manor.testing.documents.isolation import IsolationCases
+from manor.testing.documents.items import ItemCases, KeyCases
+from manor.testing.documents.queries import PageCases, QueryCases, ScanCases
+from manor.testing.documents.suite import StoreFixtures
+from manor.testing.documents.together import BatchCases, ConcurrencyCases, TransactionCases
 
 
 @pytest_asyncio.fixture
@@ -21,5 +26,18 @@ async def driver() -> AsyncIterator[CosmosDriver]:
         await made.close()
 
 
-class TestHierarchicalCosmosDriver(DocumentSuite):
-    """The suite, a tenant spread over logical partitions."""
+class TestHierarchicalCosmosDriver(
+    ItemCases,
+    KeyCases,
+    QueryCases,
+    PageCases,
+    ScanCases,
+    IndexCases,
+    ExpiryCases,
+    BatchCases,
+    TransactionCases,
+    ConcurrencyCases,
+    IsolationCases,
+    StoreFixtures,
+):
+    """The suite but for conditions and updates, which do not know of partitions; a tenant spread over several of them."""

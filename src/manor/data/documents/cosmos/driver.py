@@ -70,7 +70,7 @@ class CosmosDriver:
 
     name = "cosmos"
     limits = Limits(batch_write=BATCH_ITEMS, batch_get=100)
-    capabilities: Mapping[Capability, Support]
+    capabilities: Mapping[Capability, Support] = _FLAT
 
     def __init__(
         self,
@@ -81,7 +81,8 @@ class CosmosDriver:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.address = address
-        self.capabilities = _HIERARCHICAL if address.hierarchical else _FLAT
+        if address.hierarchical:
+            self.capabilities = _HIERARCHICAL
         self._credentials = credentials
         self._connections = connections
         self._layout = Layout(hierarchical=address.hierarchical, clock=clock)
