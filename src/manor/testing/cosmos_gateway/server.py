@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from manor.testing.cosmos_gateway.answers import Answer, NotKnown, bad, conflict, not_found, owner_missing
-from manor.testing.cosmos_gateway.spans import documents_of
+from manor.testing.cosmos_gateway.spans import documents_of, ranges_of
 from manor.testing.cosmos_gateway.sql import parse_select
 from manor.testing.cosmos_gateway.sql_values import Operators, by_utf8
 from manor.testing.cosmos_gateway.storage import NOTHING, Container, Document, KeyTuple, check_ttl, new_rid
@@ -29,7 +29,7 @@ class CosmosGateway:
     """``async with CosmosGateway() as gateway:`` and ``gateway.url``. ``requests`` records what was asked, for tests.
 
     ``text_order`` says how strings are compared. ``before`` and ``after`` doing it are called with each request; they may
-    raise ``Answer``, or close its connection.
+    raise ``Answer``, or close its connection. ``splits`` are hashes of partition keys at which there are physical partitions.
     """
 
     def __init__(self, *, port: int = 0, text_order: Callable[[str], Any] = by_utf8) -> None:
@@ -38,6 +38,7 @@ class CosmosGateway:
         self.databases: dict[str, Document] = {}
         self.containers: dict[tuple[str, str], Container] = {}
         self.cursors: OrderedDict[str, list[Any]] = OrderedDict()
+        self.splits: tuple[str, ...] = ()
         self.before: Callable[[web.Request], None] | None = None
         self.after: Callable[[web.Request], None] | None = None
         self.requests: list[tuple[str, str, dict[str, str], Any]] = []
@@ -178,19 +179,23 @@ class CosmosGateway:
         return 204, None, {}
 
     def _ranges(self, request: web.Request, container: Container) -> Reply:
-        """One physical partition, whose list has not changed for whoever has its ETag."""
+        """The physical partitions, whose list has not changed for whoever has its ETag."""
         if request.headers.get("if-none-match"):
             return 304, None, {"etag": '"1"'}
-        only = {
-            "id": "0",
-            "_rid": new_rid(),
-            "minInclusive": "",
-            "maxExclusive": "FF",
-            "status": "online",
-            "parents": [],
-            "_etag": '"1"',
-        }
-        return 200, {"_rid": container.properties["_rid"], "PartitionKeyRanges": [only], "_count": 1}, {"etag": '"1"'}
+        rid = container.properties["_rid"]
+        found = [
+            {
+                "id": name,
+                "_rid": rid,
+                "minInclusive": low,
+                "maxExclusive": high,
+                "status": "online",
+                "parents": [],
+                "_etag": '"1"',
+            }
+            for name, (low, high) in ranges_of(self.splits).items()
+        ]
+        return 200, {"_rid": rid, "PartitionKeyRanges": found, "_count": len(found)}, {"etag": '"1"'}
 
     # Documents
 
@@ -200,7 +205,7 @@ class CosmosGateway:
         if request.method == "GET" or _is_query(request):
             if request.method == "POST" and not _says_where(request):
                 raise bad("Cross partition query is required but disabled")
-            documents = documents_of(container, request.headers, _key(request))
+            documents = documents_of(container, request.headers, _key(request), self.splits)
             return self._listed(request, body, "Documents", documents, container)
         _need_method(request, "POST")
         if _is_set(request, "x-ms-cosmos-is-batch-request"):
