@@ -47,6 +47,7 @@ BENCHMARKS = (
     "documents_postgres",
     "documents_parse",
     "documents_dynamodb",
+    "documents_cosmos",
 )
 RECORD = Path(__file__).with_name("results.json")
 RESULTS = Path(__file__).with_name("RESULTS.md")

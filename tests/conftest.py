@@ -91,6 +91,11 @@ def _moto_suite() -> Path | None:
     return folder if list(folder.glob("installed-*")) else None
 
 
+def _cosmos_suite() -> Path | None:
+    folder = Path(__file__).parents[1] / ".venv" / "cosmos-suite"
+    return folder if any(folder.glob("installed-*")) else None
+
+
 def _age() -> Path | None:
     program = shutil.which("age")
     return Path(program).parent if program else None
@@ -136,6 +141,11 @@ PARTS = {
         description="moto's own tests of DynamoDB, which judge our endpoint",
         remedy="run tests/setup_machine.sh",
         find=_moto_suite,
+    ),
+    "cosmos-suite": Part(
+        description="azure-cosmos's own tests, which judge our gateway",
+        remedy="run tests/setup_machine.sh",
+        find=_cosmos_suite,
     ),
     "age": Part(
         description="the program age, which must open what Manor encrypts",

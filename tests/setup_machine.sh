@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Adds what the tests use where that can be done quietly: Debian's PostgreSQL server, for TLS and logins that are not superusers; the
 # program `age`, which must open what Manor encrypts; `pgbackrest`, whose repository can be the source of a restore; a MariaDB
-# server, whose tables can be a source of tenants; servers of S3 and DynamoDB; DBGear; moto's own tests.
+# server, whose tables can be a source of tenants; servers of S3 and DynamoDB; DBGear; the own
+# tests of moto and azure-cosmos.
 # Assumes nothing and never fails: what could not be had is named by the test run itself (tests/conftest.py).
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -79,6 +80,21 @@ add_moto_suite() {
     touch "$stamp"; } >/dev/null 2>&1 || echo "set-up: could not be installed; the tests that need it will say so"
 }
 
+# azure-cosmos's own tests, which are in its source archive, and what runs them.
+add_cosmos_suite() {
+  local stamp
+  stamp=.venv/cosmos-suite/installed-$(cat requirements/cosmos-suite.lock requirements/cosmos-suite-source.lock | cksum | tr -d ' ')
+  if [ -e "$stamp" ]; then return; fi
+  echo "set-up: azure-cosmos's own tests, of requirements/cosmos-suite-source.lock"
+  { .venv/bin/python -m venv --clear .venv/cosmos-suite &&
+    .venv/cosmos-suite/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements/cosmos-suite.lock &&
+    .venv/cosmos-suite/bin/python -m pip download -qq --disable-pip-version-check --require-hashes --no-deps --no-binary :all: \
+      --no-build-isolation --dest .venv/cosmos-suite -r requirements/cosmos-suite-source.lock &&
+    mkdir .venv/cosmos-suite/source &&
+    tar xzf .venv/cosmos-suite/azure_cosmos-*.tar.gz -C .venv/cosmos-suite/source --strip-components 1 &&
+    touch "$stamp"; } >/dev/null 2>&1 || echo "set-up: could not be installed; the tests that need it will say so"
+}
+
 add_postgresql
 add_age
 add_pgbackrest
@@ -87,4 +103,5 @@ add_dbgear
 add_server s3-server "S3 and DynamoDB server"
 add_server ministack "second DynamoDB server"
 add_moto_suite
+add_cosmos_suite
 exit 0

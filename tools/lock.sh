@@ -28,7 +28,7 @@ compile run --group build --constraint requirements/test.lock
 compile bench --group build --group bench --constraint requirements/test.lock
 
 # Not for .venv: tests/setup_machine.sh says why
-for server in s3-server ministack moto-suite; do
+for server in s3-server ministack moto-suite cosmos-suite; do
   "$python" -m uv pip compile --group "$server" --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
     --no-strip-extras --no-emit-index-url --no-annotate --custom-compile-command "make lock" \
     --output-file "requirements/$server.lock" >/dev/null
