@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import HealthCheck, assume, given, settings
 
 from manor.data.documents.faults import ExpressionError, ValueRefused
 from manor.data.documents.query.change import is_idempotent
@@ -203,6 +203,7 @@ def test_an_expression_that_was_seen_is_the_same_object() -> None:
     assert calls == ["b = :v"]
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault of the strategy's
 @given(strategies.conditions())
 def test_a_condition_that_is_written_back_means_the_same(condition: Text) -> None:
     """The tree of the written text is the tree it was written from, and no name is bare."""
