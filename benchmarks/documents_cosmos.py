@@ -5,12 +5,8 @@ The server is a stub in another process that answers at once and always the same
 
 from __future__ import annotations
 
-import asyncio
 import json
-import subprocess
-import sys
-import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from decimal import Decimal
 from typing import Any
@@ -19,7 +15,8 @@ from aiohttp import ClientSession, DummyCookieJar
 from azure.core.pipeline.transport import AioHttpTransport
 from azure.cosmos.aio import ContainerProxy, CosmosClient
 
-from benchmarks.measure import Result, Sample, Settings, Spread, Verdict, alternate
+from benchmarks.cloud_calls import CALLS, CloudCalls, Step
+from benchmarks.measure import Result, Sample, Settings, Spread, Verdict
 from manor.data import connect
 from manor.data.documents import DatabaseInterface, Table
 from manor.data.documents.cosmos.codec import document
@@ -27,8 +24,6 @@ from manor.data.documents.cosmos.codec import document
 TABLE = Table(name="chats", partition_key="PK", sort_key="SK")
 TENANT = "bench"
 CONCURRENCY = 8
-CALLS = 800
-ROUNDS = 7
 KINDS = ("get", "put", "count", "query of 20")
 POINT_KINDS = KINDS[:3]
 BARE, LEAN, OURS = "azure-cosmos", "azure-cosmos, no proxies", "manor"
@@ -51,8 +46,6 @@ METHOD = f"""\
 Processor time of this process for {CALLS} calls by {CONCURRENCY} tasks at once, against a stub in another process that always
 answers the same; each round begins with another way, and ratios are made within a round. azure-cosmos is called as somebody
 would who keeps the same documents by hand: a read, an upsert without an answer, a counting PATCH, a query of one partition."""
-
-Step = Callable[[], Awaitable[object]]
 
 _STUB = """
 import asyncio, json, sys
@@ -103,56 +96,8 @@ asyncio.run(main())
 
 def run(settings: Settings) -> Result:
     """CPU per call of two clients."""
-    stub = subprocess.Popen([sys.executable, "-c", _STUB], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert stub.stdin is not None
-    assert stub.stdout is not None
-    try:
-        stub.stdin.write(json.dumps(_answers()) + "\n")
-        stub.stdin.flush()
-        endpoint = f"http://127.0.0.1:{int(stub.stdout.readline())}"
-        with asyncio.Runner() as runner:
-            samples = _samples(runner, endpoint, settings)
-    finally:
-        stub.kill()
-        stub.wait()
-        stub.stdin.close()
-        stub.stdout.close()
-    return _result(_calls(settings), samples)
-
-
-def _calls(settings: Settings) -> int:
-    return 160 if settings.quick else CALLS
-
-
-def _samples(runner: asyncio.Runner, endpoint: str, settings: Settings) -> Mapping[str, list[Sample]]:
-    """All legs in one event loop, with clients that live as long as it."""
-    calls = _calls(settings)
-    stack = AsyncExitStack()
-    steps = runner.run(_steps(stack, endpoint))
-
-    def leg(name: str) -> Callable[[], Sample]:
-        return lambda: runner.run(_timed(steps[name], calls))
-
-    for name in steps:
-        leg(name)()  # warm: connections and caches
-    try:
-        return alternate({name: leg(name) for name in steps}, settings.rounds_or(ROUNDS))
-    finally:
-        runner.run(stack.aclose())
-
-
-async def _timed(step: Step, calls: int) -> Sample:
-    left = iter(range(calls))
-
-    async def worker() -> None:
-        for _ in left:
-            await step()
-
-    cpu = time.process_time()
-    await asyncio.gather(*(worker() for _ in range(CONCURRENCY)))
-    spent = time.process_time() - cpu
-    # "seconds" is what ratios are made of: here processor time, because the wall clock of a shared machine says little
-    return Sample(seconds=spent, client_cpu=spent)
+    comparison = CloudCalls(stub=_STUB, answers=_answers(), steps=_steps, concurrency=CONCURRENCY)
+    return _result(comparison.calls(settings), comparison.samples(settings))
 
 
 async def _steps(stack: AsyncExitStack, endpoint: str) -> dict[str, Step]:

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
-import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from decimal import Decimal
 from typing import Any
@@ -21,15 +18,14 @@ from aiobotocore.session import get_session
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.config import Config
 
-from benchmarks.measure import Result, Sample, Settings, Spread, Verdict, alternate
+from benchmarks.cloud_calls import CloudCalls, Step
+from benchmarks.measure import Result, Sample, Settings, Spread, Verdict
 from manor.data import connect
 from manor.data.documents import DatabaseInterface, Table
 
 TABLE = Table(name="chats", partition_key="PK", sort_key="SK")
 LOGIN = {"access_key_id": "bench", "secret_access_key": "bench"}
 CONCURRENCY = 16
-CALLS = 960
-ROUNDS = 7
 KINDS = ("get", "put", "query of 20")
 BARE, THREADS, OURS = "aiobotocore", "boto3 in threads", "manor"
 TARGETS = {BARE: 1.20, THREADS: 0.85}
@@ -48,8 +44,6 @@ ITEM: dict[str, Any] = {
 }
 KEY = {"PK": "CHAT#1", "SK": "MESSAGE#0001"}
 CONDITION = "PK = :p AND begins_with(SK, :s)"
-
-Step = Callable[[], Awaitable[object]]
 
 _STUB = """
 import asyncio, json, sys, zlib
@@ -85,56 +79,8 @@ asyncio.run(main())
 
 def run(settings: Settings) -> Result:
     """CPU per call of three clients at concurrency 16."""
-    stub = subprocess.Popen([sys.executable, "-c", _STUB], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert stub.stdin is not None
-    assert stub.stdout is not None
-    try:
-        stub.stdin.write(json.dumps(_answers()) + "\n")
-        stub.stdin.flush()
-        endpoint = f"http://127.0.0.1:{int(stub.stdout.readline())}"
-        with asyncio.Runner() as runner:
-            samples = runner_samples(runner, endpoint, settings)
-    finally:
-        stub.kill()
-        stub.wait()
-        stub.stdin.close()
-        stub.stdout.close()
-    return _result(_calls(settings), samples)
-
-
-def _calls(settings: Settings) -> int:
-    return 160 if settings.quick else CALLS
-
-
-def runner_samples(runner: asyncio.Runner, endpoint: str, settings: Settings) -> Mapping[str, list[Sample]]:
-    """All legs in one event loop, with clients that live as long as it."""
-    calls = _calls(settings)
-    stack = AsyncExitStack()
-    steps = runner.run(_steps(stack, endpoint))
-
-    def leg(name: str) -> Callable[[], Sample]:
-        return lambda: runner.run(_timed(steps[name], calls))
-
-    for name in steps:
-        leg(name)()  # warm: connections, caches, threads
-    try:
-        return alternate({name: leg(name) for name in steps}, settings.rounds_or(ROUNDS))
-    finally:
-        runner.run(stack.aclose())
-
-
-async def _timed(step: Step, calls: int) -> Sample:
-    left = iter(range(calls))
-
-    async def worker() -> None:
-        for _ in left:
-            await step()
-
-    cpu = time.process_time()
-    await asyncio.gather(*(worker() for _ in range(CONCURRENCY)))
-    spent = time.process_time() - cpu
-    # "seconds" is what ratios are made of: here processor time, because the wall clock of a shared machine says little
-    return Sample(seconds=spent, client_cpu=spent)
+    comparison = CloudCalls(stub=_STUB, answers=_answers(), steps=_steps, concurrency=CONCURRENCY)
+    return _result(comparison.calls(settings), comparison.samples(settings))
 
 
 async def _steps(stack: AsyncExitStack, endpoint: str) -> dict[str, Step]:
