@@ -90,8 +90,10 @@ def line(tmp_path_factory: pytest.TempPathFactory, wiped_server: Callable[[], st
     url = wiped_server()
     with PgProxy(url) as proxy:
         folder = tmp_path_factory.mktemp("network") / "p"
-        fleet = fixtures.build_fleet(folder, url, through=proxy.url)
-        yield Line(fleet=fleet, proxy=proxy)
+        line = Line(fleet=fixtures.build_fleet(folder, url, through=proxy.url), proxy=proxy)
+        line.write()
+        assert line.release(ROLLING, sick=False).code == 0, "the first release makes the histories, no later one does"
+        yield line
 
 
 def check_atomic(line: Line, options: tuple[Any, ...], *, sick: bool, fault: Any, at: Point) -> str:
@@ -99,9 +101,9 @@ def check_atomic(line: Line, options: tuple[Any, ...], *, sick: bool, fault: Any
     line.write()
     before = line.number - 1
     line.proxy.clear()
-    line.proxy.inject(fault)
+    struck = line.proxy.inject(fault)
     done = line.release(options, sick=sick)
-    fired = line.proxy.messages
+    fired = bool(struck.fired)
     line.proxy.cut_all()
     line.proxy.clear()
     line.settle()
@@ -110,7 +112,7 @@ def check_atomic(line: Line, options: tuple[Any, ...], *, sick: bool, fault: Any
     assert len(versions) == 1, f"{at}: mixed: {line.fleet.histories()}\n{done.text}"
     assert versions <= {line.version, f"{before:05d}" if before else ""}, at
     assert set(made) == {versions == {line.version}}, at
-    assert fired, at
+    assert fired or sick, f"{at}: nothing was struck"  # who comes how far beside a sick tenant is another thing each time
     assert "internal error" not in done.stderr, f"{at}: {done.text}"
     if sick:
         assert not any(made), at
@@ -123,8 +125,9 @@ def check_rolling(line: Line, fault: Any, at: Point) -> int:
     """One scenario with one fault, retried if it failed; how many tenants had failed. Each is changed exactly once."""
     line.write()
     line.proxy.clear()
-    line.proxy.inject(fault)
+    struck = line.proxy.inject(fault)
     done = line.release(ROLLING, sick=False)
+    assert struck.fired, f"{at}: nothing was struck"
     line.proxy.cut_all()
     line.proxy.clear()
     line.settle()

@@ -77,6 +77,20 @@ def test_no_flipped_bit_of_a_manifest_goes_unnoticed(data: st.DataObject) -> Non
     assert read(bytes(content)) in (MANIFEST, Code.CORRUPT, Code.UNSUPPORTED)
 
 
+@pytest.mark.parametrize(
+    "altered",
+    [
+        MANIFEST.to_json().replace("株".encode(), b"\xed\xbc\x8f"),
+        MANIFEST.to_json().replace("株".encode(), rb"\udf0f"),
+        b"[" * 100_000,
+    ],
+    ids=["bytes of a lone surrogate", "an escaped one", "deeper than any stack"],
+)
+def test_what_no_text_can_say_is_corrupt(altered: bytes) -> None:
+    """Python's reader takes such things from bytes, or gives up in its own way."""
+    assert read(altered) is Code.CORRUPT
+
+
 def read(content: bytes) -> Manifest | Code:
     """The manifest, or why it is refused."""
     try:

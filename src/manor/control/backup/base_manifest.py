@@ -127,7 +127,7 @@ class BaseManifest:
             if digest != _digest(document):
                 raise CatalogError(f"{place}: the manifest was altered", hint="restore it, or use another base backup")
             return cls(**_typed(document))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise CatalogError(
                 f"{place}: the manifest is not whole ({type(error).__name__})", hint="use another base backup"
             ) from error

@@ -87,9 +87,9 @@ class Manifest:
         """
         document = _document(content, named)
         stated = document.pop("digest", None)
-        if stated != hashlib.sha256(canonical(document)).hexdigest():
-            raise _corrupt(named, "its digest does not match: it was altered or cut")
         try:
+            if stated != hashlib.sha256(canonical(document)).hexdigest():
+                raise _corrupt(named, "its digest does not match: it was altered or cut")
             return cls(**_arguments(document))
         except (KeyError, TypeError, ValueError) as error:
             raise _corrupt(named, f"it is incomplete ({type(error).__name__}: {error})") from error
@@ -122,8 +122,8 @@ def _document(content: bytes, named: str) -> dict[str, Any]:
     if len(content) > _LONGEST:
         raise _corrupt(named, "it is too long")
     try:
-        document = json.loads(content)
-    except ValueError as error:
+        document = json.loads(str(content, "utf-8"))  # bytes would be read with lone surrogates, which UTF-8 has not
+    except (ValueError, RecursionError) as error:
         raise _corrupt(named, "it is not JSON: it was altered or cut") from error
     if not isinstance(document, dict) or not isinstance(document.get("format"), int):
         raise _corrupt(named, "it says no format")

@@ -72,7 +72,7 @@ def _read(path: Path) -> Mapping[str, Any]:
         document = json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InputError(f"{path} is no JSON", hint="`manor tenant certificate --output F` writes it") from None
     if not isinstance(document, dict):
         raise InputError(f"{path} is no certificate")

@@ -83,7 +83,7 @@ def _read(folder: Path) -> Bundle:
             backup=told["backup"],
             objects=tuple(told["objects"]),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise corrupt(f"{TENANT} cannot be read ({type(error).__name__})") from error
 
 

@@ -26,8 +26,8 @@ from manor.testing.documents import strategies
 from manor.testing.documents.samples import THINGS, new_tenant
 from manor.testing.documents.strategies import Text
 
-EXAMPLES = max(100, settings().max_examples)
-"""For each of the five tests, so that a short run has 500; a profile with more has its way."""
+EXAMPLES = max(100, settings().max_examples // 5)
+"""For each of the five tests, so that a short run has 500, and a profile of 10,000 has as many for each driver."""
 ROUGH = settings(
     max_examples=EXAMPLES,
     deadline=None,
