@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -28,7 +27,6 @@ from manor.control.engines.driver import (
     ServerFolders,
     StrayFolder,
 )
-from manor.control.engines.postgres import compile as ddl
 from manor.control.engines.postgres.bases import PostgresBases
 from manor.control.engines.postgres.describe import describe
 from manor.control.engines.postgres.dumps import LOCK_TIMEOUT_SECONDS, PostgresDumps
@@ -36,8 +34,7 @@ from manor.control.engines.postgres.entries import PostgresEntries
 from manor.control.engines.postgres.fill import fill_database
 from manor.control.engines.postgres.fingerprint import explain_drift
 from manor.control.engines.postgres.folders import find_folders
-from manor.control.engines.postgres.golden_checks import refuse_rows_of_nobody, refuse_tables_elsewhere
-from manor.control.engines.postgres.isolation import placeholder
+from manor.control.engines.postgres.goldens import build_golden
 from manor.control.engines.postgres.marker import read_marker, write_marker
 from manor.control.engines.postgres.programs import Finder, machine_program
 from manor.control.engines.postgres.releases import PostgresReleases
@@ -48,7 +45,6 @@ from manor.control.engines.postgres.server_facts import server_facts
 from manor.control.engines.postgres.session import APPLICATION_PREFIX, Sessions, tenant_url
 from manor.control.engines.postgres.strays import find_strays
 from manor.control.engines.postgres.swaps import PostgresSwaps
-from manor.control.templates.model import BoundDataset
 from manor.errors import Code, EngineError, ManorError, UnsupportedError
 from manor.settings import redact_url
 
@@ -172,51 +168,11 @@ class PostgresServer:
         version = await self._version_number()
         await self.drop_database(spec.building)
         try:
-            return await self._build_golden(spec, version)
+            return await build_golden(self._sessions, spec, version_number=version)
         except BaseException:  # cancellation too: nothing or the finished database is left
             with contextlib.suppress(ManorError):  # where even this fails, the next operation finds it
                 await self.drop_database(spec.building)
             raise
-
-    async def _build_golden(self, spec: GoldenSpec, version: int) -> str:
-        isolation = _placeholders(spec)
-        await self._create_empty(spec)
-        async with self._sessions.inside(spec.building) as connection, connection.transaction():
-            for statement in ddl.compile_schema(spec.schema, isolation, version_number=version):
-                await connection.execute(statement.encode())
-                await connection.execute(b"RESET search_path")  # a dump sets it to nothing, and names no schema may follow
-            await refuse_tables_elsewhere(connection)
-            await fill_database(connection, Fill(schema=spec.schema, rows=spec.rows, varying=_all_columns(spec.rows)))
-            for statement in (*ddl.sequence_starts(spec.numbers_taken), *ddl.grants(GROUP_ROLE)):
-                await connection.execute(statement.encode())
-            await refuse_rows_of_nobody(connection, isolation)
-        async with self._sessions.inside(spec.building) as connection:
-            await connection.execute("VACUUM (ANALYZE)")
-        # A new session, because the first one after a change writes pg_internal.init: copied along, it spares every
-        # copy's first sessions from reading the system catalogs anew.
-        async with self._sessions.inside(spec.building) as connection:
-            found = await describe(connection, isolation)
-        if not found.isolated:
-            raise EngineError(
-                f"server {self.name}: the new golden database does not hold its own placeholders", code=Code.INTERNAL
-            )
-        await self._seal(spec)
-        return found.fingerprint
-
-    async def _create_empty(self, spec: GoldenSpec) -> None:
-        async with self._sessions.maintenance() as connection:
-            name = sql.Identifier(spec.building)
-            await connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'").format(name))
-            await connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
-
-    async def _seal(self, spec: GoldenSpec) -> None:
-        names = {"old": sql.Identifier(spec.building), "new": sql.Identifier(spec.database)}
-        comment = sql.Literal(write_marker(spec.marker))
-        async with self._sessions.maintenance() as connection, connection.transaction():
-            await connection.execute(sql.SQL("ALTER DATABASE {old} RENAME TO {new}").format(**names))
-            await connection.execute(sql.SQL("COMMENT ON DATABASE {new} IS {c}").format(**names, c=comment))
-            # Nobody may enter: a session would block copying, and a change would reach every later tenant.
-            await connection.execute(sql.SQL("ALTER DATABASE {new} WITH ALLOW_CONNECTIONS false").format(**names))
 
     async def clone(self, golden: str, database: str) -> None:
         strategy = sql.SQL(" STRATEGY FILE_COPY" if await self._version_number() >= 150000 else "")
@@ -382,20 +338,6 @@ async def _one(connection: psycopg.AsyncConnection[Any], query: str, parameters:
     if row is None:
         raise EngineError("the server returned no row where one is certain", code=Code.INTERNAL)
     return tuple(row)
-
-
-def _all_columns(rows: Sequence[BoundDataset]) -> frozenset[tuple[str, str]]:
-    return frozenset((dataset.table, column) for dataset in rows for column in dataset.columns)
-
-
-def _placeholders(spec: GoldenSpec) -> list[IsolatedColumn]:
-    """The isolated columns with values that no tenant has."""
-    placeholders = []
-    for isolated in spec.isolation:
-        table = spec.schema.table(isolated.table)
-        column = table.column(isolated.column) if table else None
-        placeholders.append(replace(isolated, value=placeholder(column.type if column else "text")))
-    return placeholders
 
 
 def _joined(statements: Sequence[sql.Composed]) -> sql.Composed:
