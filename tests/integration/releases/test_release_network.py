@@ -144,6 +144,11 @@ def check_rolling(line: Line, fault: Any, at: Point) -> int:
     return len(failed)
 
 
+def two_of(line: Line, found: list[Point]) -> list[Point]:
+    """Those of the tenant that may be sick and of the last: the others differ from the last in their names only."""
+    return [point for point in found if point.database in (line.fleet.databases[1], line.fleet.databases[-1])]
+
+
 def spread(found: list[Point], number: int) -> list[Point]:
     """So many of them, evenly spread, the first and the last included."""
     if len(found) <= number:
@@ -244,8 +249,8 @@ def test_silence_anywhere_leaves_all_or_none(line: Line, action: Action) -> None
 @pytest.mark.parametrize("sick", [False, True], ids=["commit", "rollback"])
 @pytest.mark.parametrize("action", CUTS)
 def test_every_cut_of_an_atomic_release_leaves_all_or_none(line: Line, sick: bool, action: Action) -> None:
-    """All messages of all tenants, from the first statement on."""
-    for point in line.record(ATOMIC, sick=sick):
+    """All messages of two of the tenants, from the first statement on."""
+    for point in two_of(line, line.record(ATOMIC, sick=sick)):
         check_atomic(line, ATOMIC, sick=sick, fault=point.fault(action), at=point)
 
 
@@ -253,6 +258,6 @@ def test_every_cut_of_an_atomic_release_leaves_all_or_none(line: Line, sick: boo
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("action", CUTS)
 def test_every_cut_of_a_rolling_release_changes_each_tenant_exactly_once(line: Line, action: Action) -> None:
-    """All messages of all tenants, from the first statement on."""
-    for point in line.record(ROLLING, sick=False):
+    """All messages of two of the tenants, from the first statement on."""
+    for point in two_of(line, line.record(ROLLING, sick=False)):
         check_rolling(line, point.fault(action), point)
