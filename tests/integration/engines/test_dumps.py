@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from server_talk import ask, once
 
 from manor.control.engines.driver import ServerDriver
 from manor.control.engines.dumps import DumpForm, differences
@@ -19,19 +20,6 @@ from manor.testing.engine_fixtures import EngineFixtures
 from manor.testing.engine_samples import AWKWARD_TEXT, Tenant, customers, marker
 
 Make = Callable[..., Awaitable[Tenant]]
-
-
-async def ask(url: str, *statements: str) -> list[tuple[Any, ...]]:
-    """Run statements one by one; the rows of the last."""
-    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-        for statement in statements:
-            cursor = await connection.execute(statement.encode())
-        return await cursor.fetchall() if cursor.description else []
-
-
-async def once(content: bytes) -> AsyncIterator[bytes]:
-    """A stream of one chunk."""
-    yield content
 
 
 async def dumped(server: ServerDriver, tenant: Tenant, form: DumpForm) -> tuple[Any, bytes]:

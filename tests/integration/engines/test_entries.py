@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from server_talk import ask
 
 from manor.control.engines.driver import ServerDriver
 from manor.control.engines.entries import ERASING
@@ -15,12 +16,6 @@ from manor.testing.engine_fixtures import EngineFixtures
 from manor.testing.engine_samples import Tenant, customers, marker
 
 Make = Callable[..., Awaitable[Tenant]]
-
-
-async def ask(url: str, statement: str) -> list[tuple[Any, ...]]:
-    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-        cursor = await connection.execute(statement.encode())
-        return await cursor.fetchall() if cursor.description else []
 
 
 class EntrySuite(EngineFixtures):

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import psycopg
 import pytest
+from server_talk import ask, once
 
 from manor.control.engines.driver import ServerDriver
 from manor.control.engines.dumps import DumpForm, MissingRole
@@ -18,19 +18,6 @@ from manor.testing.engine_fixtures import EngineFixtures
 from manor.testing.engine_samples import Tenant, customers, marker
 
 Make = Callable[..., Awaitable[Tenant]]
-
-
-async def ask(url: str, *statements: str) -> list[tuple[Any, ...]]:
-    """Run statements one by one; the rows of the last."""
-    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-        for statement in statements:
-            cursor = await connection.execute(statement.encode())
-        return await cursor.fetchall() if cursor.description else []
-
-
-async def once(content: bytes) -> AsyncIterator[bytes]:
-    """A stream of one chunk."""
-    yield content
 
 
 class RestoreSuite(EngineFixtures):

@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from server_talk import ask
 
 from manor.control.engines.driver import ServerDriver
 from manor.control.engines.swaps import Census, Switch, writes_between
@@ -18,14 +19,6 @@ from manor.testing.engine_samples import Tenant, customers, marker
 
 RUN, OTHER = "20260101T000000-aaaaaaaa:1", "20260101T000000-bbbbbbbb:1"
 Make = Callable[..., Awaitable[Tenant]]
-
-
-async def ask(url: str, *statements: str) -> list[tuple[Any, ...]]:
-    """Run statements one by one; the rows of the last."""
-    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-        for statement in statements:
-            cursor = await connection.execute(statement.encode())
-        return await cursor.fetchall() if cursor.description else []
 
 
 WRITES = (

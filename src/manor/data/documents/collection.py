@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from manor.data.documents import batches, paging
@@ -185,25 +186,13 @@ class DatabaseInterface(TenantBinding):
         )
         return await self._page(table_name, asked, None, index_name, True, cursor)
 
-    async def query_all(self, table_name: str, key_condition: str, *args: Any, **parameters: Any) -> AsyncIterator[Item]:
+    def query_all(self, table_name: str, key_condition: str, *args: Any, **parameters: Any) -> AsyncIterator[Item]:
         """All items of ``query`` with these parameters, page by page; ``limit`` is the size of a page."""
-        page = await self.query(table_name, key_condition, *args, **parameters)
-        while True:
-            for item in page:
-                yield item
-            if page.cursor is None:
-                return
-            page = await self.query(table_name, key_condition, *args, **{**parameters, "cursor": page.cursor})
+        return paging.every_item(partial(self.query, table_name, key_condition, *args, **parameters))
 
-    async def scan_all(self, table_name: str, *args: Any, **parameters: Any) -> AsyncIterator[Item]:
+    def scan_all(self, table_name: str, *args: Any, **parameters: Any) -> AsyncIterator[Item]:
         """All items of ``scan`` with these parameters, page by page; ``limit`` is the size of a page."""
-        page = await self.scan(table_name, *args, **parameters)
-        while True:
-            for item in page:
-                yield item
-            if page.cursor is None:
-                return
-            page = await self.scan(table_name, *args, **{**parameters, "cursor": page.cursor})
+        return paging.every_item(partial(self.scan, table_name, *args, **parameters))
 
     async def explain(
         self,

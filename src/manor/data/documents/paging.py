@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 
 from manor.data.documents.cursors import read_cursor, write_cursor
@@ -45,3 +45,14 @@ def page_of(key: bytes, tenant: str, query: Query, found: Slice) -> Page:
     if visible is not None:
         items = [{name: value for name, value in item.items() if name in visible} for item in items]
     return Page(items, last=found.last, scanned=found.scanned, sign=lambda last: write_cursor(key, tenant, query, last))
+
+
+async def every_item(ask: Callable[..., Awaitable[Page]]) -> AsyncIterator[Item]:
+    """The items of one page after the other; ``ask`` takes the ``cursor`` of the page before."""
+    page = await ask()
+    while True:
+        for item in page:
+            yield item
+        if page.cursor is None:
+            return
+        page = await ask(cursor=page.cursor)
