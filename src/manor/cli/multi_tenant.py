@@ -136,10 +136,10 @@ def _deploy(workplace: Workplace, fleet: Fleet, request: DeployRequest) -> Repor
 
     from manor.control.operations.deploy import deploy as run_deploy
     from manor.control.operations.deploy import limits_of
-    from manor.control.operations.fleet import refuse_unsafe
+    from manor.control.registry.acted_on import refuse_unsafe
     from manor.wiring import open_runtime
 
-    refuse_unsafe(fleet)  # before a server is started for nothing
+    refuse_unsafe(fleet.resolution.refusals)  # before a server is started for nothing
     bounded = replace(workplace, sessions=limits_of(fleet, request).parallel)
 
     async def work(stop: StopSignal) -> Report:

@@ -110,6 +110,8 @@ def run_release(make: Callable[[], MigrateRequest], said: dict[str, Any]) -> Non
     """Carry out a release, or only plan or rehearse it, and show what came of it."""
     report_path: Path | None = said["report"]
     check_report_file(report_path)
+    if said["dry_run"] and said["rehearse"]:
+        raise InputError("--dry-run only plans, --rehearse carries out and rolls back", hint="choose one of them")
     with progress(quiet=current().quiet) as display:
         workplace = replace(open_workplace(hooks=(display,)), engine=said["engine"])
         if said["dry_run"]:

@@ -312,6 +312,37 @@ def test_update_hooks_under_atomic_are_run_or_refused(fleet: Any) -> None:
     assert ran or "hook" in done.text, done.text
 
 
+@pytest.mark.parametrize("key", ["hooks:\n  post_update: [{}]\n", "{}"], ids=["hook", "gate"])
+@pytest.mark.parametrize("written", ["./scripts/none.sh", "../../../etc/passwd"])
+def test_programs_that_cannot_be_run_are_found_before_anything_is_changed(fleet: Any, key: str, written: str) -> None:
+    """With the place in the registry, also by a dry run."""
+    gate = f'{CANARY}  health_gate:\n    scripts: ["{written}"]\n' if key == "{}" else ""
+    fleet.add(gate or key.format(f'"{written}"'))
+    fleet.write("001", "CREATE TABLE one (id integer);")
+    for options in ((), ("--dry-run",)):
+        done = fleet("tenant", "migrate", "--all", *options, code=2)
+        assert written in done.stderr
+        assert f"{fleet.registry.name}:" in done.stderr
+    assert fleet.histories() == [[], [], [], []]
+
+
+def test_settings_that_cannot_be_kept_are_refused(fleet: Any) -> None:
+    """As deploy does, with the place."""
+    fleet.add("migration_config:\n  schema_version_tracking: false\n")
+    fleet.write("001", "CREATE TABLE one (id integer);")
+    done = fleet("tenant", "migrate", "--all", code=3)
+    assert "schema_version_tracking" in done.stderr
+    assert fleet.histories() == [[], [], [], []]
+
+
+def test_options_that_mean_nothing_are_refused(fleet: Any) -> None:
+    """An empty variable of a pipeline is no version; a plan is no rehearsal."""
+    fleet.write("001", "CREATE TABLE one (id integer);")
+    assert "--to" in fleet("tenant", "migrate", "--all", "--to", "", code=2).stderr
+    assert "--rehearse" in fleet("tenant", "migrate", "--all", "--dry-run", "--rehearse", code=2).stderr
+    assert fleet.histories() == [[], [], [], []]
+
+
 def test_a_canary_stops_at_its_health_gate(fleet: Any) -> None:
     """A query of the user's is false after the first wave: the rest is not started, and the reason is told."""
     fleet.add(
@@ -328,6 +359,66 @@ def test_a_canary_stops_at_its_health_gate(fleet: Any) -> None:
     fleet.check_truth()
 
 
+def test_a_resumed_canary_begins_with_the_gate_that_it_stopped_at(fleet: Any) -> None:
+    """Nobody else is changed as long as the cause is there; then it goes on, and nobody is changed twice."""
+    fleet.add(
+        f"{CANARY}  canary: {{initial_percentage: 25, increment_percentage: 25, evaluation_period: 0}}\n"
+        '  health_gate:\n    sql: ["SELECT count(*) = 0 FROM items"]\n'
+    )
+    fleet.write("001", "CREATE TABLE one (id integer);")
+    stopped = fleet("--format", "json", "tenant", "migrate", "--all", code=1).document["operation"]["id"]
+    for _ in range(2):
+        report = fleet.json("operation", "resume", stopped, code=1)
+        assert "SELECT count(*) = 0 FROM items" in json.dumps(report)
+        assert fleet.histories() == [["001"], [], [], []]
+    for database in fleet.databases:
+        fleet.ask("DELETE FROM items", database)
+    fleet.json("operation", "resume", stopped)
+    assert fleet.histories() == [["001"]] * 4
+    fleet.check_truth()
+
+
+ONCE = """#!/usr/bin/env python3
+import json, pathlib, sys
+seen = pathlib.Path("seen-" + json.load(sys.stdin)["database"])
+if seen.exists():
+    sys.exit("it went bad meanwhile")
+seen.touch()
+"""
+
+
+def test_what_goes_bad_while_a_canary_soaks_stops_it(fleet: Any) -> None:
+    """The checks are made again at the end of the evaluation period, before the next wave begins; all are named."""
+    scripts = fleet.environment / "scripts"
+    scripts.mkdir()
+    (scripts / "once.py").write_text(ONCE, encoding="utf-8")
+    fleet.add(
+        f"{CANARY}  canary: {{initial_percentage: 50, increment_percentage: 50, evaluation_period: 1}}\n"
+        '  health_gate:\n    scripts: ["./scripts/once.py"]\n'
+    )
+    fleet.write("001", "CREATE TABLE one (id integer);")
+    done = fleet("--format", "json", "tenant", "migrate", "--all", code=1)
+    assert list(fixtures.statuses(done.document).values()) == ["success", "success", "not_started", "not_started"]
+    assert "it went bad meanwhile" in done.stdout
+    assert "2 of 2 are not healthy" in done.stdout
+    assert all(database in done.stdout for database in fleet.databases[:2])
+    assert fleet.histories() == [["001"], ["001"], [], []]
+    fleet.check_truth()
+
+
+def test_unhealthy_tenants_within_the_error_rate_are_named(fleet: Any) -> None:
+    """The release goes on, and its report says who was not healthy."""
+    fleet.add(
+        f"{CANARY}  canary: {{initial_percentage: 50, increment_percentage: 50, evaluation_period: 0}}\n"
+        '  health_gate:\n    sql: ["SELECT count(*) = 0 FROM items"]\n    max_error_rate: 100\n'
+    )
+    fleet.write("001", "CREATE TABLE one (id integer);")
+    report = fleet.migrate()
+    assert report["summary"] == {"success": 4}
+    told = " ".join(report["notices"])
+    assert all(database in told for database in fleet.databases), report["notices"]
+
+
 def test_a_gate_that_is_true_lets_all_pass(fleet: Any) -> None:
     """The checks see the new schema with the tenant's own role."""
     fleet.add(
@@ -338,6 +429,19 @@ def test_a_gate_that_is_true_lets_all_pass(fleet: Any) -> None:
     report = fleet.migrate()
     assert report["summary"] == {"success": 4}
     assert report["release"]["waves"] == 3
+    fleet.check_truth()
+
+
+def test_a_tenant_that_is_beyond_its_pin_is_skipped(fleet: Any) -> None:
+    """The others are released, and its outcome says why it is not."""
+    for version in ("001", "002"):
+        fleet.write(version, f"CREATE TABLE t{version} (id integer);")
+    fleet.migrate("--strategy", "rolling")
+    fleet.add('deployment_strategy:\n  type: rolling\n  pins: {"002": "001"}\n')
+    fleet.write("003", "CREATE TABLE t003 (id integer);")
+    report = fleet.migrate()
+    assert fixtures.statuses(report) == {d: "skipped" if d == fleet.databases[1] else "success" for d in fleet.databases}
+    assert "pinned to 001" in {o["database"]: o["detail"] for o in report["outcomes"]}[fleet.databases[1]]
     fleet.check_truth()
 
 

@@ -315,6 +315,8 @@ def _held(tenants: Sequence[str], holders: Sequence[ClaimRecord]) -> ConflictErr
     shown = ", ".join(tenants[:5]) + (f" and {len(tenants) - 5} more" if len(tenants) > 5 else "")
     by = sorted({f"operation {h.operation} ({h.verb}, {h.state}, by {h.actor})" for h in holders})
     hint = "wait until it has ended; `manor operation list` shows it, `operation resume` or `operation abort` ends it"
+    if any(h.state == "needs_decision" for h in holders):
+        hint = "`manor operation show` lists who needs a decision; `operation resume` looks again, `operation decide` ends it"
     return ConflictError(f"held by {', '.join(by) or 'an operation that just ended'}: {shown}", hint=hint, transient=True)
 
 

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 
 from manor.control.catalog.records import DatabaseRecord, Lineage
 from manor.control.migrate.cohort import Cohort, History, Scripts, StepPlan
-from manor.control.migrate.history import Chain, Problem, pending
+from manor.control.migrate.history import Chain, Problem, ProblemCode, pending
 from manor.control.migrate.model import Applied, Migration, version_key
 
 Place = tuple[str, str]
@@ -155,6 +155,8 @@ class _Planner:
         if to == "":
             return None
         found = pending(chain, rows, to, allow_out_of_order=self._wanted.allow_out_of_order)
+        if pin and to == pin and {problem.code for problem in found.problems} == {ProblemCode.TO_OLDER}:
+            return None  # it is further than its pin lets it go: there is nothing to do, and no reason to stop the others
         if found.problems:
             self._troubles[key] = (found.problems, place, [])
             return None

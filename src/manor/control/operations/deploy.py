@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from manor.control.audit import anchor_head
 from manor.control.catalog.locks import FLEET_LOCK
 from manor.control.catalog.records import AuditEvent, OperationRecord
-from manor.control.operations.fleet import Fleet, refuse_unsafe, with_created
+from manor.control.operations.fleet import Fleet, with_created
 from manor.control.operations.heads import Past, at_heads, migrating
 from manor.control.operations.survey import take_survey
 from manor.control.provision.plan import Rules, ServerLook, Survey, large_change, plan_provision, without_unmade
+from manor.control.registry.acted_on import refuse_unsafe
 from manor.control.rollout.alone import still_alone
 from manor.control.rollout.finish import finish
 from manor.control.rollout.goldens import ensure_goldens, retire_goldens, unused_goldens
@@ -54,7 +55,7 @@ class DeployRequest:
 
 async def deploy(runtime: Runtime, fleet: Fleet, request: DeployRequest) -> Report:
     """Act. Raises ``RefusedError`` before anything is changed; afterwards every target has its outcome in the report."""
-    refuse_unsafe(fleet)
+    refuse_unsafe(fleet.resolution.refusals)
     fleet = await with_created(runtime, fleet)
     began, started_at = time.monotonic(), runtime.now()
     wait_seconds = request.lock_wait_seconds

@@ -19,7 +19,7 @@ from manor.control.runtime import Runtime
 from manor.control.steps import Step, Target
 from manor.control.templates.loader import TemplateLoader
 from manor.control.templates.model import Template
-from manor.errors import Finding, InvalidInput, NotFoundError, RefusedError
+from manor.errors import Finding, InvalidInput, NotFoundError
 from manor.fleet_settings import AutomationSettings
 from manor.scan import suggest
 
@@ -176,12 +176,3 @@ async def with_created(runtime: Runtime, fleet: Fleet) -> Fleet:
     if further == fleet.source.further:
         return fleet
     return load_fleet(replace(fleet.source, further=further))
-
-
-def refuse_unsafe(fleet: Fleet) -> None:
-    """Raise ``RefusedError`` for settings whose silence would be unsafe: what was asked for cannot be kept."""
-    refusals = fleet.resolution.refusals
-    if refusals:
-        first = refusals[0]
-        more = f" (and {len(refusals) - 1} more; `manor multi-tenant validate` lists them)" if len(refusals) > 1 else ""
-        raise RefusedError(f"{first.message}{more}", hint=first.hint, place=first.place)

@@ -44,7 +44,7 @@ from manor.control.rollout.release.swap_recovery import drop_expired
 from manor.control.rollout.report import Report
 from manor.control.rollout.strategy import Kind, Overrides
 from manor.control.runtime import Runtime
-from manor.errors import RefusedError
+from manor.errors import InputError, RefusedError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,8 +172,11 @@ async def draft_release(
 
     Raises ``InvalidInput`` for folders, histories and migrations that cannot be right.
     """
+    if request.to == "":
+        raise InputError("--to names no version", hint="leave it out to release everything")
     everything = await runtime.catalog.databases()
     selected = select(everything, request.selection)
+    sources.refuse_unsafe(record.source for record in selected)
     strategy = strategy_for(sources, selected, request.strategy, request.overrides)
     refuse_unknown_names(strategy, everything)
     lineages = await runtime.catalog.lineages(record.golden for record in everything)
@@ -196,7 +199,7 @@ async def draft_release(
     plan = plan_release(ready, chains, lineages, wanted, extra=extra)
     refuse_troubles(plan)
     held = held_back(strategy, everything, bool(request.selection.tenants))
-    targets, soak = arrange(selected, plan, strategy, held=held)
+    targets, soak = arrange(selected, plan, strategy, held=held, pins=wanted.pins)
     if seen is not None:
         targets = seen.told(targets)
         refuse_astray(seen, strategy.kind)

@@ -120,6 +120,8 @@ async def ask(runtime: Runtime, operation: str, wanted: str) -> str:
 
 
 def _instead(state: str) -> str:
+    if state == State.NEEDS_DECISION:
+        return "`manor operation resume` looks at its databases again, `manor operation decide` says what happened"
     resumable = state in states_with(Event.RESUME)
     return "nobody runs it: `manor operation resume` goes on, `manor operation abort` ends it" if resumable else "it has ended"
 

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from manor.control.catalog.records import DatabaseRecord, TargetRecord
@@ -148,9 +149,17 @@ def refuse_closed(draft: Draft, now: dt.datetime) -> None:
 
 
 def arrange(
-    selected: Sequence[DatabaseRecord], plan: ReleasePlan, strategy: Strategy, *, held: frozenset[str]
+    selected: Sequence[DatabaseRecord],
+    plan: ReleasePlan,
+    strategy: Strategy,
+    *,
+    held: frozenset[str],
+    pins: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[tuple[TargetRecord, ...], dict[int, float]]:
-    """Every selected tenant as a target, those with something to do in waves; and the pause after each wave."""
+    """Every selected tenant as a target, those with something to do in waves; and the pause after each wave.
+
+    ``pins``: by tenant id.
+    """
     first = parse_search(strategy.first, where="first") if strategy.first else None
     members = []
     for position, record in enumerate(selected):
@@ -161,13 +170,15 @@ def arrange(
     waves = release_waves(members, strategy)
     wave_of = {member.tenant: wave.number for wave in waves for member in wave.members}
     rank = {member.tenant: index for index, member in enumerate(m for wave in waves for m in wave.members)}
-    targets = [_target(record, plan, wave_of, held) for record in selected]
+    targets = [_target(record, plan, wave_of, held, pins) for record in selected]
     targets.sort(key=lambda target: rank.get(target.tenant, len(rank)))
     placed = tuple(replace(target, position=index) for index, target in enumerate(targets))
     return placed, {wave.number: float(wave.soak_seconds) for wave in waves}
 
 
-def _target(record: DatabaseRecord, plan: ReleasePlan, waves: Mapping[str, int], held: frozenset[str]) -> TargetRecord:
+def _target(
+    record: DatabaseRecord, plan: ReleasePlan, waves: Mapping[str, int], held: frozenset[str], pins: Mapping[str, str]
+) -> TargetRecord:
     tenant = str(record.tenant)
     status, detail = Status.PENDING, ""
     if record.state != "ready":
@@ -176,7 +187,8 @@ def _target(record: DatabaseRecord, plan: ReleasePlan, waves: Mapping[str, int],
         status, detail = Status.SKIPPED, "held back by the registry; name it to release it"
     elif tenant not in plan.members:
         at = f"at version {record.version}" if record.version else "no migrations"
-        status, detail = Status.SKIPPED, f"nothing to do, {at}"
+        pin = f", pinned to {pins[tenant]}" if tenant in pins else ""
+        status, detail = Status.SKIPPED, f"nothing to do, {at}{pin}"
     return replace(
         TargetRecord.of(record),
         status=str(status),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from manor.control.audit import anchor_head
@@ -94,7 +94,7 @@ class ReleaseRun:
         async with watch.looking():
             if self.course.kind is Kind.ATOMIC:
                 return await self._atomic(work, pending)
-            return await self._in_waves(work, pending)
+            return await self._in_waves(work, targets)
 
     async def _with_goldens(self) -> Course:
         if all(cohort.fingerprint for cohort in self.course.cohorts):
@@ -151,10 +151,10 @@ class ReleaseRun:
         await work.recorder.flush()
         return not failures
 
-    async def _in_waves(self, work: Work, pending: Sequence[TargetRecord]) -> Ended:
-        gate = HealthGate(work, self.course.gate) if self.course.gate is not None else None
+    async def _in_waves(self, work: Work, targets: Sequence[TargetRecord]) -> Ended:
+        gate = HealthGate(work, self.course.gate, self.notices) if self.course.gate is not None else None
         opening = Opening.of(self.course.windows, self.records)
-        went = await go_in_windows(work, self._waves(pending), opening, gate=gate, mover=await self._mover())
+        went = await go_in_windows(work, self._waves(targets), opening, gate=gate, mover=await self._mover())
         if went.stop is Stop.TAKEN_OVER or await asked(work) is Stop.TAKEN_OVER:
             raise taken_over(self.runtime.operation)
         heads = heads_after(await self._known(), work.cohorts, (), self.course.protected)
@@ -202,19 +202,27 @@ class ReleaseRun:
             state = State.FAILED
         return await self._end(state, problems=problems, detail=f"not begun: {went.reason}")
 
-    def _waves(self, pending: Sequence[TargetRecord]) -> list[WavePlan]:
-        """The waves that are left. Waves between which nothing happens are one: each would wait for its slowest tenant."""
-        by_number: dict[int, list[TargetRecord]] = {}
-        for target in pending:
-            by_number.setdefault(target.wave or 1, []).append(target)
+    def _waves(self, targets: Sequence[TargetRecord]) -> list[WavePlan]:
+        """The waves that are left. Waves between which nothing happens are one: each would wait for its slowest tenant.
+
+        A release that goes on begins with the last wave that it changed anything in, if only for its gate.
+        """
+        left, done = _by_wave(t for t in targets if t.status == Status.PENDING), self._looked_at_again(targets)
         waves: list[WavePlan] = []
-        for number, targets in sorted(by_number.items()):
+        for number in sorted(left.keys() | done.keys()):
+            members = left.get(number, [])
             if waves and self.course.gate is None and not self.course.windows and not waves[-1].wait_seconds:
-                last = waves.pop()
-                targets = [*last.targets, *targets]
-            wait = self.course.soak_seconds.get(number, 0.0)
-            waves.append(WavePlan(number=number, targets=tuple(targets), wait_seconds=wait))
+                members = [*waves.pop().targets, *members]
+            wait, before = self.course.soak_seconds.get(number, 0.0), tuple(done.get(number, ()))
+            waves.append(WavePlan(number=number, targets=tuple(members), wait_seconds=wait, done=before))
         return waves
+
+    def _looked_at_again(self, targets: Sequence[TargetRecord]) -> dict[int, list[TargetRecord]]:
+        """Those of the last wave that changed anything, whose gate may be what it stopped at."""
+        if self.course.gate is None or self.mover is not None:
+            return {}
+        changed = _by_wave(target for target in targets if target.status == Status.SUCCESS)
+        return {number: members for number, members in changed.items() if number == max(changed)}
 
     async def _catch_up(self, work: Work, heads: Sequence[Head]) -> None:
         """Bring tenants that were made from the old golden meanwhile to the new version."""
@@ -276,6 +284,13 @@ class ReleaseRun:
         )
         self.runtime.telemetry.emit("operation.ended", self.runtime.operation, state)
         return await self._report(state, problems)
+
+
+def _by_wave(targets: Iterable[TargetRecord]) -> dict[int, list[TargetRecord]]:
+    found: dict[int, list[TargetRecord]] = {}
+    for target in targets:
+        found.setdefault(target.wave or 1, []).append(target)
+    return found
 
 
 def state_of_targets(targets: Sequence[TargetRecord]) -> State:

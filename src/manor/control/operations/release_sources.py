@@ -14,11 +14,15 @@ from typing import Self
 
 from manor.control.migrate.history import Chain
 from manor.control.migrate.model import Migration
+from manor.control.registry.acted_on import refusals, refuse_unsafe
 from manor.control.registry.directory_home import DirectoryHome, load_home_settings
+from manor.control.registry.hook_files import look_at_paths
 from manor.control.registry.hook_paths import path_problem
 from manor.control.registry.model import Registry
+from manor.control.registry.resolve import path_findings
 from manor.control.registry.yaml_files import load_registry
 from manor.errors import Finding, InputError, InvalidInput, Place
+from manor.typed_input import Places
 
 MIGRATIONS = "migrations"
 
@@ -30,6 +34,8 @@ class ReleaseSource:
     source: str
     folder: Path
     registry: Registry
+    places: Places | None = None
+    """Where in its file each setting stands; None where there is no file, or it was checked before."""
 
     @property
     def scripts_folder(self) -> str:
@@ -73,8 +79,8 @@ class ReleaseSources:
         home = DirectoryHome.parse(source)
         if source not in self._sources and home is not None:
             folder = home.folder(self._project)
-            registry, _ = load_home_settings(folder, home.registry_shown_as)
-            self._sources[source] = ReleaseSource(source=source, folder=folder, registry=registry)
+            registry, places = load_home_settings(folder, home.registry_shown_as)
+            self._sources[source] = ReleaseSource(source=source, folder=folder, registry=registry, places=places)
         if source not in self._sources:
             path = self._project / source
             if not path.is_file():
@@ -86,8 +92,20 @@ class ReleaseSources:
             loaded = load_registry(path, shown_as=source)
             if loaded.model is None or loaded.findings:
                 raise InvalidInput(loaded.findings)
-            self._sources[source] = ReleaseSource(source=source, folder=path.parent, registry=loaded.model)
+            self._sources[source] = ReleaseSource(source=source, folder=path.parent, registry=loaded.model, places=loaded)
         return self._sources[source]
+
+    def refuse_unsafe(self, sources: Iterable[str]) -> None:
+        """Raise for registries whose programs are not there, or that ask for what cannot be kept (``InvalidInput``,
+        ``RefusedError``): found after the first commit, it would be too late."""
+        for found in map(self.source, sorted(set(sources))):
+            if found.places is None:
+                continue
+            seen = look_at_paths(found.registry, folder=found.folder, project=self._project)
+            findings = list(path_findings(found.registry, found.places, seen))
+            if findings:
+                raise InvalidInput(findings)
+            refuse_unsafe(tuple(refusals(found.registry, found.places)))
 
     def chains(self, places: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Chain]:
         """The chain of each (source, template). Raises ``InvalidInput`` with everything that is wrong in the folders."""

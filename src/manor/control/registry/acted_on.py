@@ -6,13 +6,13 @@ its name out of the tables below.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from pydantic import BaseModel
 
 from manor.control.registry.model import FixedGroup, Registry
-from manor.errors import Finding
+from manor.errors import Finding, RefusedError
 from manor.typed_input import Places
 
 WAITING = (
@@ -87,6 +87,13 @@ def refusals(registry: Registry, places: Places) -> Iterator[Finding]:
     if not security.audit_logging:
         message = "audit_logging: false is not supported, the audit log is always written"
         yield _refusal(message, "write audit_logging: true", places, *path, "audit_logging")
+
+
+def refuse_unsafe(found: Sequence[Finding]) -> None:
+    """Raise ``RefusedError`` for ``refusals``: what was asked for cannot be kept."""
+    if found:
+        more = f" (and {len(found) - 1} more; `manor multi-tenant validate` lists them)" if len(found) > 1 else ""
+        raise RefusedError(f"{found[0].message}{more}", hint=found[0].hint, place=found[0].place)
 
 
 def _refusal(message: str, hint: str, places: Places, *path: str) -> Finding:

@@ -69,7 +69,7 @@ def resolve(
         further=further or {},
     )
     work.all_groups()
-    found += [*work.findings, *_customer_findings(model, registry), *_path_findings(model, registry, paths or {})]
+    found += [*work.findings, *_customer_findings(model, registry), *path_findings(model, registry, paths or {})]
     found += check_targets(work.targets, work.loaded, work.place_of_target)
     found += templates.findings if templates is not None else ()
     return Resolution(
@@ -103,7 +103,8 @@ def _customer_findings(model: Registry, places: Places) -> Iterator[Finding]:
         yield Finding(message=f"customer_code {code!r} {problem}", place=place)
 
 
-def _path_findings(model: Registry, places: Places, seen: Mapping[str, str]) -> Iterator[Finding]:
+def path_findings(model: Registry, places: Places, seen: Mapping[str, str]) -> Iterator[Finding]:
+    """What is wrong with the paths that a registry names; ``seen``: see ``hook_files.look_at_paths``."""
     for path, written in hook_paths(model):
         problem = path_problem(written) or seen.get(written)
         if problem:

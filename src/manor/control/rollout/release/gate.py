@@ -23,11 +23,12 @@ GATE = "health_gate"
 
 
 class HealthGate:
-    """The gate of one release."""
+    """The gate of one release. ``notices``: where it says what was not healthy and is few enough to go on."""
 
-    def __init__(self, work: Work, gate: Gate) -> None:
+    def __init__(self, work: Work, gate: Gate, notices: list[str] | None = None) -> None:
         self._work = work
         self._gate = gate
+        self._notices = notices if notices is not None else []
         self._slots = asyncio.Semaphore(work.conduct.parallel)
 
     async def __call__(self, targets: Sequence[TargetRecord]) -> str:
@@ -36,10 +37,12 @@ class HealthGate:
         problems = [problem for problem in await asyncio.gather(*(self.check(t) for t in moved)) if problem]
         bad = len(problems) + len(targets) - len(moved)
         self._work.runtime.telemetry.emit("gate.looked", self._work.operation, str(len(targets)), unhealthy=bad)
-        if not over_error_rate(bad, len(targets), self._gate.max_error_rate):
-            return ""
-        shown = "; ".join(problems[:3]) or "its targets failed"
-        return f"{bad} of {len(targets)} are not healthy: {shown}"
+        said = f"{bad} of {len(targets)} are not healthy: {'; '.join(problems) or 'its targets failed'}"
+        if over_error_rate(bad, len(targets), self._gate.max_error_rate):
+            return said
+        if problems:
+            self._notices.append(f"within max_error_rate: {said}")
+        return ""
 
     async def check(self, target: TargetRecord, *, proved: bool = False) -> str:
         """What is wrong with one target, in words, or nothing. ``proved``: its schema is known to be right and cannot

@@ -12,7 +12,7 @@ from manor.control.registry.search.parse import parse_search
 from manor.control.registry.search.predicate import Search
 from manor.control.rollout.release.move import move
 from manor.control.rollout.release.stopping import wait_unless_asked
-from manor.control.rollout.release.waves import Gate, Mover, Stop, WavePlan, Went, go
+from manor.control.rollout.release.waves import Gate, Mover, Stop, WavePlan, Went, go, soak
 from manor.control.rollout.release.work import Work
 from manor.control.rollout.windows import Window, is_open, opens_at, windows_about
 
@@ -36,6 +36,10 @@ class Opening:
         values = record_values(self.records[target.tenant])
         return windows_about(self.windows, lambda where: self.searches[where].matches(values))
 
+    def lets_in(self, wave: WavePlan, now: dt.datetime) -> bool:
+        """Whether anything of a wave may be done; one whose targets are all done before is only looked at."""
+        return not wave.targets or any(is_open(now, self.about(target)) for target in wave.targets)
+
     def opens(self, targets: Sequence[TargetRecord], now: dt.datetime) -> dt.datetime:
         """When the first of them may begin."""
         return min(opens_at(now, self.about(target)) or now for target in targets)
@@ -50,7 +54,7 @@ async def go_in_windows(
     queue, results = list(waves), list[TargetRecord]()
     while queue:
         now = work.runtime.now()
-        ready = next((wave for wave in queue if any(is_open(now, opening.about(t)) for t in wave.targets)), None)
+        ready = next((wave for wave in queue if opening.lets_in(wave, now)), None)
         if ready is None:
             opens = opening.opens([target for wave in queue for target in wave.targets], now)
             work.runtime.telemetry.emit("window.awaited", work.operation, opens.isoformat())
@@ -65,9 +69,9 @@ async def go_in_windows(
             queue.append(replace(ready, targets=later))
         went = await go(work, [replace(ready, targets=now_open)], mover=mover, gate=gate)
         results += went.results
-        stop = went.stop
+        stop, reason = went.stop, went.reason
         if stop is Stop.FINISHED and queue:
-            stop = await wait_unless_asked(work, ready.wait_seconds)
+            stop, reason = await soak(work, ready, (*ready.done, *went.results), gate)
         if stop is not Stop.FINISHED:
-            return replace(went, stop=stop, results=tuple(results), reason=went.reason or str(stop))
+            return replace(went, stop=stop, results=tuple(results), reason=reason)
     return Went(stop=Stop.FINISHED, results=tuple(results))

@@ -33,6 +33,8 @@ class WavePlan:
     targets: tuple[TargetRecord, ...]
     wait_seconds: float = 0.0
     """Pause after it, unless it is the last one."""
+    done: tuple[TargetRecord, ...] = ()
+    """Targets of it that were changed before the release stopped: the gate looks at them too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,21 +54,40 @@ async def go(work: Work, waves: Sequence[WavePlan], *, mover: Mover = move, gate
     """
     results: list[TargetRecord] = []
     for wave in waves:
-        work.runtime.telemetry.emit("wave.started", work.operation, str(wave.number), targets=len(wave.targets))
-        runner = _WaveRunner(work, wave, mover, Tally(failures=failures(results)))
-        stop = await runner.run()
-        results += runner.tally.results
-        work.runtime.telemetry.emit("wave.ended", work.operation, str(wave.number))
+        stop, reason, handled = await _one(work, wave, mover, failures(results))
+        results += handled
+        if stop is Stop.FINISHED and gate is not None:
+            stop, reason = await _looked(wave, (*wave.done, *handled), gate)
+        if stop is Stop.FINISHED and wave is not waves[-1]:
+            stop, reason = await soak(work, wave, (*wave.done, *handled), gate)
         if stop is not Stop.FINISHED:
-            return Went(stop=stop, results=tuple(results), reason=REASONS[stop])
-        reason = await gate(runner.tally.results) if gate is not None else ""
-        if reason:
-            return Went(stop=Stop.GATE, results=tuple(results), reason=f"after wave {wave.number}: {reason}")
-        if wave is not waves[-1] and wave.wait_seconds:
-            stop = await wait_unless_asked(work, wave.wait_seconds)
-            if stop is not Stop.FINISHED:
-                return Went(stop=stop, results=tuple(results), reason=REASONS[stop])
+            return Went(stop=stop, results=tuple(results), reason=reason)
     return Went(stop=Stop.FINISHED, results=tuple(results))
+
+
+async def soak(work: Work, wave: WavePlan, targets: Sequence[TargetRecord], gate: Gate | None) -> tuple[Stop, str]:
+    """The pause after a wave, with a second look at its end: what went bad meanwhile keeps the next wave from beginning."""
+    if not wave.wait_seconds:
+        return Stop.FINISHED, ""
+    stop = await wait_unless_asked(work, wave.wait_seconds)
+    if stop is not Stop.FINISHED:
+        return stop, REASONS[stop]
+    return await _looked(wave, targets, gate) if gate is not None else (Stop.FINISHED, "")
+
+
+async def _looked(wave: WavePlan, targets: Sequence[TargetRecord], gate: Gate) -> tuple[Stop, str]:
+    reason = await gate(targets)
+    return (Stop.GATE, f"after wave {wave.number}: {reason}") if reason else (Stop.FINISHED, "")
+
+
+async def _one(work: Work, wave: WavePlan, mover: Mover, failed: int) -> tuple[Stop, str, list[TargetRecord]]:
+    if not wave.targets:
+        return Stop.FINISHED, "", []
+    work.runtime.telemetry.emit("wave.started", work.operation, str(wave.number), targets=len(wave.targets))
+    runner = _WaveRunner(work, wave, mover, Tally(failures=failed))
+    stop = await runner.run()
+    work.runtime.telemetry.emit("wave.ended", work.operation, str(wave.number))
+    return stop, "" if stop is Stop.FINISHED else REASONS[stop], list(runner.tally.results)
 
 
 @dataclass(slots=True)
