@@ -259,7 +259,7 @@ class Canary(StrictModel):
     increment_percentage: Percentage = 25
     """How much each further wave adds, in percent of the tenants, rounded up."""
     evaluation_period: Pause = 300
-    """Seconds between a wave and the next one."""
+    """Seconds between a wave and the next one; the health gate looks before them and after."""
 
 
 class MaintenanceWindow(StrictModel):
