@@ -25,6 +25,9 @@ SCHEMES: dict[str, tuple[str, str]] = {
 }
 """Scheme → the module whose ``open_driver`` makes the driver, and the extra of the package that it needs."""
 
+_COUNTS = frozenset({"connections", "max_connections"})
+"""Options of drivers that count something."""
+
 
 def connect(
     url: str,
@@ -48,14 +51,15 @@ def connect(
     if allow_scans:
         chosen = replace(chosen, allow_scans=True)
     if cursor_key is not None:
-        chosen = replace(chosen, cursor_key=_checked_key(cursor_key))
+        chosen = replace(chosen, cursor_key=cursor_key)
     driver = open_driver(url, credentials=credentials, **driver_options)
     return DatabaseInterface(driver, tables=tables, tenant=tenant, options=chosen)
 
 
 def open_driver(url: str, *, credentials: Mapping[str, str] | None = None, **driver_options: Any) -> Driver:
-    """The driver for ``url``, not connected yet."""
-    scheme = urlsplit(url).scheme
+    """The driver for ``url``, not connected yet. Raises ``InputError``, ``UnsupportedError``."""
+    scheme = _scheme(url)
+    _check_counts(driver_options)
     if scheme not in SCHEMES:
         hint = nearest(scheme, SCHEMES, "did you mean") or f"one of {', '.join(SCHEMES)}"
         raise InputError(f"there is no document store {scheme or '(no scheme)'!r}", hint=hint)
@@ -76,7 +80,21 @@ def open_driver(url: str, *, credentials: Mapping[str, str] | None = None, **dri
     return driver
 
 
-def _checked_key(key: bytes) -> bytes:
-    if len(key) < 16:
-        raise InputError(f"the cursor_key has {len(key)} bytes", hint="at least 16, random")
-    return key
+def _check_counts(options: Mapping[str, Any]) -> None:
+    for name in _COUNTS & options.keys():
+        if type(options[name]) is not int or options[name] < 1:
+            raise InputError(f"{name} is {options[name]!r}", hint="a whole number from 1")
+
+
+def _scheme(url: str) -> str:
+    """Of a URL that can be taken apart, and holds nothing that no driver would look at. Errors do not repeat it: there may be
+    a password in it."""
+    if not isinstance(url, str):
+        raise InputError(f"the URL of a document store is a str, not {type(url).__name__}")
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise InputError(f"the URL of the document store cannot be read: {error}") from error
+    if "#" in url:
+        raise InputError("the URL of the document store holds a #", hint="write it as %23")
+    return parts.scheme

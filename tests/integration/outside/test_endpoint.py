@@ -184,6 +184,16 @@ async def test_requests_that_no_sdk_sends_are_refused_with_a_reason(
     assert answer.json()["__type"].endswith(f"#{kind}")
 
 
+async def test_half_a_surrogate_pair_does_not_come_back(endpoint: DynamoDBEndpoint, ask: Ask) -> None:
+    """What is wrong with it is said in UTF-8."""
+    body = b'{"TableName": "things", "FilterExpression": "\\ud800"}'
+    async with httpx.AsyncClient() as client:
+        headers = {**HEADERS, "X-Amz-Target": "DynamoDB_20120810.Scan"}
+        answer = await client.post(endpoint.url, content=body, headers=headers)
+    assert answer.status_code == 400
+    assert "Invalid FilterExpression" in json.loads(answer.content.decode())["message"]
+
+
 async def test_a_request_without_a_signature_is_refused(endpoint: DynamoDBEndpoint) -> None:
     """So that a web page, which can send none without being allowed to, gets nothing."""
     async with httpx.AsyncClient() as client:

@@ -334,6 +334,10 @@ def test_an_address_that_cannot_be_is_refused(url: str) -> None:
 def test_an_address_says_account_database_and_container() -> None:
     from manor.data.documents.cosmos.opening import parse_address
 
+    assert parse_address("cosmos://?endpoint=http://127.0.0.1:8081") == Address(
+        endpoint="http://127.0.0.1:8081", database="manor", container="documents"
+    )
+    assert parse_address("cosmos:///d/c?endpoint=http://127.0.0.1:8081").container == "c"
     assert parse_address("cosmos://acct") == Address(
         endpoint="https://acct.documents.azure.com", database="manor", container="documents"
     )

@@ -234,6 +234,37 @@ def test_a_projection_is_written_back_with_aliases_of_its_own() -> None:
     assert condition.names == {"#c0": "status"}
 
 
+IN_100 = "b IN (" + ",".join([":b"] * 100) + ")"
+LONG_CONDITIONS = {
+    "lists without spaces": " OR ".join([IN_100] * 12),
+    "names of one letter": " OR ".join(f"{'ab'[number % 2]}=:{'v' * 19}{number % 10}" for number in range(148)),
+    "alternatives that need no parentheses": " OR ".join([f"a=:v AND b=:{'w' * 40} AND NOT c=:{'x' * 20}"] * 42),
+    "many names": " AND ".join(f"a{number}=:value_{number:011}" for number in range(140)),
+    "short aliases": " OR ".join(f"#{'abc'[number % 3]}=:{'v' * 18}" for number in range(148)),
+    "functions": " OR ".join(f"contains(a,:{'v' * 12}) OR begins_with(b,:{'w' * 13})" for _ in range(66)),
+}
+
+
+@pytest.mark.parametrize("text", LONG_CONDITIONS.values(), ids=LONG_CONDITIONS.keys())
+def test_what_is_short_enough_stays_so_when_it_is_written_back(text: str) -> None:
+    """4096 bytes are DynamoDB's limit for what is sent; where the usual spelling is longer, a tighter one is sent."""
+    assert 3300 < len(text) <= 4096
+    parsed = parse_condition(text, {f"#{letter}": f"{letter} name" for letter in "abc"} if "#" in text else None)
+    spelling = spell(parsed)
+    assert len(spelling.text) <= 4096
+    assert parse_condition(spelling.text, spelling.names).node == parsed.node
+
+
+def test_tight_spellings_of_one_request_share_no_alias() -> None:
+    """Nor does an alias stand for two names."""
+    names = [f"name_{number}" for number in range(150)]
+    condition = spell(parse_condition(" OR ".join(f"{name} = :{'v' * 11}" for name in names[:140])))
+    update = spell(parse_update("SET " + ", ".join(f"{name}=:{'v' * 16}" for name in names[:145])))
+    for spelling in (condition, update):
+        assert len(set(spelling.names.values())) == len(spelling.names) >= 140
+    assert not condition.names.keys() & update.names.keys()
+
+
 # Values
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -54,6 +55,45 @@ def test_a_scheme_that_nobody_knows_is_refused(url: str) -> None:
     assert "memory" in refused.value.hint
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "memory://n?x=y",
+        "memory:///p",
+        "memory://n#f",
+        "memory:n",
+        "postgresql://[::1",
+        "sqlite:///a#b.db",
+        "postgres://u:p#w@host/d",
+    ],
+)
+def test_a_url_that_would_be_taken_for_something_else_is_refused(url: str) -> None:
+    """No part of it is ignored; nor is it repeated where it may hold a password."""
+    with pytest.raises(InputError) as refused:
+        connect(url, tenant="acme")
+    assert "p#w" not in str(refused.value)
+
+
+@pytest.mark.parametrize("connections", ["a", 0, -1, True, 1.5, None])
+def test_a_number_of_connections_is_one(connections: Any) -> None:
+    """Before anything is opened, whatever the driver calls it."""
+    with pytest.raises(InputError, match="connections"):
+        connect("postgresql://host/d", tenant="acme", connections=connections)
+    with pytest.raises(InputError, match="max_connections"):
+        connect("dynamodb://eu-central-1", tenant="acme", max_connections=connections)
+
+
+def test_what_is_no_name_is_no_tenant() -> None:
+    """Such as bytes, whose text would be another name."""
+    root = connect("memory://")
+    for tenant in (b"acme", 5, ["acme"]):
+        with pytest.raises(InputError, match="tenant"):
+            root.for_tenant(tenant)  # type: ignore[arg-type]
+    assert root.for_tenant(TenantId("c", "g", "1")).tenant_id == "c/g/1"  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="credentials"):
+        connect("memory://", credentials={"user": "u"})
+
+
 def test_a_driver_says_which_package_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     """And nothing of it is imported before."""
     from manor.data import opening
@@ -84,8 +124,9 @@ async def test_cursors_pass_between_processes_that_share_a_key() -> None:
     assert len(await stores[1].query("chats", "PK = :p", {":p": "CHAT#1"}, cursor=cursors[0])) == 1
     with pytest.raises(CursorRefused):
         await stores[2].query("chats", "PK = :p", {":p": "CHAT#1"}, cursor=cursors[0])
-    with pytest.raises(InputError, match="cursor_key"):
-        connect("memory://", cursor_key=b"short")
+    for key in (b"short", "k" * 32):
+        with pytest.raises(InputError, match="cursor_key"):
+            connect("memory://", cursor_key=key)  # type: ignore[arg-type]
 
 
 async def test_a_store_without_a_tenant_only_makes_stores_with_one() -> None:

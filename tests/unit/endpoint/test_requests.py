@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from manor.testing.dynamodb_endpoint.definitions import check_creation
 from manor.testing.dynamodb_endpoint.expressions import read_expressions, reserved_words
 from manor.testing.dynamodb_endpoint.faults import WireError
 from manor.testing.dynamodb_endpoint.legacy import modern
@@ -61,6 +62,9 @@ def test_old_parameters_beside_expressions_are_refused() -> None:
         ({"N": "1" * 39}, "more than 38 significant digits"),
         ({"N": "1E126"}, "Number overflow"),
         ({"N": "1E-131"}, "Number underflow"),
+        ({"N": "1e999999999999999999999"}, "Number overflow"),
+        ({"N": "-1.5e-999999999999999999999"}, "Number underflow"),
+        ({"NS": ["1", "2e+999999999999999999999"]}, "Number overflow"),
         ({"SS": []}, "An string set  may not be empty"),
         ({"NS": ["1", "1.0"]}, "contains duplicates"),
         ({"NULL": False}, "Null attribute value types must have the value of true"),
@@ -72,6 +76,20 @@ def test_values_that_cannot_be_are_refused_in_the_services_words(tagged: dict[st
     with pytest.raises(WireError, match=words) as refusal:
         item_of({"x": tagged})
     assert refusal.value.kind == "ValidationException"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("tt", "Member must have length greater than or equal to 3"),
+        ("t" * 256, "Member must have length less than or equal to 255"),
+        ("a/bc", "Member must satisfy regular expression pattern"),
+    ],
+)
+def test_a_tables_name_is_refused_for_what_is_wrong_with_it(name: str, words: str) -> None:
+    """Its length, or its characters."""
+    with pytest.raises(WireError, match=words):
+        check_creation({"TableName": name})
 
 
 @pytest.mark.parametrize(

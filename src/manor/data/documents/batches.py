@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from manor.data.documents.driver import Delete, Driver, Put
@@ -25,10 +25,16 @@ class Call(Protocol):
 
 def writes_of(table: Table, items: Sequence[Mapping[str, Any]], deletes: Sequence[Mapping[str, Any]]) -> list[Put | Delete]:
     """Puts and deletes, checked. Raises ``InputError`` that says which item is wrong or stands twice."""
-    writes: list[Put | Delete] = [_put(table, item, position) for position, item in enumerate(items)]
-    writes += [Delete(table=table, key=check_key(table, key)) for key in deletes]
+    writes: list[Put | Delete] = [_put(table, item, position) for position, item in enumerate(_listed("items", items))]
+    writes += [Delete(table=table, key=check_key(table, key)) for key in _listed("deletes", deletes)]
     _check_distinct(table, [write.key for write in writes])
     return writes
+
+
+def _listed(name: str, given: Sequence[Mapping[str, Any]]) -> Iterable[Mapping[str, Any]]:
+    if isinstance(given, Mapping | str) or not isinstance(given, Iterable):
+        raise InputError(f"{name} of a batch are a list, not {type(given).__name__}")
+    return given
 
 
 def _put(table: Table, item: Mapping[str, Any], position: int) -> Put:
@@ -44,7 +50,7 @@ def _put(table: Table, item: Mapping[str, Any], position: int) -> Put:
 
 def keys_of(table: Table, keys: Sequence[Mapping[str, Any]]) -> list[Item]:
     """Keys, checked. Raises ``InputError``."""
-    checked = [check_key(table, key) for key in keys]
+    checked = [check_key(table, key) for key in _listed("keys", keys)]
     _check_distinct(table, checked)
     return checked
 

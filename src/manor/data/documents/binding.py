@@ -14,6 +14,7 @@ from manor.data.documents.query.parser import nearest
 from manor.data.documents.retrying import again, name_tenant
 from manor.data.documents.tables import Table
 from manor.errors import InputError, ManorError
+from manor.tenancy import TenantId
 
 T = TypeVar("T")
 
@@ -74,8 +75,11 @@ class TenantBinding:
         return self._tenant
 
     def table(self, name: str) -> Table:
-        """A declared table. Raises ``TableMissing``."""
-        found = self.tables.get(name)
+        """A declared table. Raises ``TableMissing``, ``InputError`` for what is no name at all."""
+        try:
+            found = self.tables.get(name)
+        except TypeError as error:
+            raise InputError(f"the name of a table is a str, not {type(name).__name__}") from error
         if found is None:
             known = ", ".join(sorted(self.tables)) or "none"
             raise TableMissing(
@@ -108,6 +112,8 @@ class TenantBinding:
 
 def checked_tenant(tenant: str) -> str:
     """A tenant's name as text. Raises ``InputError`` for an empty, over-long or unprintable one."""
+    if not isinstance(tenant, str | TenantId):
+        raise InputError(f"a tenant is a str, not {type(tenant).__name__}")
     text = str(tenant)
     if not text or len(text.encode(errors="replace")) > TENANT_BYTES or not text.isprintable():
         raise InputError(f"{text[:40]!r} cannot be a tenant", hint=f"1 to {TENANT_BYTES} bytes of printable text")

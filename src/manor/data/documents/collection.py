@@ -11,6 +11,7 @@ from manor.data.documents import batches, paging
 from manor.data.documents.binding import TenantBinding
 from manor.data.documents.driver import Expiring, Update, Write
 from manor.data.documents.explaining import Explanation, explanation
+from manor.data.documents.faults import ExpressionError
 from manor.data.documents.pages import Page
 from manor.data.documents.query.change import is_idempotent
 from manor.data.documents.query.expression import UpdateExpression
@@ -143,6 +144,8 @@ class DatabaseInterface(TenantBinding):
         ``limit`` counts items that are returned, after the filter: a page has that many unless the partition ends. Without it a
         page has at most 1000, and ``page.cursor`` goes on. ``examine`` bounds the items that are read, whatever matches.
         """
+        if key_condition is None:
+            raise ExpressionError("key_condition is a str, not NoneType", hint="scan() reads without one")
         asked = Asked(
             filter_expression=filter_expression,
             expression_values=expression_values,

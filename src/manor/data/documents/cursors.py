@@ -48,13 +48,13 @@ def _question(tenant: str, query: Query) -> str:
     """Everything that says what is asked, but not how much of it at a time."""
     return text_of(
         {
-            "version": 1,
+            "version": 2,
             "tenant": tenant,
             "table": query.table.name,
             "index": query.index.name if query.index else None,
             "keys": query.keys.expression.text if query.keys else None,
             "filter": query.filter.text if query.filter else None,
-            "paths": [str(path) for one in (query.keys and query.keys.expression, query.filter) if one for path in one.paths],
+            "paths": [path.parts for one in (query.keys and query.keys.expression, query.filter) if one for path in one.paths],
             "values": _without_clock(query.values),
             "forward": query.forward,
         }

@@ -3,15 +3,15 @@
 ``memory://`` is a new, empty store; ``memory://name`` is the one of that name in this process, for as long as somebody has it.
 """
 
-# ruff: noqa: ARG001, ARG002 - a dict needs less than the port offers
+# ruff: noqa: ARG002 - a dict needs less than the port offers
 
 from __future__ import annotations
 
+import re
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from manor.data.documents.capabilities import capabilities
 from manor.data.documents.driver import Delete, Got, Keys, Limits, Put, Query, Slice, Statement, Transaction, Write, position_of
@@ -22,9 +22,10 @@ from manor.data.documents.query.project import project
 from manor.data.documents.tables import Index, Table, hashable_key
 from manor.data.documents.values import Item, copied, type_of
 from manor.data.documents.writing import outcome, outcomes
-from manor.errors import ConflictError
+from manor.errors import ConflictError, InputError
 
 TOKEN_SECONDS = 600
+_NAME = re.compile(r"[A-Za-z0-9_.-]*")
 _KeyTuple = tuple[Any, ...]
 _Rows = dict[_KeyTuple, Item]
 
@@ -186,7 +187,7 @@ def _store(rows: _Rows, key: _KeyTuple, item: Item | None) -> None:
 def _belongs(item: Item, query: Query) -> bool:
     """Whether the item is in the index at all, and in the range of keys."""
     source: Table | Index = query.index or query.table
-    if query.index and not all(key.name in item for key in query.index.keys):
+    if query.index and not query.index.holds(item):
         return False
     return query.keys is None or _in_range(item, query.keys, source)
 
@@ -225,8 +226,12 @@ def _page(query: Query, candidates: list[Item]) -> Slice:
 
 
 def open_driver(url: str, *, credentials: Mapping[str, str] | None = None) -> MemoryDriver:
-    """``memory://`` or ``memory://name``."""
-    name = urlsplit(url).netloc
+    """``memory://`` or ``memory://name``. Raises ``InputError``."""
+    name = url.removeprefix("memory://")
+    if credentials:
+        raise InputError("a store in memory needs no credentials", hint="remove them")
+    if not _NAME.fullmatch(name):
+        raise InputError(f"{url} is no store in memory", hint="memory://, or memory://name: letters, digits, '_', '-' and '.'")
     if not name:
         return MemoryDriver()
     memory = _NAMED.get(name)

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from manor.data.documents.retrying import Retries
+from manor.errors import InputError
 
+CURSOR_KEY_BYTES = 16
 _PROCESS_KEY = secrets.token_bytes(32)
 
 
@@ -30,3 +32,9 @@ class Options:
     retries: Retries = field(default_factory=Retries)
     now: Callable[[], int] = _now
     make_token: Callable[[], str] = _token
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.cursor_key, bytes):
+            raise InputError(f"the cursor_key is bytes, not {type(self.cursor_key).__name__}", hint="at least 16, random")
+        if len(self.cursor_key) < CURSOR_KEY_BYTES:
+            raise InputError(f"the cursor_key has {len(self.cursor_key)} bytes", hint=f"at least {CURSOR_KEY_BYTES}, random")

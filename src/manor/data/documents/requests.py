@@ -108,6 +108,7 @@ def _check_no_key(table: Table, update: UpdateExpression) -> None:
             raise ExpressionError(
                 f"{update.kind}: {path.name} is part of the key of {table.name} and cannot change",
                 expression=update.text,
+                position=update.position_of(path),
                 hint="put a new item and delete the old one, in one transaction",
             )
 
@@ -191,6 +192,7 @@ def _check_filter(source: Table | Index, filtered: ConditionExpression) -> None:
             raise ExpressionError(
                 f"{filtered.kind}: {path.name} is a key here and cannot be filtered by",
                 expression=filtered.text,
+                position=filtered.position_of(path),
                 hint="say it in key_condition",
             )
 
@@ -209,6 +211,7 @@ def _check_index(table: Table, index: Index | None, asked: Asked, *expressions: 
                 raise ExpressionError(
                     f"{expression.kind}: {path.name} is not in the projection of index {index.name}",  # type: ignore[union-attr]
                     expression=expression.text,  # type: ignore[union-attr]
+                    position=expression.position_of(path),  # type: ignore[union-attr]
                     hint="widen the projection of the index, or read the items by their keys",
                 )
 
@@ -228,7 +231,14 @@ def _with_expiry(attribute: str, filtered: ConditionExpression) -> ConditionExpr
     if filtered is not _ALL_LIVING:
         alive = And((*filtered.node.parts, alive)) if isinstance(filtered.node, And) else And((filtered.node, alive))
     return Expression(
-        FILTER, filtered.text, alive, refs=filtered.refs | {NOW}, names=filtered.names, bare=filtered.bare, paths=filtered.paths
+        FILTER,
+        filtered.text,
+        alive,
+        refs=filtered.refs | {NOW},
+        names=filtered.names,
+        bare=filtered.bare,
+        paths=filtered.paths,
+        positions=filtered.positions,
     )
 
 

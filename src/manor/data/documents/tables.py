@@ -60,6 +60,15 @@ class Index:
         """Partition key and, where there is one, sort key."""
         return _both(self.partition_key, self.sort_key)
 
+    def holds(self, item: Item) -> bool:
+        """Whether an item is in it: it has the keys, neither of another type nor empty, as one from before the index was
+        declared may have them."""
+        for key in self.keys:
+            value = item.get(key.name)
+            if type_of(value) != key.type or value in ("", b""):
+                return False
+        return True
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vector:
@@ -153,9 +162,14 @@ def _check_table(table: Table) -> None:
 
 def check_key(table: Table, key: Mapping[str, Any]) -> Item:
     """The caller's key, checked and in canonical form. Raises ``KeyRefused``."""
-    if len(key) != len(table.keys):
-        raise KeyRefused(f"table {table.name}: a key has {_told(table.keys)}, not {', '.join(map(str, key)) or 'nothing'}")
-    return {one.name: _key_value(table, one, key, position) for position, one in enumerate(table.keys)}
+    try:
+        if len(key) != len(table.keys):
+            raise KeyRefused(f"table {table.name}: a key has {_told(table.keys)}, not {', '.join(map(str, key)) or 'nothing'}")
+        return {one.name: _key_value(table, one, key, position) for position, one in enumerate(table.keys)}
+    except TypeError as error:
+        if isinstance(key, Mapping):
+            raise
+        raise KeyRefused(f"table {table.name}: a key is a dict, not {type(key).__name__}") from error
 
 
 def check_item_keys(table: Table, item: Item) -> None:

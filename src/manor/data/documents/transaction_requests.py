@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from manor.data.documents.driver import Check, Delete, Put, Transaction, Update
@@ -29,8 +29,12 @@ _ALLOWED = {
 
 def transaction_request(table_of: Callable[[str], Table], operations: Sequence[Mapping[str, Any]], token: str) -> Transaction:
     """All operations, checked. Raises ``InputError`` that says which of them is wrong."""
-    if not isinstance(token, str) or not 0 < len(token) <= TOKEN_CHARACTERS:
-        raise InputError(f"the token of a transaction is {token!r}", hint=f"1 to {TOKEN_CHARACTERS} characters, such as a UUID")
+    if not isinstance(token, str) or not 0 < len(token) <= TOKEN_CHARACTERS or not token.isprintable():
+        raise InputError(
+            f"the token of a transaction is {token!a}", hint=f"1 to {TOKEN_CHARACTERS} printable characters, such as a UUID"
+        )
+    if isinstance(operations, Mapping | str) or not isinstance(operations, Iterable):
+        raise InputError(f"the operations of a transaction are a list, not {type(operations).__name__}")
     parsed = tuple(_numbered(number, table_of, operation) for number, operation in enumerate(operations, 1))
     _check_distinct(parsed)
     _check_size(parsed)
@@ -47,10 +51,12 @@ def _numbered(number: int, table_of: Callable[[str], Table], operation: Mapping[
 
 
 def _operation(table_of: Callable[[str], Table], operation: Mapping[str, Any]) -> Operation:
+    if not isinstance(operation, Mapping):
+        raise InputError(f"an operation is a dict, not {type(operation).__name__}")
     kind = operation.get("type", "")
-    if kind not in _ALLOWED:
+    if not isinstance(kind, str) or kind not in _ALLOWED:
         raise InputError(f"the type is {kind!r}", hint=nearest(str(kind), _ALLOWED, "did you mean") or ", ".join(_ALLOWED))
-    if unknown := sorted(operation.keys() - _ALLOWED[kind]):
+    if unknown := sorted(map(str, operation.keys() - _ALLOWED[kind])):
         raise InputError(f"{kind} has no {unknown[0]!r}", hint=nearest(unknown[0], _ALLOWED[kind], "did you mean"))
     table = table_of(_need(operation, "table"))
     condition = operation.get("condition_expression")
@@ -105,6 +111,6 @@ def _told(operation: Operation) -> dict[str, Any]:
         "table": operation.table.name,
         "key": item_to_tagged(operation.key),
         "item": item_to_tagged(operation.item) if isinstance(operation, Put) else None,
-        "expressions": [(one.text, [str(path) for path in one.paths]) for one in expressions],
+        "expressions": [(one.text, [path.parts for path in one.paths]) for one in expressions],
         "values": item_to_tagged(dict(operation.values)),
     }

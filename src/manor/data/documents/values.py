@@ -55,8 +55,8 @@ def admit_item(item: Mapping[str, Any]) -> tuple[Item, int]:
 
 
 def admit(value: Any) -> Value:
-    """A deep copy of one value in canonical form. Raises ``ValueRefused``."""
-    return _admit(value, 0)[0]
+    """A deep copy of one value in canonical form, as an attribute of an item holds it. Raises ``ValueRefused``."""
+    return _admit(value, 1)[0]
 
 
 def _admit(value: Any, depth: int) -> tuple[Value, int]:

@@ -12,6 +12,7 @@ import pytest
 from manor.data.documents import DatabaseInterface
 from manor.data.documents.capabilities import Capability
 from manor.data.documents.faults import ExpressionError
+from manor.data.documents.values import Item
 from manor.errors import InputError
 from manor.testing.documents.samples import CHATS, SESSIONS, assert_same, needs, put_all
 
@@ -131,12 +132,26 @@ class IndexCases:
 
     async def test_a_table_gains_an_index_with_the_items_it_has(self, db: DatabaseInterface) -> None:
         """``ensure_tables`` fills it; again is harmless."""
-        await db.ensure_tables([replace(CHATS, indexes=())])
-        await db.put_item("chats", CHAT)
+        gaining = replace(CHATS, name="gaining")
+        await db.ensure_tables([replace(gaining, indexes=())])
+        await db.put_item("gaining", CHAT)
         for _ in range(2):
-            await db.ensure_tables([CHATS])
-            found = await db.query("chats", "user_id = :u", {":u": "u"}, index_name="UserIndex")
+            await db.ensure_tables([gaining])
+            found = await db.query("gaining", "user_id = :u", {":u": "u"}, index_name="UserIndex")
             assert_same(list(found), [CHAT])
+
+    async def test_an_index_holds_no_item_whose_key_is_of_another_type(self, db: DatabaseInterface) -> None:
+        """Such as one from before the index was declared: no query and no scan of it shows the item, and none fails."""
+        aged = replace(CHATS, name="aged")
+        await db.ensure_tables([replace(aged, indexes=())])
+        wrong: list[Item] = [{"score": "high"}, {"score": None}, {"user_id": 5}, {"user_id": True}, {"user_id": ""}]
+        await put_all(db, "aged", [{**CHAT, "PK": f"w{number}", **keys} for number, keys in enumerate(wrong)])
+        await db.put_item("aged", CHAT)
+        await db.ensure_tables([aged])
+        for condition, values in (("user_id = :u", {":u": "u"}), ("user_id = :u AND score > :s", {":u": "u", ":s": 1})):
+            found = await db.query("aged", condition, values, index_name="ScoreIndex")
+            assert [item["PK"] for item in found] == ["c1"]
+        assert [item["PK"] for item in await db.scan("aged", index_name="ScoreIndex")] == ["c1"]
 
 
 class ExpiryCases:

@@ -12,7 +12,7 @@ import pytest
 
 from manor.data.documents import DatabaseInterface
 from manor.data.documents.capabilities import Capability
-from manor.data.documents.faults import ConditionFailed, ItemTooLarge, KeyRefused, TableMissing, ValueRefused
+from manor.data.documents.faults import ConditionFailed, ExpressionError, ItemTooLarge, KeyRefused, TableMissing, ValueRefused
 from manor.errors import InputError
 from manor.testing.documents.samples import BINARY, KEY, LARGEST, NUMBERED, SAMPLE, SINGLE, assert_same, calls, needs
 
@@ -366,6 +366,54 @@ class KeyCases:
         for item in ({"PK": "p"}, {"SK": "s", "a": 1}, {}, {"PK": "", "SK": "s"}, {"PK": 5, "SK": "s"}):
             with pytest.raises(KeyRefused, match="things"):
                 await db.put_item("things", item)
+
+    @pytest.mark.parametrize("key", [None, "PK", 5, ["PK", "SK"], {"PK", "SK"}], ids=lambda key: type(key).__name__)
+    async def test_a_key_that_is_no_dict_is_refused(self, db: DatabaseInterface, key: Any) -> None:
+        """Wherever one is wanted."""
+        for call in calls(
+            lambda: db.get_item("things", key),
+            lambda: db.delete_item("things", key),
+            lambda: db.update_item("things", key, "SET a = :v", {":v": 1}),
+            lambda: db.batch_get("things", [key]),
+        ):
+            with pytest.raises(KeyRefused, match="things"):
+                await call()
+
+    async def test_names_of_values_that_are_ours_are_refused(self, db: DatabaseInterface) -> None:
+        """Nothing that the caller passes is replaced by what a driver adds."""
+        for name in (":manor_now", ":manor_partition", ":manor_index0"):
+            for call in calls(
+                lambda name=name: db.update_item("things", KEY, f"SET x = {name}", {name: 1}),  # type: ignore[misc]
+                lambda name=name: db.scan("things", f"x = {name}", {name: 1}),  # type: ignore[misc]
+            ):
+                with pytest.raises(ExpressionError, match="taken"):
+                    await call()
+
+    async def test_arguments_of_another_type_are_refused(self, db: DatabaseInterface) -> None:
+        """As what they are, never by an error of Python's."""
+        anything: Any
+        for anything in (["#x"], {"#x": ["y"]}, {"#x": 5}, 5):
+            with pytest.raises(ExpressionError):
+                await db.update_item("things", KEY, "SET #x = :v", {":v": 1}, expression_names=anything)
+        for anything in ([1], "x", 5):
+            with pytest.raises(ExpressionError, match="expression_values"):
+                await db.update_item("things", KEY, "SET x = :v", anything)
+        for anything in ({"a": 1}, ["a = :v"], 5, b"a = :v"):
+            with pytest.raises(ExpressionError, match="is a str"):
+                await db.put_item("things", KEY, anything)
+            with pytest.raises(ExpressionError, match="is a str"):
+                await db.scan("things", projection_expression=anything)
+        with pytest.raises(ExpressionError, match="key_condition is a str"):
+            await db.query("things", None)  # type: ignore[arg-type]
+        for call in calls(
+            lambda: db.get_item(["things"], KEY),  # type: ignore[arg-type]
+            lambda: db.batch_get("things", None),  # type: ignore[arg-type]
+            lambda: db.batch_get("things", KEY),  # type: ignore[arg-type]
+            lambda: db.batch_write("things", None),  # type: ignore[arg-type]
+            lambda: db.batch_write("things", deletes="x"),  # type: ignore[arg-type]
+        ):
+            with pytest.raises(InputError):
+                await call()
 
     async def test_a_table_that_nobody_declared_is_an_error(self, db: DatabaseInterface) -> None:
         """Not an empty one; the nearest name is shown."""

@@ -134,6 +134,43 @@ class QueryCases:
         with pytest.raises(ExpressionError, match="BETWEEN"):
             await db.query("things", "PK = :p AND SK BETWEEN :a AND :b", {":p": "p", ":a": "b", ":b": "a"})
 
+    @pytest.mark.parametrize(
+        ("text", "index", "position"),
+        [
+            ("SK = :v", None, 1),
+            ("PK = :v AND PK = :v", None, 13),
+            ("PK = :v AND SK = :v AND SK = :v", None, 25),
+            ("PK > :v", None, 1),
+            ("PK = :v AND n = :v", None, 13),
+            ("PK = :v AND (SK = :v OR SK = :v)", None, 14),
+            ("PK = :v AND SK <> :v", None, 13),
+        ],
+    )
+    async def test_a_wrong_key_condition_is_pointed_at(
+        self, db: DatabaseInterface, text: str, index: str | None, position: int
+    ) -> None:
+        """At its second half, where two are too many."""
+        with pytest.raises(ExpressionError) as refused:
+            await db.query("things", text, {":v": "p"}, index)
+        assert refused.value.position == position
+        assert str(refused.value).endswith("^")
+
+    async def test_a_key_in_another_expression_is_pointed_at(self, db: DatabaseInterface) -> None:
+        """In an update, and in the filter of a query."""
+        with pytest.raises(ExpressionError) as refused:
+            await db.update_item("things", KEY, "SET a = :v, PK = :v", {":v": 1})
+        assert refused.value.position == 13
+        with pytest.raises(ExpressionError) as refused:
+            await db.query("things", "PK = :p", {":p": "p"}, filter_expression="a <> :p AND SK = :p")
+        assert refused.value.position == 13
+
+    @pytest.mark.parametrize(("text", "position"), [("#é = :v", 1), ("a = :é", 5), ("#né = :v", 1), ("a = :vé", 5)])
+    async def test_aliases_and_names_of_values_are_ascii(self, db: DatabaseInterface, text: str, position: int) -> None:
+        """As DynamoDB wants them; the names of attributes may be anything."""
+        with pytest.raises(ExpressionError, match="A to Z") as refused:
+            await db.scan("things", text, {":v": 1, ":é": 1, ":vé": 1}, expression_names={"#é": "a", "#né": "a"})
+        assert refused.value.position == position
+
     async def test_a_filter_is_about_everything_but_the_key(self, db: DatabaseInterface) -> None:
         """The key belongs into the key condition, and the error says so."""
         with pytest.raises(ExpressionError, match="SK") as refused:
@@ -272,6 +309,15 @@ class PageCases:
                 await ask()
         page = await db.query("things", "PK = :p", {":p": "p"}, limit=4, cursor=cursor)
         assert [item["n"] for item in page] == [2, 3, 4]
+
+    async def test_a_cursor_tells_names_with_dots_from_paths(self, db: DatabaseInterface) -> None:
+        """``x.y`` as a name, and ``y`` in ``x``, are two questions."""
+        await put_all(db, "things", [{**row, "x.y": {"z": 1}, "x": {"y.z": 1}} for row in rows(3)])
+        text, names = "#a.#b = :v", {"#a": "x.y", "#b": "z"}
+        page = await db.scan("things", text, {":v": 1}, 1, expression_names=names)
+        other = {"#a": "x", "#b": "y.z"}
+        with pytest.raises(CursorRefused):
+            await db.scan("things", text, {":v": 1}, 1, expression_names=other, cursor=page.cursor)
 
     @pytest.mark.parametrize("limit", [0, -1, 1.5, "3", True])
     async def test_a_limit_is_a_whole_number_from_one(self, db: DatabaseInterface, limit: Any) -> None:

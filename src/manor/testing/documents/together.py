@@ -180,6 +180,11 @@ class TransactionCases:
         ("operation", "word"),
         [
             ({"type": "put", "table": "things", "item": {}}, "put"),
+            (None, "dict"),
+            ("Put", "dict"),
+            ({"type": [], "table": "things"}, "type"),
+            ({"type": "Delete", "table": ["things"], "key": KEY}, "name of a table"),
+            ({"type": "Delete", "table": "things", "key": KEY, 5: 6}, "5"),
             ({"type": "Put", "table": "things"}, "item"),
             ({"type": "Put", "table": "things", "item": {"PK": "p"}}, "SK"),
             ({"type": "Put", "item": {"PK": "p", "SK": "s"}}, "table"),
@@ -196,6 +201,25 @@ class TransactionCases:
         with pytest.raises(InputError, match=rf"operation 2(?s:.*){word}"):
             await db.transaction_write([{"type": "Put", "table": "things", "item": row(1)}, operation])
         assert await db.get_item("things", key(1)) is None
+
+    @pytest.mark.parametrize("token", ["\ud800", "a\0b", "", "x" * 37, 5], ids=ascii)
+    async def test_a_token_is_printable_text(self, db: DatabaseInterface, token: Any) -> None:
+        """Of 1 to 36 characters, on every backend; and the operations are a list."""
+        with pytest.raises(InputError, match="token"):
+            await db.transaction_write([{"type": "Put", "table": "things", "item": row(1)}], token=token)
+        for operations in (5, {"type": "Put"}):
+            with pytest.raises(InputError, match="list"):
+                await db.transaction_write(operations)  # type: ignore[arg-type]
+
+    @needs(Capability.IDEMPOTENT_TRANSACTIONS)
+    async def test_a_token_is_of_one_transaction_though_names_hold_dots(self, db: DatabaseInterface) -> None:
+        """``x.y`` as a name, and ``y`` in ``x``, are two things."""
+        await db.put_item("things", {**KEY, "x.y": {}, "x": {}})
+        update = {"type": "Update", "table": "things", "key": KEY, "update_expression": "SET #a.#b = :v"}
+        update["expression_values"] = {":v": 1}
+        await db.transaction_write([{**update, "expression_names": {"#a": "x.y", "#b": "z"}}], token="dotted")  # noqa: S106
+        with pytest.raises(TokenReused):
+            await db.transaction_write([{**update, "expression_names": {"#a": "x", "#b": "y.z"}}], token="dotted")  # noqa: S106
 
     @needs(Capability.IDEMPOTENT_TRANSACTIONS)
     async def test_a_transaction_that_is_sent_twice_is_done_once(self, db: DatabaseInterface) -> None:

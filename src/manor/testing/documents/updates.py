@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from manor.data.documents import DatabaseInterface
-from manor.data.documents.faults import ItemTooLarge, KeyRefused, UpdateRefused
+from manor.data.documents.faults import ItemTooLarge, KeyRefused, OperandMissing, PathMissing, UpdateRefused, ValueRefused
 from manor.errors import InputError
 from manor.testing.documents.samples import CHATS, KEY, LARGEST, SAMPLE, assert_same
 
@@ -146,6 +146,31 @@ class UpdateCases:
         with pytest.raises(UpdateRefused, match="things"):
             await db.update_item("things", KEY, text, values)
         assert_same(await db.get_item("things", KEY), SAMPLE)
+
+    @pytest.mark.parametrize(
+        ("text", "kind"),
+        [("SET map.x.y = :v", PathMissing), ("REMOVE missing.a", PathMissing), ("SET b = b + :v", OperandMissing)],
+    )
+    async def test_a_refused_update_says_what_the_item_lacks(
+        self, db: DatabaseInterface, text: str, kind: type[UpdateRefused]
+    ) -> None:
+        """A path that leads nowhere, or an attribute that is read."""
+        await db.put_item("things", SAMPLE)
+        with pytest.raises(kind):
+            await db.update_item("things", KEY, text, {":v": 1} if ":v" in text else None)
+
+    async def test_an_update_nests_no_deeper_than_an_item(self, db: DatabaseInterface) -> None:
+        """32 levels, counted from the attribute, wherever the value goes and wherever it is compared."""
+        deep: Any = "x"
+        for _ in range(32):
+            deep = [deep]
+        await db.put_item("things", {**KEY, "m": {}})
+        await db.update_item("things", KEY, "SET deep = :v", {":v": deep})
+        for text, value in (("SET m.deep = :v", deep), ("SET deep = :v", [deep])):
+            with pytest.raises(ValueRefused, match="deep"):
+                await db.update_item("things", KEY, text, {":v": value})
+        with pytest.raises(ValueRefused, match="deep"):
+            await db.scan("things", "deep = :v", {":v": [deep]})
 
     async def test_an_update_makes_an_item_that_is_not_there(self, db: DatabaseInterface) -> None:
         """Of its key and what is set."""

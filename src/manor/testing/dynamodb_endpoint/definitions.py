@@ -15,7 +15,7 @@ Json = Mapping[str, Any]
 CATALOG = Table(name="manor.endpoint.tables", partition_key="name", allow_scans=True)
 """Where the endpoint keeps the definitions, in the store that it serves."""
 
-_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")
+_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 GLOBAL, LOCAL = "GlobalSecondaryIndexes", "LocalSecondaryIndexes"
 _PATHS = {GLOBAL: "globalSecondaryIndexes", LOCAL: "localSecondaryIndexes"}
 
@@ -119,6 +119,12 @@ def _projection(one: Json) -> str | tuple[str, ...]:
 def check_creation(request: Json) -> None:
     """Raise ``WireError`` unless a table can be made of this request."""
     name = request.get("TableName", "")
+    if not 3 <= len(name) <= 255:
+        short = len(name) < 3
+        raise invalid(
+            f"1 validation error detected: Value '{name}' at 'tableName' failed to satisfy constraint: "
+            f"Member must have length {'greater' if short else 'less'} than or equal to {3 if short else 255}"
+        )
     if not _NAME.fullmatch(name) or name == CATALOG.name:
         raise invalid(
             f"1 validation error detected: Value '{name}' at 'tableName' failed to satisfy constraint: "

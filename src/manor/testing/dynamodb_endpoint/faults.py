@@ -17,6 +17,7 @@ from manor.data.documents.faults import (
     TokenReused,
     TransactionCancelled,
     UpdateRefused,
+    ValueRefused,
     WriteConflict,
 )
 from manor.data.documents.tagged import item_to_tagged
@@ -25,6 +26,7 @@ from manor.errors import Code, ManorError
 SERVICE = "com.amazonaws.dynamodb.v20120810#"
 FRAMEWORK = "com.amazon.coral.validate#"
 INVALID_PARAMETERS = "One or more parameter values were invalid: "
+TOO_DEEP = "Nesting Levels have exceeded supported limits"
 NOT_FOUND = "Requested resource not found"
 
 
@@ -103,6 +105,8 @@ def _by_code(error: ManorError) -> WireError:
         return refused("Item size to update has exceeded the maximum allowed size")
     if isinstance(error, UpdateRefused):
         return refused(_update_words(error))
+    if isinstance(error, ValueRefused) and "deep in each other" in error.problem:
+        return refused(TOO_DEEP)
     if isinstance(error, KeyRefused):
         return bad_parameter("The update expression attempted to update the secondary index key to unsupported type")
     return refused(error.problem if isinstance(error, ExpressionError) else error.message)

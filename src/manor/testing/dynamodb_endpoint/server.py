@@ -148,7 +148,7 @@ def _place(request: web.Request) -> Place:
 
 
 def _response(document: dict[str, Any], status: int) -> web.Response:
-    body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(errors="surrogatepass")
+    body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
     headers = {"x-amzn-RequestId": secrets.token_hex(26).upper(), "x-amz-crc32": str(zlib.crc32(body))}
     return web.Response(body=body, status=status, content_type=CONTENT_TYPE, headers=headers)
 

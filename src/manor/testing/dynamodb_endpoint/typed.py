@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import base64
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from manor.data.documents.faults import ItemTooLarge, ValueRefused
 from manor.data.documents.limits import NUMBER_DIGITS, NUMBER_MAX_EXPONENT, NUMBER_MIN_EXPONENT
 from manor.data.documents.tagged import item_from_tagged
 from manor.data.documents.values import TYPE_NAMES, Item, admit_item
-from manor.testing.dynamodb_endpoint.faults import WireError, bad_parameter, invalid
+from manor.testing.dynamodb_endpoint.faults import TOO_DEEP, WireError, bad_parameter, invalid
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_BEYOND = 1000
+"""An exponent outside every range."""
 _SET_WORDS = {"SS": "string set", "NS": "number set", "BS": "binary set"}
 
 
@@ -41,7 +43,7 @@ def whole_item(tagged: Any) -> Item:
 
 def _refused(error: ValueRefused) -> WireError:
     if "deep in each other" in error.problem:
-        return invalid("Nesting Levels have exceeded supported limits")
+        return invalid(TOO_DEEP)
     return bad_parameter(str(error), static=True)
 
 
@@ -75,7 +77,7 @@ def _check_set(kind: str, content: Any) -> None:
     if kind == "NS":
         for element in content:
             _check_number(element)
-        if len({Decimal(element) for element in content}) < len(content):
+        if len({_number(element) for element in content}) < len(content):
             raise bad_parameter("Input collection contains duplicates", static=True)
     elif len(set(content)) < len(content):
         raise bad_parameter(f"Input collection [{', '.join(map(str, content))}] contains duplicates.", static=True)
@@ -86,7 +88,7 @@ def _check_number(text: Any) -> None:
         if text == "":
             raise invalid("The parameter cannot be converted to a numeric value")
         raise invalid(f"The parameter cannot be converted to a numeric value: {text}")
-    number = Decimal(text)
+    number = _number(text)
     if not number:
         return
     if len(_digits(number)) > NUMBER_DIGITS:
@@ -95,6 +97,15 @@ def _check_number(text: Any) -> None:
         raise invalid("Number overflow. Attempting to store a number with magnitude larger than supported range")
     if number.adjusted() < NUMBER_MIN_EXPONENT:
         raise invalid("Number underflow. Attempting to store a number with magnitude smaller than supported range")
+
+
+def _number(text: str) -> Decimal:
+    """Exact; infinite (or next to nothing) where even the exponent is beyond what can be counted."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        digits, _, exponent = text.lower().partition("e")
+        return Decimal(digits).scaleb(-_BEYOND if exponent.startswith("-") else _BEYOND)
 
 
 def _digits(number: Decimal) -> str:

@@ -12,9 +12,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from manor.data.documents import DatabaseInterface, Options
 from manor.data.documents.dynamodb import DynamoDriver, open_driver
+from manor.data.documents.faults import ExpressionError
 from manor.testing.documents import DocumentSuite
 from manor.testing.documents.fuzzing import FuzzSuite
+from manor.testing.documents.samples import CHATS, calls
 
 endpoint = pytest.importorskip("manor.testing.dynamodb_endpoint", reason="the endpoint comes with another branch")
 
@@ -65,3 +68,29 @@ class TestFuzzOfSharedTables(FuzzSuite):
 
     async def new_driver(self) -> DynamoDriver:
         return await BehindEndpoint.opened("&tables=shared")
+
+
+async def test_what_is_hidden_in_shared_tables_cannot_be_named() -> None:
+    """Neither read nor written, by any kind of expression."""
+    driver = await BehindEndpoint.opened("&tables=shared")
+    db = DatabaseInterface(driver, tables=[CHATS], tenant="acme", options=Options(allow_scans=True))
+    await db.ensure_tables()
+    key, names, none = {"PK": "p", "SK": "s"}, {"#m": "manor:partition"}, {":v": "x"}
+    await db.put_item("chats", key)
+    for call in calls(
+        lambda: db.put_item("chats", key, "attribute_exists(#m)", expression_names=names),
+        lambda: db.update_item("chats", key, "SET x = #m", expression_names=names),
+        lambda: db.update_item("chats", key, "REMOVE #m", expression_names=names),
+        lambda: db.get_item("chats", key, projection_expression="#m", expression_names=names),
+        lambda: db.scan("chats", "#m = :v", none, expression_names=names),
+        lambda: db.scan("chats", projection_expression="#m", expression_names=names),
+        lambda: db.query("chats", "PK = :v", none, filter_expression="size(#m) > :v", expression_names=names),
+        lambda: db.transaction_write(
+            [{"type": "Delete", "table": "chats", "key": key, "condition_expression": "#m = :v"}
+             | {"expression_names": names, "expression_values": none}]
+        ),
+    ):  # fmt: skip
+        with pytest.raises(ExpressionError, match="manor:") as refused:
+            await call()
+        assert refused.value.position
+    await driver.close()

@@ -12,7 +12,9 @@ from manor.data.documents.dynamodb.translate import answered, unanswered
 from manor.data.documents.faults import (
     ItemTooLarge,
     KeyRefused,
+    OperandMissing,
     OutcomeUnknown,
+    PathMissing,
     TableMissing,
     Throttled,
     TokenReused,
@@ -33,9 +35,9 @@ def response(name: str, message: str = "", status: int = 400) -> dict[str, Any]:
     [
         ("Item size has exceeded the maximum allowed size", ItemTooLarge),
         ("Item size to update has exceeded the maximum allowed size", ItemTooLarge),
-        ("The provided expression refers to an attribute that does not exist in the item", UpdateRefused),
+        ("The provided expression refers to an attribute that does not exist in the item", OperandMissing),
         ("An operand in the update expression has an incorrect data type", UpdateRefused),
-        ("The document path provided in the update expression is invalid for update", UpdateRefused),
+        ("The document path provided in the update expression is invalid for update", PathMissing),
         ("Number overflow. Attempting to store a number with magnitude larger than supported range", UpdateRefused),
         ("Attempting to store more than 38 significant digits in a Number", UpdateRefused),
         (

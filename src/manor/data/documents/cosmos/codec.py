@@ -209,9 +209,7 @@ def document(table: Table, item: Item, tenant: str, size: int, now: int, *, hier
 
 def index_places(table: Table, item: Item) -> dict[str, str]:
     """The name of every index that the item is in, and its place there."""
-    return {
-        index.name: index_place(table, index, item) for index in table.indexes if all(key.name in item for key in index.keys)
-    }
+    return {index.name: index_place(table, index, item) for index in table.indexes if index.holds(item)}
 
 
 def _time_to_live(moment: Value, now: int) -> dict[str, int]:

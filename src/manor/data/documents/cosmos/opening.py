@@ -30,7 +30,7 @@ def parse_address(url: str) -> Address:
     asked = parse_qs(parts.query, keep_blank_values=True)
     if parts.username is not None or parts.password is not None:
         raise InputError("a key does not belong into the URL of a store", hint="credentials={'key': …}, or AZURE_COSMOS_KEY")
-    if not parts.netloc or len(names) > 2 or asked.keys() - _KNOWN:
+    if not (parts.netloc or asked.get("endpoint")) or len(names) > 2 or asked.keys() - _KNOWN:
         raise InputError(
             f"{url!r} is no address of Cosmos DB", hint="cosmos://account/database/container?endpoint=URL&hierarchical=true"
         )

@@ -13,9 +13,10 @@ from typing import Any
 from manor.data.documents.cosmos.codec import Document, decode_item, document_id, token_id
 from manor.data.documents.cosmos.items import BatchFailed, Items, Operation, Partition
 from manor.data.documents.cosmos.translating import by_status
-from manor.data.documents.cosmos.writes import Layout
+from manor.data.documents.cosmos.writes import ROUNDS, Layout
 from manor.data.documents.driver import Check, Delete, Put, Transaction, Update
 from manor.data.documents.faults import CancellationReason, TokenReused, TransactionCancelled
+from manor.data.documents.retrying import Retries
 from manor.data.documents.writing import Outcome, outcomes, shown_key
 from manor.errors import UnsupportedError
 
@@ -24,7 +25,6 @@ OPERATIONS = 100
 BATCH_BYTES = 2 * 1024 * 1024 - 64 * 1024
 """Two MiB, less room for what is around the documents."""
 TOKEN_SECONDS = 600
-ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +38,10 @@ class Step:
 class Transactor:
     """Transactions of one container."""
 
-    def __init__(self, items: Items, layout: Layout) -> None:
+    def __init__(self, items: Items, layout: Layout, rounds: Retries = ROUNDS) -> None:
         self.items = items
         self.layout = layout
+        self.rounds = rounds
 
     async def transact(self, tenant: str, transaction: Transaction) -> None:
         """Do it. Raises ``UnsupportedError`` before anything is sent where it cannot be atomic."""
@@ -52,7 +53,9 @@ class Transactor:
                 f"a transaction has {len(transaction.operations)} operations and a token; Cosmos DB takes {OPERATIONS}",
                 hint="split it, or put and delete without conditions",
             )
-        for _ in range(ROUNDS):
+        for attempt in range(self.rounds.attempts):
+            if attempt:
+                await self.rounds.pause(attempt)
             if await self._attempt(tenant, partition, transaction, token):
                 return
         raise _cancelled(transaction, "TransactionConflict", "others kept changing the items")

@@ -10,12 +10,14 @@ from manor.data.documents.cosmos.items import Items, Partition
 from manor.data.documents.cosmos.patches import Patch, patch_of
 from manor.data.documents.driver import Delete, Put, Returns, Update, Write
 from manor.data.documents.faults import WriteConflict
+from manor.data.documents.retrying import Retries
 from manor.data.documents.tables import Table
 from manor.data.documents.values import Item, item_size
 from manor.data.documents.writing import Outcome, outcome, returned, shown_key
 
-ROUNDS = 4
-"""How often a write reads and decides before it leaves waiting to the layer above."""
+ROUNDS = Retries(attempts=12, first_seconds=0.004, longest_seconds=0.25)
+"""How often a write reads and decides before it leaves waiting to the layer above, and the pauses between: without any, those
+who all want one item would meet again each time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +44,10 @@ class Layout:
 class Writer:
     """Single writes."""
 
-    def __init__(self, items: Items, layout: Layout) -> None:
+    def __init__(self, items: Items, layout: Layout, rounds: Retries = ROUNDS) -> None:
         self.items = items
         self.layout = layout
+        self.rounds = rounds
 
     async def write(self, tenant: str, write: Write) -> Item | None:
         """Do it. Raises what ``writing.outcome`` raises, and ``WriteConflict``."""
@@ -62,7 +65,9 @@ class Writer:
     async def _guarded(self, tenant: str, write: Write, what: str) -> Item | None:
         partition, id_ = self.layout.partition(tenant, write.table, write.key), document_id(write.table, write.key)
         patch = patch_of(write) if isinstance(write, Update) else None
-        for _ in range(ROUNDS):
+        for attempt in range(self.rounds.attempts):
+            if attempt:
+                await self.rounds.pause(attempt)
             if patch is not None and isinstance(write, Update):
                 done, answer = await self._patched(partition, id_, write, patch, what)
                 if done:

@@ -33,12 +33,13 @@ class Call:
     parameters: Parameters
 
 
-def _express(parameters: Parameters, values: Values, extra: Wire, **expressions: Expression[Any] | None) -> None:
+def _express(place: Place, parameters: Parameters, values: Values, extra: Wire, **expressions: Expression[Any] | None) -> None:
     """Put the texts of expressions in, and exactly the names and values that they use."""
     names: dict[str, str] = {}
     refs: set[str] = set()
     for parameter, expression in expressions.items():
         if expression is not None:
+            place.check(expression)
             spelling = expression.compiled(spell)
             parameters[parameter] = spelling.text
             names.update(spelling.names)
@@ -60,7 +61,7 @@ def get_call(place: Place, key: Item, *, consistent: bool, projection: Projectio
     if consistent:
         parameters["ConsistentRead"] = True
     if projection is not None:
-        _express(parameters, {}, {}, ProjectionExpression=projection)
+        _express(place, parameters, {}, {}, ProjectionExpression=projection)
     return Call(operation="get_item", parameters=parameters)
 
 
@@ -91,7 +92,7 @@ def _write(place: Place, write: Put | Update | Delete | Check) -> tuple[str, Par
             operation = "delete_item"
             parameters["Key"] = place.key(write.key)
     if update is not None or write.condition is not None:
-        _express(parameters, write.values, extra, UpdateExpression=update, ConditionExpression=write.condition)
+        _express(place, parameters, write.values, extra, UpdateExpression=update, ConditionExpression=write.condition)
     return operation, parameters
 
 
@@ -112,6 +113,7 @@ def page_call(place: Place, query: Query) -> PageCall:
     condition, extra = place.key_condition(query, query.keys) if query.keys else (None, {})
     projection, added = _with_keys(query) if query.projection else (None, ())
     _express(
+        place,
         parameters,
         query.values,
         extra,
@@ -177,11 +179,12 @@ def own_scan_call(place: SharedTable, query: Query | None, start: Wire | None) -
 
 def fill_scan_call(place: SharedTable, index: Index, start: Wire | None) -> Call:
     """Scan for the items of all tenants that belong into an index and do not have our key of it."""
-    ours = place.index_key_names(index)[0]
+    theirs, ours = index.keys[0], place.index_key_names(index)[0]
     parameters: Parameters = {
         "TableName": place.name,
-        "FilterExpression": "attribute_exists(#theirs) AND attribute_not_exists(#ours)",
-        "ExpressionAttributeNames": {"#theirs": index.keys[0].name, "#ours": ours},
+        "FilterExpression": "attribute_type(#theirs, :type) AND #theirs <> :empty AND attribute_not_exists(#ours)",
+        "ExpressionAttributeNames": {"#theirs": theirs.name, "#ours": ours},
+        "ExpressionAttributeValues": {":type": {"S": theirs.type}, ":empty": encode(b"" if theirs.type == "B" else "")},
         "ConsistentRead": True,
     }
     if start:
@@ -213,7 +216,7 @@ def batch_get_call(place: Place, keys: Sequence[Item], *, consistent: bool, proj
     if consistent:
         request["ConsistentRead"] = True
     if projection is not None:
-        _express(request, {}, {}, ProjectionExpression=projection)
+        _express(place, request, {}, {}, ProjectionExpression=projection)
     return Call(operation="batch_get_item", parameters={"RequestItems": {place.name: request}})
 
 

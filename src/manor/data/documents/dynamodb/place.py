@@ -7,12 +7,12 @@ other one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from manor.data.documents.driver import Keys, Query, Update
 from manor.data.documents.dynamodb.codec import Wire, decode_item, encode_item
 from manor.data.documents.dynamodb.naming import table_name
-from manor.data.documents.query.expression import ConditionExpression, UpdateExpression
+from manor.data.documents.query.expression import ConditionExpression, Expression, UpdateExpression
 from manor.data.documents.tables import Index, Table
 from manor.data.documents.values import Item
 
@@ -42,6 +42,10 @@ class Place(Protocol):
 
     def item(self, item: Item) -> Wire:
         """A whole item as it is sent. Raises ``ValueRefused`` for an attribute that the place needs for itself."""
+        ...
+
+    def check(self, expression: Expression[Any]) -> None:
+        """Raise ``ExpressionError`` for an expression that names an attribute which the place needs for itself."""
         ...
 
     def plain(self, wire: Wire) -> Item:
@@ -93,6 +97,9 @@ class OwnTable:
     def item(self, item: Item) -> Wire:
         """As it is."""
         return encode_item(item)
+
+    def check(self, expression: Expression[Any]) -> None:
+        """Nothing is hidden."""
 
     def plain(self, wire: Wire) -> Item:
         """As it is."""

@@ -41,6 +41,9 @@ async def own_page(send: Sender, place: SharedTable, query: Query) -> Slice:
 
     Where others' items end a page cannot be told to the caller, so a page ends at an item of the tenant's, or at the end.
     """
+    for expression in (query.filter, query.projection):
+        if expression is not None:
+            place.check(expression)
     found = _Found(query)
     start = query.start and place.position(query, query.start)
     while True:

@@ -15,7 +15,7 @@ from manor.data.documents.driver import Keys, Query, Update
 from manor.data.documents.dynamodb.codec import Wire, decode_item, encode_item
 from manor.data.documents.dynamodb.naming import escaped, shared_table_name
 from manor.data.documents.dynamodb.place import KeyNames
-from manor.data.documents.faults import KeyRefused, ValueRefused
+from manor.data.documents.faults import ExpressionError, KeyRefused, ValueRefused
 from manor.data.documents.limits import PARTITION_KEY_BYTES
 from manor.data.documents.numbers import number_text, parse_number
 from manor.data.documents.query.expression import ConditionExpression, Expression, UpdateExpression
@@ -118,6 +118,10 @@ class SharedTable:
     def _text(self, key: Key, item: Item) -> dict[str, str]:
         return {"S": partition_text(self.tenant, item[key.name])}
 
+    def check(self, expression: Expression[Any]) -> None:
+        """None of its paths leads to what is hidden."""
+        expression.compiled(_check_paths)
+
     def plain(self, wire: Wire) -> Item:
         """The item without ours."""
         return decode_item({name: typed for name, typed in wire.items() if not name.startswith(OWN)})
@@ -153,8 +157,6 @@ class SharedTable:
         """What makes the item of its key must also say that key itself; what changes an index's partition key changes ours."""
         sets, removes, values = [], [], {}
         node = write.update.node if write.update else UpdateNode()
-        for path in node.paths():
-            _check_name(path.name)
         name = self.table.key_names[0]
         sets.append(Assign(Path((name,)), Ref(_REF)))
         values[_REF] = encode_item({name: write.key[name]})[name]
@@ -174,7 +176,8 @@ class SharedTable:
         def made() -> UpdateExpression:
             text = write.update.text if write.update else ""
             refs = (write.update.refs if write.update else frozenset()) | values.keys()
-            return Expression("update_expression", text, node, refs=frozenset(refs), paths=node.paths())
+            paths, positions = (write.update.paths, write.update.positions) if write.update else ((), ())
+            return Expression("update_expression", text, node, refs=frozenset(refs), paths=paths, positions=positions)
 
         key = ("shared", self.table.key_names[0], tuple(values), node.removes)
         return write.update.compiled_for(key, made) if write.update else made()
@@ -212,6 +215,16 @@ class SharedTable:
 def _check_name(name: str) -> None:
     if name.startswith(OWN):
         raise ValueRefused(f"names that begin with {OWN} are taken where tenants share tables", at=name)
+
+
+def _check_paths(expression: Expression[Any]) -> None:
+    for path in expression.paths:
+        if path.name.startswith(OWN):
+            raise ExpressionError(
+                f"{expression.kind}: {path.name}: names that begin with {OWN} are taken where tenants share tables",
+                expression=expression.text,
+                position=expression.position_of(path),
+            )
 
 
 def _with_partition(expression: ConditionExpression, attribute: str, theirs: str) -> ConditionExpression:

@@ -18,7 +18,9 @@ from manor.data.documents.faults import (
     ConditionFailed,
     ItemTooLarge,
     KeyRefused,
+    OperandMissing,
     OutcomeUnknown,
+    PathMissing,
     TableMissing,
     Throttled,
     TokenReused,
@@ -64,10 +66,13 @@ DENIED = frozenset(
 _NEVER_SENT = (sdk.ConnectTimeoutError, sdk.ProxyConnectionError, sdk.SSLError)
 _TOO_LARGE = ("size has exceeded", "size to update has exceeded")
 _INDEX_KEY = ("type mismatch for index key", "type mismatch for key", "index key", "key attribute", "secondary index")
+_UPDATE_KINDS = {
+    "the provided expression refers to an attribute that does not exist": OperandMissing,
+    "document path provided in the update expression is invalid": PathMissing,
+}
 _UPDATE = (
-    "the provided expression refers to an attribute that does not exist",
+    *_UPDATE_KINDS,
     "incorrect data type",
-    "document path provided in the update expression is invalid",
     "number overflow",
     "number underflow",
     "38 significant digits",
@@ -177,7 +182,8 @@ def refused(message: str, where: str) -> ManorError:
     if "nesting levels" in told:
         return ValueRefused(f"lists and maps stand too deep in each other: {where}")
     if any(words in told for words in _UPDATE):
-        return UpdateRefused(f"the update cannot be applied to the item: {where}", hint=_reason(told))
+        kind = next((kind for words, kind in _UPDATE_KINDS.items() if words in told), UpdateRefused)
+        return kind(f"the update cannot be applied to the item: {where}", hint=_reason(told))
     if any(words in told for words in _INDEX_KEY):
         return KeyRefused(f"a key of an index is of another type, or empty: {where}")
     return InputError(f"DynamoDB refuses the request: {where}", hint=_reason(told))

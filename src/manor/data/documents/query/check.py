@@ -26,6 +26,9 @@ from manor.data.documents.query.nodes import (
 from manor.data.documents.query.parser import nearest
 from manor.data.documents.values import ORDERED_TYPES, SET_TYPES, TYPE_NAMES, Value, admit, type_of
 
+OWN_VALUES = ":manor_"
+"""What the names of values begin with that the layer and its drivers add to the caller's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -47,10 +50,14 @@ class Demands:
 
 def admit_values(values: Mapping[str, Any] | None) -> dict[str, Value]:
     """A deep copy of the caller's ``expression_values`` in canonical form. Raises ``ExpressionError``, ``ValueRefused``."""
+    if values is not None and not isinstance(values, Mapping):
+        raise ExpressionError(f"expression_values is a dict, not {type(values).__name__}")
     admitted = {}
     for name, value in (values or {}).items():
         if not isinstance(name, str) or not name.startswith(":"):
             raise ExpressionError(f"expression_values: {name!r} does not begin with a colon", hint=f"write ':{name}'")
+        if name.startswith(OWN_VALUES):
+            raise ExpressionError(f"expression_values: names that begin with {OWN_VALUES} are taken: {name}", hint="rename it")
         try:
             admitted[name] = admit(value)
         except ValueRefused as error:
@@ -71,9 +78,9 @@ def check(expressions: Iterable[Expression[Any]], values: Mapping[str, Value], n
         if demands is not NOTHING:
             _check_demands(expression, demands, values)
     if len(used) != len(values):
-        _fail_unused("expression_values", sorted(values.keys() - used))
+        _fail_unused("expression_values", values.keys() - used)
     if names and len(aliases) != len(names):
-        _fail_unused("expression_names", sorted(names.keys() - aliases))
+        _fail_unused("expression_names", names.keys() - aliases)
 
 
 def _fail_missing(expression: Expression[Any], values: Mapping[str, Value]) -> None:
@@ -86,8 +93,9 @@ def _fail_missing(expression: Expression[Any], values: Mapping[str, Value]) -> N
     )
 
 
-def _fail_unused(parameter: str, unused: list[str]) -> None:
-    raise ExpressionError(f"{parameter}: no expression uses {', '.join(unused)}", hint="remove it, or correct its name")
+def _fail_unused(parameter: str, unused: Iterable[object]) -> None:
+    told = ", ".join(sorted(map(str, unused)))
+    raise ExpressionError(f"{parameter}: no expression uses {told}", hint="remove it, or correct its name")
 
 
 def _check_demands(expression: Expression[Any], demands: Demands, values: Mapping[str, Value]) -> None:

@@ -15,10 +15,11 @@ class Expression(Generic[N]):
     """One parsed text with its names replaced. Immutable and shared: equal texts with equal names are the same object.
 
     ``node`` is the tree, ``refs`` the ``:values`` it uses, ``names`` the ``#names`` it uses, ``bare`` the attribute names that
-    were written without ``#``, ``redundant`` whether parentheses stand doubled (DynamoDB itself refuses that).
+    were written without ``#``, ``paths`` what leads to attributes, each time it stands there, ``positions`` where in the text
+    (characters from 1), ``redundant`` whether parentheses stand doubled (DynamoDB itself refuses that).
     """
 
-    __slots__ = ("_compiled", "bare", "kind", "names", "node", "paths", "redundant", "refs", "text")
+    __slots__ = ("_compiled", "bare", "kind", "names", "node", "paths", "positions", "redundant", "refs", "text")
 
     def __init__(
         self,
@@ -30,6 +31,7 @@ class Expression(Generic[N]):
         names: frozenset[str] = frozenset(),
         bare: frozenset[str] = frozenset(),
         paths: tuple[Path, ...] = (),
+        positions: tuple[int, ...] = (),
         redundant: bool = False,
     ) -> None:
         self.kind = kind
@@ -39,8 +41,14 @@ class Expression(Generic[N]):
         self.names = names
         self.bare = bare
         self.paths = paths
+        self.positions = positions
         self.redundant = redundant
         self._compiled: dict[Any, Any] = {}
+
+    def position_of(self, path: Path, *, again: bool = False) -> int:
+        """Where the path stands, or where it stands ``again``; 0 where that is not known."""
+        found = [position for one, position in zip(self.paths, self.positions, strict=False) if one == path]
+        return found[again] if len(found) > again else 0
 
     def compiled(self, compiler: Callable[[Expression[N]], T]) -> T:
         """``compiler(self)``, computed once for each expression; compilers are pure module-level functions of the nodes."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
 
 from manor.data.documents.faults import ExpressionError
 from manor.data.documents.query.expression import ConditionExpression
@@ -92,7 +93,9 @@ class _Reader:
             return KeyPlan(partition)
         if len(sorts) > 1:
             raise self.fault(
-                f"{self.sort} stands in two conditions", hint=f"one range is one condition: {self.sort} BETWEEN :a AND :b"
+                f"{self.sort} stands in two conditions",
+                sorts[1],
+                hint=f"one range is one condition: {self.sort} BETWEEN :a AND :b",
             )
         return self.with_range(partition, sorts[0])
 
@@ -101,24 +104,28 @@ class _Reader:
             problem = "stands in two conditions" if hashes else "is missing"
             raise self.fault(
                 f"the partition key {self.partition} of {self.where} {problem}",
+                hashes[1] if hashes else None,
                 hint=f"a query names one partition: {self.partition} = :v",
             )
         match hashes[0]:
             case Compare("=", Path(), Ref(name)):
                 return name
             case _:
-                raise self.fault(f"the partition key {self.partition} can only be compared by = with a value")
+                raise self.fault(f"the partition key {self.partition} can only be compared by = with a value", hashes[0])
 
     def check_part(self, part: Condition) -> None:
         name = self.name_of(part)
         if name is None:
             raise self.fault(
-                "a key condition holds comparisons of keys, joined by AND", hint="everything else belongs to filter_expression"
+                "a key condition holds comparisons of keys, joined by AND",
+                part,
+                hint="everything else belongs to filter_expression",
             )
         if name not in {self.partition, self.sort}:
             keys = " and ".join(key for key in (self.partition, self.sort) if key)
             raise self.fault(
                 f"{name} is no key of {self.where}, whose keys are {keys}",
+                part,
                 hint="name the index that has it by index_name, or move it to filter_expression",
             )
 
@@ -146,8 +153,31 @@ class _Reader:
             case _:
                 raise self.fault(
                     f"the sort key {self.sort} can be compared by =, <, <=, >, >=, BETWEEN and begins_with() with values",
+                    part,
                     hint="everything else belongs to filter_expression",
                 )
 
-    def fault(self, problem: str, *, hint: str = "") -> ExpressionError:
-        return ExpressionError(f"{self.expression.kind}: {problem}", expression=self.expression.text, hint=hint)
+    def fault(self, problem: str, part: Condition | None, *, hint: str = "") -> ExpressionError:
+        """An error at ``part``; at the beginning for what is missing."""
+        position, expression = self.position_of(part) if part else 1, self.expression
+        return ExpressionError(f"{expression.kind}: {problem}", expression=expression.text, position=position, hint=hint)
+
+    def position_of(self, part: Condition) -> int:
+        node = self.expression.node
+        before = node.parts[: _place(node.parts, part)] if isinstance(node, And) else ()
+        paths = sum(len(_paths(one)) for one in before)
+        return self.expression.positions[paths] if _paths(part) else 1
+
+
+def _place(parts: Sequence[Condition], part: Condition) -> int:
+    """Which of them it is: the very one, for two can be equal."""
+    return next(place for place, one in enumerate(parts) if one is part)
+
+
+def _paths(node: Any) -> list[Path]:
+    """The paths in a part of a condition, in their order in the text."""
+    if isinstance(node, Path):
+        return [node]
+    if is_dataclass(node):
+        node = tuple(getattr(node, one.name) for one in fields(node))
+    return [path for one in node for path in _paths(one)] if isinstance(node, tuple) else []

@@ -27,17 +27,26 @@ N = TypeVar("N")
 
 def parse_condition(text: str, names: Mapping[str, str] | None = None, *, kind: str = CONDITION) -> ConditionExpression:
     """A condition, filter or key condition (``kind`` is the word for it in errors). Raises ``ExpressionError``."""
-    return _condition(text, tuple(names.items()) if names else (), kind)
+    try:
+        return _condition(text, tuple(names.items()) if names else (), kind)
+    except (TypeError, AttributeError) as error:
+        raise (_mistyped(text, names, kind) or error) from error
 
 
 def parse_update(text: str, names: Mapping[str, str] | None = None) -> UpdateExpression:
     """An update expression. Raises ``ExpressionError``."""
-    return _update(text, tuple(names.items()) if names else ())
+    try:
+        return _update(text, tuple(names.items()) if names else ())
+    except (TypeError, AttributeError) as error:
+        raise (_mistyped(text, names, UPDATE) or error) from error
 
 
 def parse_projection(text: str, names: Mapping[str, str] | None = None) -> ProjectionExpression:
     """A projection expression. Raises ``ExpressionError``."""
-    return _projection(text, tuple(names.items()) if names else ())
+    try:
+        return _projection(text, tuple(names.items()) if names else ())
+    except (TypeError, AttributeError) as error:
+        raise (_mistyped(text, names, PROJECTION) or error) from error
 
 
 @lru_cache(CACHED_EXPRESSIONS)
@@ -61,8 +70,24 @@ def _projection(text: str, names: Names) -> ProjectionExpression:
 
 def _as_text(text: object, kind: str) -> str:
     if not isinstance(text, str):
-        raise ExpressionError(f"{kind} is a str, not {type(text).__name__}")
+        raise _no_text(text, kind)
     return text
+
+
+def _no_text(text: object, kind: str) -> ExpressionError:
+    return ExpressionError(f"{kind} is a str, not {type(text).__name__}")
+
+
+def _mistyped(text: object, names: object, kind: str) -> ExpressionError | None:
+    """What is wrong with parameters that could not even be looked up; None where it is not their types."""
+    if not isinstance(text, str):
+        return _no_text(text, kind)
+    if names and not isinstance(names, Mapping):
+        return ExpressionError(f"expression_names is a dict, not {type(names).__name__}")
+    for alias, name in names.items() if isinstance(names, Mapping) else ():
+        if not isinstance(name, str):
+            return ExpressionError(f"expression_names: {alias} stands for {type(name).__name__}", hint="a name is a str")
+    return None
 
 
 def _expression(kind: str, parser: Parser, node: N) -> Expression[N]:
@@ -74,5 +99,6 @@ def _expression(kind: str, parser: Parser, node: N) -> Expression[N]:
         names=frozenset(parser.aliases),
         bare=frozenset(parser.bare),
         paths=tuple(parser.paths),
+        positions=tuple(parser.positions),
         redundant=parser.redundant,
     )

@@ -33,6 +33,7 @@ class Parser:
         self.aliases: set[str] = set()
         self.bare: set[str] = set()
         self.paths: list[Path] = []
+        self.positions: list[int] = []
         self.redundant = False
 
     # Words
@@ -128,6 +129,7 @@ class Parser:
             self.fail(f"a path has {len(parts)} elements, {PATH_ELEMENTS} are allowed", token=first)
         found = Path(tuple(parts))
         self.paths.append(found)
+        self.positions.append(first.position + 1)
         return found
 
     def _name(self) -> str:

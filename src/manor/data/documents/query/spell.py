@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import string
 from dataclasses import dataclass, field
 
+from manor.data.documents.limits import EXPRESSION_BYTES
 from manor.data.documents.query.expression import Expression
 from manor.data.documents.query.nodes import (
     And,
@@ -49,21 +52,31 @@ class Spelling:
 
 def spell(expression: Expression[Node]) -> Spelling:
     """The text of an expression; use ``expression.compiled(spell)``, which remembers it."""
-    names: dict[str, str] = {}
-    speller = _Speller(_PREFIXES[expression.kind], names)
-    return Spelling(text=speller.node(expression.node), names={alias: name for name, alias in names.items()})
+    found = _spelled(expression, _Speller(_PREFIXES[expression.kind]))
+    if len(found.text) <= EXPRESSION_BYTES:
+        return found
+    return _spelled(expression, _TightSpeller(_PREFIXES[expression.kind], expression.bare))
+
+
+def _spelled(expression: Expression[Node], speller: _Speller) -> Spelling:
+    text = speller.node(expression.node)
+    return Spelling(text=text, names={alias: name for name, alias in speller.names.items()})
 
 
 class _Speller:
-    def __init__(self, prefix: str, names: dict[str, str]) -> None:
+    comma, equals, space = ", ", " = ", " "
+    inside_or: tuple[type, ...] = (Or, And)
+    """What stands in parentheses where it is a part of OR."""
+
+    def __init__(self, prefix: str) -> None:
         self.prefix = prefix
-        self.names = names
+        self.names: dict[str, str] = {}
 
     def node(self, node: Node) -> str:
         if isinstance(node, Update):
             return self.update(node)
         if isinstance(node, Projection):
-            return ", ".join(map(self.path, node.paths))
+            return self.comma.join(map(self.path, node.paths))
         return self.condition(node)
 
     def condition(self, node: Condition) -> str:
@@ -71,7 +84,7 @@ class _Speller:
             case And(parts):
                 return " AND ".join(self.part(part, Or, And) for part in parts)
             case Or(parts):
-                return " OR ".join(self.part(part, Or, And) for part in parts)
+                return " OR ".join(self.part(part, *self.inside_or) for part in parts)
             case Not(Exists(path)):
                 return f"attribute_not_exists({self.path(path)})"
             case Not(part):
@@ -87,19 +100,19 @@ class _Speller:
     def simple(self, node: Compare | Between | In | Exists | HasType | BeginsWith | Contains) -> str:
         match node:
             case Compare(op, left, right):
-                return f"{self.operand(left)} {op} {self.operand(right)}"
+                return f"{self.operand(left)}{self.space}{op}{self.space}{self.operand(right)}"
             case Between(operand, low, high):
                 return f"{self.operand(operand)} BETWEEN {self.operand(low)} AND {self.operand(high)}"
             case In(operand, options):
-                return f"{self.operand(operand)} IN ({', '.join(map(self.operand, options))})"
+                return f"{self.operand(operand)} IN ({self.comma.join(map(self.operand, options))})"
             case Exists(path):
                 return f"attribute_exists({self.path(path)})"
             case HasType(path, ref):
-                return f"attribute_type({self.path(path)}, {ref.name})"
+                return f"attribute_type({self.path(path)}{self.comma}{ref.name})"
             case BeginsWith(operand, prefix):
-                return f"begins_with({self.operand(operand)}, {self.operand(prefix)})"
+                return f"begins_with({self.operand(operand)}{self.comma}{self.operand(prefix)})"
             case Contains(operand, part):
-                return f"contains({self.operand(operand)}, {self.operand(part)})"
+                return f"contains({self.operand(operand)}{self.comma}{self.operand(part)})"
 
     def operand(self, operand: Operand) -> str:
         match operand:
@@ -119,12 +132,12 @@ class _Speller:
 
     def update(self, node: Update) -> str:
         clauses = {
-            "SET": [f"{self.path(one.path)} = {self.value(one.value)}" for one in node.sets],
+            "SET": [f"{self.path(one.path)}{self.equals}{self.value(one.value)}" for one in node.sets],
             "REMOVE": [self.path(path) for path in node.removes],
             "ADD": [f"{self.path(one.path)} {one.value.name}" for one in node.adds],
             "DELETE": [f"{self.path(one.path)} {one.value.name}" for one in node.deletes],
         }
-        return " ".join(f"{word} {', '.join(actions)}" for word, actions in clauses.items() if actions)
+        return " ".join(f"{word} {self.comma.join(actions)}" for word, actions in clauses.items() if actions)
 
     def value(self, value: SetValue) -> str:
         match value:
@@ -133,8 +146,41 @@ class _Speller:
             case Path():
                 return self.path(value)
             case IfNotExists(path, default):
-                return f"if_not_exists({self.path(path)}, {self.value(default)})"
+                return f"if_not_exists({self.path(path)}{self.comma}{self.value(default)})"
             case ListAppend(first, second):
-                return f"list_append({self.value(first)}, {self.value(second)})"
+                return f"list_append({self.value(first)}{self.comma}{self.value(second)})"
             case Arithmetic(op, left, right):
-                return f"{self.value(left)} {op} {self.value(right)}"
+                return f"{self.value(left)}{self.space}{op}{self.space}{self.value(right)}"
+
+
+_LETTERS = string.digits + string.ascii_letters + "_"
+_SINGLES = {
+    "#u": string.ascii_lowercase,
+    "#f": string.ascii_lowercase,
+    "#c": string.ascii_uppercase,
+    "#p": string.ascii_uppercase,
+}
+"""Aliases of one character: of kinds that can stand in one request, no two have the same."""
+_BARE = re.compile(r"[A-Za-z]|[A-Za-z][A-Za-z0-9]?[0-9]")
+"""Short names that are no words of DynamoDB's: these have neither one letter nor digits."""
+
+
+class _TightSpeller(_Speller):
+    """For what would be longer than DynamoDB takes: without the spaces, parentheses and aliases that are not needed."""
+
+    comma, equals, space = ",", "=", ""
+    inside_or = (Or,)
+
+    def __init__(self, prefix: str, bare: frozenset[str]) -> None:
+        super().__init__(prefix)
+        self.bare = frozenset(name for name in bare if _BARE.fullmatch(name))
+        singles = [f"#{letter}" for letter in _SINGLES.get(prefix, "")]
+        doubles = [f"{prefix}{letter}" for letter in _LETTERS]
+        self.free = iter([*singles, *doubles, *(f"{prefix}{number}" for number in range(100, EXPRESSION_BYTES))])
+
+    def alias(self, name: str) -> str:
+        if name in self.bare:
+            return name
+        if name not in self.names:
+            self.names[name] = next(self.free)
+        return self.names[name]

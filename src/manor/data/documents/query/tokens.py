@@ -19,7 +19,7 @@ class Token(NamedTuple):
 
 _TOKEN = re.compile(
     r"""\s*(?:
-        (?P<name>[^\W\d]\w*) | (?P<alias>\#\w+) | (?P<ref>:\w+) | (?P<number>\d+) | (?P<sign><>|<=|>=|[=<>()\[\],.+\-])
+        (?P<name>[^\W\d]\w*) | (?P<alias>\#\w+) | (?P<ref>:\w+) | (?P<number>[0-9]+) | (?P<sign><>|<=|>=|[=<>()\[\],.+\-])
     )""",
     re.VERBOSE,
 )
@@ -39,6 +39,13 @@ def tokens(text: str, kind: str) -> list[Token]:
         if match is None:
             raise _strange(text, position, kind)
         word = match.lastgroup or ""
+        if word in {"alias", "ref"} and not match[word].isascii():
+            raise ExpressionError(
+                f"{kind}: {match[word]} has other characters than letters A to Z, digits and _",
+                expression=text,
+                position=match.start(word) + 1,
+                hint="DynamoDB takes no others in the names that stand for names and values",
+            )
         found.append(Token(word, match[word], match.start(word)))
         position = match.end()
     return [*found, Token("end", "", end)]

@@ -9,8 +9,8 @@ from typing import TypeAlias
 
 from manor.data.documents.numbers import sort_text
 from manor.data.documents.query.keys import SortRange
-from manor.data.documents.tables import Index, Key, Table
-from manor.data.documents.values import Item, Value, type_of
+from manor.data.documents.tables import Key, Table
+from manor.data.documents.values import Item, Value
 
 Place: TypeAlias = tuple[bytes, bytes]
 """Partition and sort key; the second is empty for a table or index without a sort key."""
@@ -48,7 +48,7 @@ class KeyForm:
         """The item's places in the table's indexes; none of no item."""
         if not item or not table.indexes:
             return set()
-        return {(index.name, *self.place(index.keys, item)) for index in table.indexes if fits(index, item)}
+        return {(index.name, *self.place(index.keys, item)) for index in table.indexes if index.holds(item)}
 
 
 def range_bounds(found: SortRange) -> list[tuple[str, bytes]]:
@@ -66,11 +66,6 @@ def successor(prefix: bytes) -> bytes | None:
     """The first bytes behind all that begin with ``prefix``; None where nothing is behind them."""
     head = prefix.rstrip(b"\xff")
     return head[:-1] + bytes([head[-1] + 1]) if head else None
-
-
-def fits(index: Index, item: Item) -> bool:
-    """Whether the item has the index's keys; one from before the index was declared may have them of another type."""
-    return all(key.name in item and type_of(item[key.name]) == key.type for key in index.keys)
 
 
 def short_name(name: str, longest: int) -> str:

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -109,7 +110,7 @@ def open_driver(url: str, *, credentials: Mapping[str, str] | None = None) -> SQ
         raise InputError("a SQLite file needs no credentials", hint="remove them")
     parts = urlsplit(url)
     path = unquote(parts.path.removeprefix("/"))
-    if parts.netloc or not path or path == ":memory:":
+    if not url.startswith("sqlite:///") or parts.fragment or not path or path == ":memory:" or "\0" in path:
         raise InputError(
             f"{url} names no file", hint="sqlite:///file.db, or sqlite:////folder/file.db; memory:// keeps nothing"
         )
@@ -122,8 +123,10 @@ def _file_options(path: str, given: dict[str, str]) -> FileOptions:
         raise InputError(f"synchronous is {synchronous.lower()!r}", hint="full or normal")
     try:
         busy = float(given.pop("busy_seconds", "5"))
+        if not 0 <= busy < math.inf:
+            raise ValueError(busy)
     except ValueError as error:
-        raise InputError("busy_seconds is no number", hint="such as busy_seconds=5") from error
+        raise InputError("busy_seconds is no number from 0", hint="such as busy_seconds=5") from error
     if given:
         raise InputError(f"a SQLite file has no option {', '.join(given)}", hint="synchronous and busy_seconds")
     return FileOptions(path=path, synchronous=synchronous, busy_seconds=busy)
