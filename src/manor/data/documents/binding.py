@@ -29,6 +29,7 @@ class TenantBinding:
         self.options = options or Options()
         self._tenant = None if tenant is None else checked_tenant(tenant)
         self._owns_driver = True
+        self._is_open = False
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.driver.name}, tenant={self._tenant!r})"
@@ -36,18 +37,20 @@ class TenantBinding:
     # Life
 
     async def open(self) -> Self:
-        """Connect."""
-        if self._owns_driver:
+        """Connect. A store that is open already stays as it is; one that was closed, or could not be opened, is opened anew."""
+        if self._owns_driver and not self._is_open:
             try:
                 await self.driver.open()
             except BaseException:
                 await self.driver.close()
                 raise
+            self._is_open = True
         return self
 
     async def close(self) -> None:
         """Let go of every connection."""
         if self._owns_driver:
+            self._is_open = False
             await self.driver.close()
 
     async def __aenter__(self) -> Self:

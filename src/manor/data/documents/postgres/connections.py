@@ -64,6 +64,10 @@ class Connections:
         self._ending: set[asyncio.Task[None]] = set()
         self._closed = False
 
+    def open(self) -> None:
+        """Let connections be taken (again)."""
+        self._closed = False
+
     def one(self, *, sent: bool = False) -> Held:
         """``async with`` a connection for a block that writes nothing, or (``sent``) whose every statement is a write."""
         return Held(self, sent)

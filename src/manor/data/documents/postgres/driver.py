@@ -44,6 +44,7 @@ class PostgresDriver:
 
     async def open(self) -> None:
         """Connect once, and make the tables where they are missing."""
+        self._connections.open()
         await making.make_schema(self._connections)
 
     async def close(self) -> None:
