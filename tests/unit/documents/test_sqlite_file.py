@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,20 @@ async def test_a_file_that_is_not_ours_is_left_alone(tmp_path: Path) -> None:
     again = sqlite3.connect(tmp_path / "foreign.db")
     assert again.execute("SELECT name FROM sqlite_schema").fetchall() == [("theirs",)]
     again.close()
+
+
+async def test_a_file_without_its_version_is_refused_with_a_way_out(tmp_path: Path) -> None:
+    """Which works."""
+    async with store(tmp_path / "x.db") as db:
+        await db.ensure_tables()
+        await db.put_item("things", {"PK": "p", "SK": "s"})
+    with closing(sqlite3.connect(tmp_path / "x.db")) as tool:
+        tool.execute("PRAGMA user_version = 0")
+        with pytest.raises(UnsupportedError, match="lost its version") as refused:
+            await db.open()
+        tool.execute(refused.value.hint.rpartition(", ")[2])
+    async with db:
+        assert await db.get_item("things", {"PK": "p", "SK": "s"}) is not None
 
 
 async def test_a_store_that_is_closed_says_so(tmp_path: Path) -> None:
