@@ -9,7 +9,7 @@ import pytest
 
 from manor.data.documents.faults import TableMissing
 from manor.data.documents.postgres.connections import ENDING_SECONDS, Connections
-from manor.errors import Code, ManorError, UnreachableError
+from manor.errors import Code, InputError, ManorError, UnreachableError
 
 
 class Fake:
@@ -162,3 +162,26 @@ async def test_closing_ends_all_and_refuses_who_waits() -> None:
     assert refused.value.code is Code.UNREACHABLE
     connections.give(used)
     assert used.terminated
+
+
+def test_a_store_of_another_event_loop_is_refused_and_can_be_closed() -> None:
+    """From anywhere; then it can be opened in the other one."""
+    server = Server()
+    connections = Connections(server.connect, 1)
+
+    async def use() -> None:
+        async with connections.one():
+            pass
+
+    with asyncio.Runner() as first, asyncio.Runner() as second:
+        first.run(use())
+        with pytest.raises(InputError, match="event loop"):
+            second.run(use())
+        first.run(use())
+        second.run(connections.close())
+        first.run(asyncio.sleep(0))
+        first.run(asyncio.sleep(0))
+        connections.open()
+        second.run(use())
+    assert [one.broken for one in server.made] == [True, False]
+    asyncio.run(connections.close())  # the second loop is closed

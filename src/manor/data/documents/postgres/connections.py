@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import asyncpg  # type: ignore[import-untyped]
 
 from manor.data.documents.postgres.faults import translated
-from manor.errors import ManorError, UnreachableError
+from manor.errors import InputError, ManorError, UnreachableError
 
 Connection: TypeAlias = Any
 """``asyncpg.Connection``, which has no types of its own."""
@@ -63,6 +63,7 @@ class Connections:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._ending: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def open(self) -> None:
         """Let connections be taken (again)."""
@@ -73,13 +74,20 @@ class Connections:
         return Held(self, sent)
 
     def take_idle(self) -> Connection | None:
-        """One that is free at once, if there is one."""
+        """One that is free at once, if there is one. Raises ``InputError`` in another event loop than the first one's."""
+        if asyncio.get_running_loop() is not self._loop:
+            self._check_loop()
         while self._idle and not self._closed:
             connection = self._idle.pop()
             if not connection.is_closed():
                 return connection
             self._count -= 1
         return None
+
+    def _check_loop(self) -> None:
+        if self._loop is not None:
+            raise InputError("this store belongs to another event loop", hint="connect(…) once in each event loop")
+        self._loop = asyncio.get_running_loop()
 
     async def take(self) -> Connection:
         """One that nobody else has; waits for its turn."""
@@ -154,10 +162,20 @@ class Connections:
     async def close(self) -> None:
         """Close those that are idle now, and the others when they are given back."""
         self._closed = True
+        loop, self._loop = self._loop, None
+        if loop is None or loop is asyncio.get_running_loop():
+            self._end_all()
+            if self._ending:
+                await asyncio.wait(self._ending)
+        elif loop.is_closed():  # and all connections with it
+            self._idle.clear()
+            self._count = 0
+        else:
+            loop.call_soon_threadsafe(self._end_all)
+
+    def _end_all(self) -> None:
         idle, self._idle = self._idle, []
         while self._waiting:
             self._wake()
         for connection in idle:
             self.end(connection)
-        if self._ending:
-            await asyncio.wait(self._ending)
