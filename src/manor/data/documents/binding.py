@@ -89,7 +89,8 @@ class TenantBinding:
     async def ensure_tables(self, tables: Iterable[Table] = ()) -> None:
         """Make what is missing of the declared tables and of these, which are declared by it. Again is harmless.
 
-        Raises ``UnsupportedError`` for a table that the backend cannot keep, ``ConflictError`` for one that has other keys.
+        Raises ``UnsupportedError`` for a table that the backend cannot keep, ``ConflictError`` for one that has other keys,
+        or an index with other keys.
         """
         tenant = self.tenant_id
         self.tables.update((table.name, table) for table in tables)

@@ -221,7 +221,7 @@ class Driver(Protocol):
     async def ensure_tables(self, tenant: str, tables: Sequence[Table]) -> None:
         """Make what is missing, indexes of tables that are there included (filled from their items); again is harmless.
 
-        Raises ``ConflictError`` where a table exists with other keys.
+        Raises ``ConflictError`` where a table or an index exists with other keys.
         """
         ...
 
