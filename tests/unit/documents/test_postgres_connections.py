@@ -180,7 +180,8 @@ def test_a_store_of_another_event_loop_is_refused_and_can_be_closed() -> None:
         first.run(use())
         second.run(connections.close())
         first.run(asyncio.sleep(0))
-        first.run(asyncio.sleep(0))
+        with pytest.raises(UnreachableError):
+            first.run(use())
         connections.open()
         second.run(use())
     assert [one.broken for one in server.made] == [True, False]

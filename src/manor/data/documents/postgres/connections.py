@@ -66,8 +66,10 @@ class Connections:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def open(self) -> None:
-        """Let connections be taken (again)."""
-        self._closed = False
+        """Let connections be taken again after ``close``, in whatever event loop asks first."""
+        if self._closed:
+            self._closed = False
+            self._loop = None
 
     def one(self, *, sent: bool = False) -> Held:
         """``async with`` a connection for a block that writes nothing, or (``sent``) whose every statement is a write."""
