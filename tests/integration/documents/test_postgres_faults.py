@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import asyncpg  # type: ignore[import-untyped]
 import pytest
 
 from manor.data import connect
 from manor.data.documents import DatabaseInterface, Index, Options, Retries, Table
 from manor.data.documents.faults import OutcomeUnknown
-from manor.errors import UnreachableError
+from manor.data.documents.postgres.faults import translated
+from manor.errors import ManorError, UnreachableError
 from manor.testing.documents.samples import THINGS, new_tenant
 from manor.testing.pg_proxy import Action, Direction, Fault, Matches, Message, PgProxy, matching
 
@@ -110,6 +113,49 @@ async def test_a_connection_that_the_server_ended_is_replaced(db: DatabaseInterf
     """Whether it was noticed or not."""
     proxy.cut_all()
     assert await db.get_item("things", KEY) == {**KEY, "n": 0}
+
+
+async def test_sessions_that_an_administrator_ends_are_replaced(db: DatabaseInterface, documents_url: str) -> None:
+    """In the middle of whatever they do; nothing but lost connections is told, and reads do not fail at all."""
+    ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query ~ 'documents_' AND pid <> pg_backend_pid()"
+    wrong = []
+
+    async def read() -> None:
+        for _ in range(100):
+            try:
+                await many.get_item("things", KEY)
+            except UnreachableError:
+                pass  # after the last attempt
+            except ManorError as error:
+                wrong.append(error)
+
+    async with connect(documents_url, tenant=db.tenant_id, tables=[THINGS], options=OPTIONS) as many:
+        killer = await asyncpg.connect(documents_url)
+        readers = [asyncio.create_task(read()) for _ in range(16)]
+        while not all(reader.done() for reader in readers):
+            await killer.execute(ended)
+        await killer.close()
+    assert wrong == []
+
+
+def test_a_session_that_was_ended_between_question_and_answer_is_lost() -> None:
+    """Though asyncpg calls it a fault of its own."""
+    error = asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress")
+    assert translated(error, sent=False).transient
+    assert isinstance(translated(error, sent=True), OutcomeUnknown)
+
+
+async def test_a_store_is_opened_again_after_it_was_closed(documents_url: str) -> None:
+    """Or opened twice."""
+    db = connect(documents_url, tenant="acme", tables=[THINGS])
+    await db.open()
+    for _ in range(2):
+        async with db:
+            await db.ensure_tables()
+            assert await db.get_item("things", KEY) is None
+    await db.open()
+    await db.driver.drop_tables("acme", [THINGS])
+    await db.close()
 
 
 async def test_a_server_that_does_not_answer_is_named_without_its_url(tmp_path: Path) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import asyncpg  # type: ignore[import-untyped]
 import pytest
 
-from manor.data.documents.postgres.connections import Connections
-from manor.errors import Code, UnreachableError
+from manor.data.documents.faults import TableMissing
+from manor.data.documents.postgres.connections import ENDING_SECONDS, Connections
+from manor.errors import Code, InputError, ManorError, UnreachableError
 
 
 class Fake:
@@ -17,6 +19,7 @@ class Fake:
         self.broken = False
         self.open_transaction = False
         self.terminated = False
+        self.ended_within: float | None = None
 
     def is_closed(self) -> bool:
         return self.broken
@@ -27,7 +30,8 @@ class Fake:
     def terminate(self) -> None:
         self.terminated = True
 
-    async def close(self) -> None:
+    async def close(self, *, timeout: float) -> None:  # noqa: ASYNC109 - as asyncpg has it
+        self.ended_within = timeout
         self.broken = True
 
 
@@ -88,6 +92,31 @@ async def test_a_broken_connection_is_replaced() -> None:
         assert last is server.made[3]
 
 
+@pytest.mark.parametrize("error", [asyncio.CancelledError, KeyboardInterrupt, TimeoutError, ValueError])
+async def test_a_connection_whose_answer_was_not_waited_for_is_ended(error: type[BaseException]) -> None:
+    """It is no use that it says it is in no transaction; its place is free afterwards."""
+    server = Server()
+    connections = Connections(server.connect, 1)
+    with pytest.raises(BaseException):  # noqa: B017, PT011 - whatever becomes of it
+        async with connections.one() as first:
+            raise error
+    async with connections.one() as second:
+        assert second is not first
+    assert first.ended_within == ENDING_SECONDS
+
+
+async def test_a_connection_stays_after_an_answer_that_is_a_refusal() -> None:
+    """The server's or ours."""
+    server = Server()
+    connections = Connections(server.connect, 1)
+    for error in (asyncpg.UniqueViolationError("no"), TableMissing("no")):
+        with pytest.raises(ManorError):
+            async with connections.one():
+                raise error
+    async with connections.one() as last:
+        assert last is server.made[0]
+
+
 async def test_somebody_who_gives_up_waiting_does_not_take_the_turn_along() -> None:
     """The next one in the queue gets it."""
     server = Server()
@@ -133,3 +162,27 @@ async def test_closing_ends_all_and_refuses_who_waits() -> None:
     assert refused.value.code is Code.UNREACHABLE
     connections.give(used)
     assert used.terminated
+
+
+def test_a_store_of_another_event_loop_is_refused_and_can_be_closed() -> None:
+    """From anywhere; then it can be opened in the other one."""
+    server = Server()
+    connections = Connections(server.connect, 1)
+
+    async def use() -> None:
+        async with connections.one():
+            pass
+
+    with asyncio.Runner() as first, asyncio.Runner() as second:
+        first.run(use())
+        with pytest.raises(InputError, match="event loop"):
+            second.run(use())
+        first.run(use())
+        second.run(connections.close())
+        first.run(asyncio.sleep(0))
+        with pytest.raises(UnreachableError):
+            first.run(use())
+        connections.open()
+        second.run(use())
+    assert [one.broken for one in server.made] == [True, False]
+    asyncio.run(connections.close())  # the second loop is closed

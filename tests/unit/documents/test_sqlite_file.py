@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,20 @@ async def test_a_file_that_is_not_ours_is_left_alone(tmp_path: Path) -> None:
     again.close()
 
 
+async def test_a_file_without_its_version_is_refused_with_a_way_out(tmp_path: Path) -> None:
+    """Which works."""
+    async with store(tmp_path / "x.db") as db:
+        await db.ensure_tables()
+        await db.put_item("things", {"PK": "p", "SK": "s"})
+    with closing(sqlite3.connect(tmp_path / "x.db")) as tool:
+        tool.execute("PRAGMA user_version = 0")
+        with pytest.raises(UnsupportedError, match="lost its version") as refused:
+            await db.open()
+        tool.execute(refused.value.hint.rpartition(", ")[2])
+    async with db:
+        assert await db.get_item("things", {"PK": "p", "SK": "s"}) is not None
+
+
 async def test_a_store_that_is_closed_says_so(tmp_path: Path) -> None:
     """Instead of waiting for ever."""
     db = store(tmp_path / "x.db")
@@ -175,3 +190,56 @@ async def test_a_store_that_is_closed_says_so(tmp_path: Path) -> None:
     await db.close()
     with pytest.raises(UnreachableError, match="not open"):
         await db.driver.get("acme", THINGS, {"PK": "p", "SK": "s"})
+
+
+async def test_a_store_that_is_opened_twice_is_open_once(tmp_path: Path) -> None:
+    """And closes."""
+    db = store(tmp_path / "x.db")
+    await db.open()
+    await db.driver.open()
+    async with asyncio.timeout(10):
+        async with db:
+            await db.ensure_tables()
+            await db.put_item("things", {"PK": "p", "SK": "s"})
+    with pytest.raises(UnreachableError, match="not open"):
+        await db.get_item("things", {"PK": "p", "SK": "s"})
+
+
+async def test_a_store_is_opened_again_after_it_failed_to_and_after_it_was_closed(tmp_path: Path) -> None:
+    """A file that somebody else was writing just then."""
+    other = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    db = store(tmp_path / "x.db", "?busy_seconds=0")
+    with pytest.raises(WriteConflict):
+        await db.open()
+    other.execute("ROLLBACK")
+    other.close()
+    for _ in range(2):
+        async with db:
+            await db.ensure_tables()
+            await db.put_item("things", {"PK": "p", "SK": "s"})
+
+
+async def test_what_another_thread_asks_while_a_store_closes_is_done_or_refused(tmp_path: Path) -> None:
+    """Nobody waits for an answer that does not come, and an event loop that ends disturbs nobody."""
+    db = store(tmp_path / "x.db")
+    asked = threading.Event()
+
+    async def ask() -> None:
+        while True:
+            waiting = [asyncio.ensure_future(db.driver.get("acme", THINGS, {"PK": "p", "SK": "s"})) for _ in range(3)]
+            async with asyncio.timeout(10):
+                found = await asyncio.gather(*waiting, return_exceptions=True)
+            asked.set()
+            if found != [None] * 3:
+                assert {type(one) for one in found} <= {type(None), UnreachableError}
+                return
+
+    for _ in range(20):
+        await db.open()
+        await db.ensure_tables()
+        asked.clear()
+        there = asyncio.create_task(asyncio.to_thread(lambda: asyncio.run(ask())))
+        await asyncio.to_thread(asked.wait)
+        await db.close()
+        await there

@@ -30,6 +30,7 @@ class TenantBinding:
         self.options = options or Options()
         self._tenant = None if tenant is None else checked_tenant(tenant)
         self._owns_driver = True
+        self._is_open = False
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.driver.name}, tenant={self._tenant!r})"
@@ -37,18 +38,20 @@ class TenantBinding:
     # Life
 
     async def open(self) -> Self:
-        """Connect."""
-        if self._owns_driver:
+        """Connect. A store that is open already stays as it is; one that was closed, or could not be opened, is opened anew."""
+        if self._owns_driver and not self._is_open:
             try:
                 await self.driver.open()
             except BaseException:
                 await self.driver.close()
                 raise
+            self._is_open = True
         return self
 
     async def close(self) -> None:
         """Let go of every connection."""
         if self._owns_driver:
+            self._is_open = False
             await self.driver.close()
 
     async def __aenter__(self) -> Self:
@@ -90,7 +93,8 @@ class TenantBinding:
     async def ensure_tables(self, tables: Iterable[Table] = ()) -> None:
         """Make what is missing of the declared tables and of these, which are declared by it. Again is harmless.
 
-        Raises ``UnsupportedError`` for a table that the backend cannot keep, ``ConflictError`` for one that has other keys.
+        Raises ``UnsupportedError`` for a table that the backend cannot keep, ``ConflictError`` for one that has other keys,
+        or an index with other keys.
         """
         tenant = self.tenant_id
         self.tables.update((table.name, table) for table in tables)

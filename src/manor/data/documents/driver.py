@@ -211,17 +211,17 @@ class Driver(Protocol):
     limits: Limits
 
     async def open(self) -> None:
-        """Connect. Called once, before anything else."""
+        """Connect. Called before anything else, and again after ``close``."""
         ...
 
     async def close(self) -> None:
-        """Let go of everything; called once, also after a failed ``open``."""
+        """Let go of everything; also after a failed ``open``."""
         ...
 
     async def ensure_tables(self, tenant: str, tables: Sequence[Table]) -> None:
         """Make what is missing, indexes of tables that are there included (filled from their items); again is harmless.
 
-        Raises ``ConflictError`` where a table exists with other keys.
+        Raises ``ConflictError`` where a table or an index exists with other keys.
         """
         ...
 

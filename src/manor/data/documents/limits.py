@@ -30,3 +30,5 @@ PAGE_ITEMS = 1000
 """Items of a page whose limit the caller left out."""
 PAGE_BYTES = 1024 * 1024
 """Where a driver may end a page early."""
+MOST_ITEMS = 10**9
+"""Of ``limit`` and ``examine``: what is asked beyond that is as good as all there are, and no backend counts further."""

@@ -63,8 +63,8 @@ class MemoryDriver:
         """Remember them."""
         for table in tables:
             there = self.memory.tables.get((tenant, table.name))
-            if there is not None and there.keys != table.keys:
-                raise ConflictError(f"table {table.name} exists with other keys")
+            if there is not None:
+                _check_same(there, table)
             self.memory.tables[tenant, table.name] = table
             self.memory.rows.setdefault((tenant, table.name), {})
 
@@ -75,10 +75,12 @@ class MemoryDriver:
             self.memory.rows.pop((tenant, table.name), None)
 
     def _rows(self, tenant: str, table: Table) -> _Rows:
-        try:
-            return self.memory.rows[tenant, table.name]
-        except KeyError:
-            raise TableMissing(f"table {table.name} does not exist", hint="await ensure_tables() makes it") from None
+        there = self.memory.tables.get((tenant, table.name))
+        if there is None:
+            raise TableMissing(f"table {table.name} does not exist", hint="await ensure_tables() makes it")
+        if there.keys != table.keys:
+            raise ConflictError(f"table {table.name} exists with other keys")
+        return self.memory.rows[tenant, table.name]
 
     # Single items
 
@@ -167,6 +169,15 @@ class MemoryDriver:
         for key in gone:
             del rows[key]
         return len(gone)
+
+
+def _check_same(there: Table, table: Table) -> None:
+    if there.keys != table.keys:
+        raise ConflictError(f"table {table.name} exists with other keys")
+    keys = {index.name: index.keys for index in there.indexes}
+    for index in table.indexes:
+        if keys.get(index.name, index.keys) != index.keys:
+            raise ConflictError(f"index {index.name} of table {table.name} exists with other keys")
 
 
 def _expired(moment: Any, now: int) -> bool:

@@ -160,7 +160,7 @@ def query_request(
 def _count(name: str, number: int | None) -> int | None:
     if number is not None and (type(number) is not int or number < 1):
         raise InputError(f"{name} is {number!r}", hint="a whole number from 1, or None")
-    return number
+    return number if number is None else min(number, limits.MOST_ITEMS)
 
 
 def _keys(table: Table, index: Index | None, condition: ConditionExpression, values: dict[str, Value]) -> Keys:

@@ -8,14 +8,16 @@ from types import TracebackType
 from typing import Any, Self
 
 from manor.data.documents.collection import DatabaseInterface
+from manor.data.documents.faults import OutcomeUnknown
 from manor.errors import ConflictError
 
 
 class TransactionManager:
     """Operations on one store, sent together by ``commit``; ``async with`` commits at its end, or drops all after an exception.
 
-    One manager is one transaction: after ``commit`` or ``rollback`` adding raises ``ConflictError``. ``commit`` may be called
-    again after ``OutcomeUnknown``: the token stays the same, so that nothing is done twice.
+    One manager is one transaction: after ``commit``, whatever became of it, or ``rollback`` adding raises ``ConflictError``.
+    Only after ``OutcomeUnknown``, or where its caller was cancelled, ``commit`` may be called again: the token stays the same,
+    so that nothing is done twice. The end of a block never sends again what a ``commit`` inside it sent.
     """
 
     def __init__(self, db_adapter: DatabaseInterface, *, token: str | None = None) -> None:
@@ -23,6 +25,7 @@ class TransactionManager:
         self.token = token or db_adapter.options.make_token()
         self.operations: list[dict[str, Any]] = []
         self._ended = ""
+        self._sent = False
 
     def add_put(
         self, table_name: str, item: Mapping[str, Any], condition_expression: str | None = None, **expressions: Any
@@ -73,11 +76,18 @@ class TransactionManager:
         """Do all of it, once. Raises ``TransactionCancelled``, ``OutcomeUnknown``, ``InputError``."""
         if self._ended:
             raise ConflictError(f"this transaction is {self._ended}")
-        await self.db.transaction_write(self.operations, token=self.token)
+        self._sent = True
+        try:
+            await self.db.transaction_write(self.operations, token=self.token)
+        except OutcomeUnknown:
+            raise
+        except Exception:
+            self._end("over: it was refused")
+            raise
         self._end("committed")
 
     async def rollback(self) -> None:
-        """Drop all of it; nothing was sent. After a commit there is nothing to drop."""
+        """Drop all of it. After a commit there is nothing to drop."""
         if not self._ended:
             self._end("rolled back")
 
@@ -93,5 +103,5 @@ class TransactionManager:
     ) -> None:
         if kind is not None:
             await self.rollback()
-        elif not self._ended:
+        elif not self._sent and not self._ended:
             await self.commit()

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from manor.data.documents import DatabaseInterface
+from manor.data.documents import DatabaseInterface, Index, Table
 from manor.data.documents.capabilities import Capability
 from manor.data.documents.faults import ExpressionError
 from manor.data.documents.values import Item
-from manor.errors import InputError
+from manor.errors import ConflictError, InputError
 from manor.testing.documents.samples import CHATS, SESSIONS, assert_same, needs, put_all
 
 CHAT = {
@@ -152,6 +152,21 @@ class IndexCases:
             found = await db.query("aged", condition, values, index_name="ScoreIndex")
             assert [item["PK"] for item in found] == ["c1"]
         assert [item["PK"] for item in await db.scan("aged", index_name="ScoreIndex")] == ["c1"]
+
+    async def test_an_index_that_is_declared_anew_with_other_keys_is_refused(self, db: DatabaseInterface) -> None:
+        """Another process may be using it; it answers as before."""
+        await db.ensure_tables([CHATS])
+        await db.put_item("chats", CHAT)
+        other = DatabaseInterface(db.driver, tables=[_with_index("room")], tenant=db.tenant_id, options=db.options)
+        with pytest.raises(ConflictError, match="index UserIndex"):
+            await other.ensure_tables()
+        found = await db.query("chats", "user_id = :u", {":u": "u"}, index_name="UserIndex")
+        assert_same(list(found), [CHAT])
+
+
+def _with_index(partition_key: str) -> Table:
+    index = Index(name="UserIndex", partition_key=partition_key, sort_key="created_at")
+    return Table(name=CHATS.name, partition_key=CHATS.partition_key, sort_key=CHATS.sort_key, indexes=(index,))
 
 
 class ExpiryCases:

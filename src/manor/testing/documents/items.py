@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from manor.data.documents import DatabaseInterface
+from manor.data.documents import DatabaseInterface, Key, Table
 from manor.data.documents.capabilities import Capability
 from manor.data.documents.faults import ConditionFailed, ExpressionError, ItemTooLarge, KeyRefused, TableMissing, ValueRefused
-from manor.errors import InputError
+from manor.errors import ConflictError, InputError, ManorError
 from manor.testing.documents.samples import BINARY, KEY, LARGEST, NUMBERED, SAMPLE, SINGLE, assert_same, calls, needs
 
 NUMBERS: list[int | Decimal] = [
@@ -262,6 +262,40 @@ class ItemCases:
 
 class KeyCases:
     """Keys of every type, and keys that are none."""
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            Table(name="things", partition_key="PK", allow_scans=True),
+            Table(name="things", partition_key=Key("PK", "N"), sort_key="SK", allow_scans=True),
+            Table(name="things", partition_key="P2", sort_key="S2", allow_scans=True),
+        ],
+        ids=["fewer", "type", "names"],
+    )
+    @pytest.mark.parametrize("ensured", [True, False])
+    async def test_a_table_that_is_declared_with_other_keys_is_not_used(
+        self, db: DatabaseInterface, other: Table, ensured: bool
+    ) -> None:
+        """Whether or not its declaration was refused before: nothing is written by a key that the table does not have."""
+        await db.put_item("things", SAMPLE)
+        wrong = DatabaseInterface(db.driver, tables=[other], tenant=db.tenant_id, options=db.options)
+        key = {one.name: 1 if one.type == "N" else KEY["PK"] for one in other.keys}
+        if ensured:
+            with pytest.raises(ConflictError, match="other keys"):
+                await wrong.ensure_tables()
+        for call in calls(
+            lambda: wrong.put_item("things", {**key, "n": 1}),
+            lambda: wrong.put_item("things", key, "attribute_not_exists(n)"),
+            lambda: wrong.update_item("things", key, "SET n = :n", {":n": 1}),
+            lambda: wrong.delete_item("things", key),
+            lambda: wrong.get_item("things", key),
+            lambda: wrong.batch_get("things", [key]),
+            lambda: wrong.batch_write("things", [key]),
+            lambda: wrong.transaction_write([{"type": "Put", "table": "things", "item": key}]),
+        ):
+            with pytest.raises(ManorError):
+                await call()
+        assert_same(list(await db.scan("things")), [SAMPLE])
 
     @pytest.mark.parametrize(
         "text",

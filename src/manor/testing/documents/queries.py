@@ -76,6 +76,19 @@ def rows(count: int, *, partition: str = "p") -> list[dict[str, Any]]:
     return [{"PK": partition, "SK": f"{number:04}", "n": number, "even": number % 2 == 0} for number in range(count)]
 
 
+DEEP_LEAVES = [
+    "n = :seven",
+    "size(n) > :zero",
+    "contains(n, :word)",
+    "contains(n, :seven)",
+    "attribute_type(missing, :type)",
+    "n BETWEEN :seven AND :seven",
+    "begins_with(n, :word)",
+    "n IN (:seven, :word, :word)",
+]
+"""Not true of any row."""
+
+
 class QueryCases:
     """One partition, in order."""
 
@@ -200,6 +213,19 @@ class QueryCases:
                 item["l"][0]["a"] = 2
                 item["s"].add(2)
 
+    @pytest.mark.parametrize("leaf", DEEP_LEAVES)
+    @pytest.mark.parametrize("levels", [15, 16, 17, 40, 61])
+    async def test_a_filter_can_be_as_deep_as_any_expression(self, db: DatabaseInterface, leaf: str, levels: int) -> None:
+        """One that the backend cannot nest so far is judged elsewhere."""
+        await put_all(db, "things", rows(2))
+        for before, behind, turned in (("NOT (", ")", True), ("n = :seven OR (n < :seven AND (", "))", False)):
+            count = levels if turned else levels // 2
+            text = before * count + leaf + behind * count
+            values = {":seven": 7, ":zero": 0, ":type": "N", ":word": "x"}
+            used = {name: value for name, value in values.items() if name in text}
+            found = await db.query("things", "PK = :p", {":p": "p", **used}, filter_expression=text)
+            assert [item["n"] for item in found] == ([0, 1] if turned and count % 2 else [])
+
 
 class PageCases:
     """Limits, cursors, and the end."""
@@ -219,6 +245,13 @@ class PageCases:
                 break
             assert len(page) == limit
         assert seen == (list(range(10)) if forward else list(range(9, -1, -1)))
+
+    @pytest.mark.parametrize("number", [2**31, 2**63, 10**40])
+    async def test_a_limit_beyond_all_there_is_brings_all(self, db: DatabaseInterface, number: int) -> None:
+        """However large."""
+        await put_all(db, "things", rows(3))
+        assert len(await db.query("things", "PK = :p", {":p": "p"}, limit=number)) == 3
+        assert len(await db.query("things", "PK = :p", {":p": "p"}, examine=number)) == 3
 
     async def test_a_limit_counts_what_the_filter_leaves(self, db: DatabaseInterface) -> None:
         """Not what was read for it; pages behind go on where it ended."""

@@ -276,6 +276,19 @@ class TransactionCases:
             await manager.rollback()
         assert [item["n"] for item in await db.scan("things")] == [1]
 
+    @needs(Capability.ATOMIC_TRANSACTIONS)
+    async def test_a_commit_that_was_refused_is_not_tried_again(self, db: DatabaseInterface) -> None:
+        """Not by the end of the block, though it would succeed there, and not by the caller."""
+        async with TransactionManager(db) as manager:
+            manager.add_put("things", {**row(1), "mine": True}, "attribute_not_exists(PK)")
+            await db.put_item("things", row(1))
+            with pytest.raises(TransactionCancelled):
+                await manager.commit()
+            await db.delete_item("things", key(1))
+            with pytest.raises(ConflictError):
+                await manager.commit()
+        assert await db.get_item("things", key(1)) is None
+
     async def test_an_empty_transaction_is_nothing(self, db: DatabaseInterface) -> None:
         """And no error."""
         await db.transaction_write([])

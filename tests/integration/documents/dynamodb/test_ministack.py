@@ -55,7 +55,8 @@ class TestSharedTables(DocumentSuite):
     """All tenants in one table for each declared one."""
 
     UNSTEADY: ClassVar = {
-        "a shared table is there as soon as one tenant has made it": ["a_table_that_was_not_made_is_an_error"]
+        "a shared table is there as soon as one tenant has made it": ["a_table_that_was_not_made_is_an_error"],
+        "of the keys that are declared a shared table holds the sort key only": ["declared_with_other_keys_is_not_used"],
     }
 
     @pytest_asyncio.fixture

@@ -32,35 +32,43 @@ class Register:
         self.container = container
         self.items = items
         self.layout = layout
-        self.known: set[tuple[str, str]] = set()
+        self.known: dict[tuple[str, str], tuple[Key, ...]] = {}
         self._made = False
         self._lock = asyncio.Lock()
 
     async def check(self, tenant: str, table: Table) -> None:
-        """Raise ``TableMissing`` unless the tenant has the table."""
-        if (tenant, table.name) in self.known:
+        """Raise ``TableMissing`` unless the tenant has the table, ``ConflictError`` where its keys are others."""
+        if self.known.get((tenant, table.name)) == table.keys:
             return
-        if await self._read(tenant, table) is None:
+        there = await self._read(tenant, table)
+        if there is None:
             raise TableMissing(f"table {table.name} does not exist", hint="await ensure_tables() makes it")
-        self.known.add((tenant, table.name))
+        _check_keys(f"table {table.name}", there["keys"], table.keys)
+        self.known[tenant, table.name] = table.keys
 
     async def ensure(self, tenant: str, table: Table) -> None:
-        """Make it, or fill the indexes that it did not have. Raises ``ConflictError`` where its keys are others."""
+        """Make it, or fill the indexes that it did not have. Raises ``ConflictError`` where keys of either are others."""
         await self._ensure_container()
         wanted = self._document(tenant, table)
         there = await self._read(tenant, table)
         if there is None:
             await self.items.upsert(wanted, f"table {table.name}")
-        elif there["keys"] != wanted["keys"]:
-            raise ConflictError(f"table {table.name} exists with other keys")
-        elif missing := {name: keys for name, keys in wanted["indexes"].items() if there["indexes"].get(name) != keys}:
+        else:
+            await self._extend(tenant, table, wanted, there)
+        self.known[tenant, table.name] = table.keys
+
+    async def _extend(self, tenant: str, table: Table, wanted: Document, there: Document) -> None:
+        what = f"table {table.name}"
+        _check_keys(what, there["keys"], table.keys)
+        for index in table.indexes:
+            _check_keys(f"index {index.name} of {what}", there["indexes"].get(index.name, _told(index.keys)), index.keys)
+        if wanted["indexes"].keys() - there["indexes"].keys():
             await self._fill(tenant, table)
-            await self.items.upsert({**wanted, "indexes": {**there["indexes"], **missing}}, f"table {table.name}")
-        self.known.add((tenant, table.name))
+            await self.items.upsert({**wanted, "indexes": {**there["indexes"], **wanted["indexes"]}}, what)
 
     async def drop(self, tenant: str, table: Table) -> None:
         """Remove the items and the table."""
-        self.known.discard((tenant, table.name))
+        self.known.pop((tenant, table.name), None)
         what = f"table {table.name}"
         try:
             async for documents in self.documents(tenant, table, "c.id, c.g"):
@@ -140,3 +148,8 @@ class Register:
 
 def _told(keys: tuple[Key, ...]) -> list[list[str]]:
     return [[key.name, key.type] for key in keys]
+
+
+def _check_keys(what: str, there: list[list[str]], keys: tuple[Key, ...]) -> None:
+    if there != _told(keys):
+        raise ConflictError(f"{what} exists with other keys", hint=f"its keys are {there}")

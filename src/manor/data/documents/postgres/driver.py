@@ -22,6 +22,7 @@ from manor.data.documents.postgres.making import ServerOptions
 from manor.data.documents.postgres.transacting import reading as reader
 from manor.data.documents.query.expression import ProjectionExpression
 from manor.data.documents.query.project import project
+from manor.data.documents.relational.declared import Compared
 from manor.data.documents.relational.explaining import told
 from manor.data.documents.relational.paging import expired
 from manor.data.documents.tables import Table
@@ -41,9 +42,11 @@ class PostgresDriver:
             return await making.connect(options)
 
         self._connections = Connections(connect, connections, row_security=options.row_security)
+        self._compared = Compared(self._kept_keys)
 
     async def open(self) -> None:
         """Connect once, and make the tables where they are missing."""
+        self._connections.open()
         await making.make_schema(self._connections)
 
     async def close(self) -> None:
@@ -55,25 +58,36 @@ class PostgresDriver:
         for table in tables:
             await making.ensure_table(self._connections, tenant, table)
 
+    async def _kept_keys(self, tenant: str, table: Table) -> str | None:
+        async with reader(self._connections, tenant) as connection:
+            return await reading.kept_keys(connection, tenant, table)
+
     async def drop_tables(self, tenant: str, tables: Sequence[Table]) -> None:
         """Each in a transaction of its own."""
         for table in tables:
+            self._compared.forget(tenant, table)
             await making.drop_table(self._connections, tenant, table)
 
     async def get(
         self, tenant: str, table: Table, key: Item, *, consistent: bool = False, projection: ProjectionExpression | None = None
     ) -> Item | None:
         """One statement."""
+        if self._compared.keys.get((tenant, table.name)) is not table.keys:
+            await self._compared.look(tenant, table)
         async with reader(self._connections, tenant) as connection:
             found = await reading.get(connection, tenant, table, key)
         return project(projection.node.paths, found) if projection and found is not None else found
 
     async def write(self, tenant: str, write: Write) -> Item | None:
         """One statement, or read, decide and store under the item's lock."""
+        if self._compared.keys.get((tenant, write.table.name)) is not write.table.keys:
+            await self._compared.look(tenant, write.table)
         return await writing.write(self._connections, tenant, write)
 
     async def query(self, tenant: str, query: Query) -> Slice:
         """One page."""
+        if self._compared.keys.get((tenant, query.table.name)) is not query.table.keys:
+            await self._compared.look(tenant, query.table)
         async with reader(self._connections, tenant) as connection:
             return await reading.page(connection, tenant, query)
 
@@ -93,6 +107,8 @@ class PostgresDriver:
         projection: ProjectionExpression | None = None,
     ) -> Got:
         """All of them in one statement."""
+        if self._compared.keys.get((tenant, table.name)) is not table.keys:
+            await self._compared.look(tenant, table)
         places = [KEYS.place(table.keys, key) for key in keys]
         async with reader(self._connections, tenant) as connection:
             rows = await reading.get_many(connection, tenant, [table] * len(places), places)
@@ -101,11 +117,15 @@ class PostgresDriver:
 
     async def batch_write(self, tenant: str, table: Table, writes: Sequence[Put | Delete]) -> Sequence[Put | Delete]:
         """All of them in one transaction."""
+        if self._compared.keys.get((tenant, table.name)) is not table.keys:
+            await self._compared.look(tenant, table)
         await writing.batch(self._connections, tenant, table, writes)
         return ()
 
     async def transact(self, tenant: str, transaction: Transaction) -> None:
         """All decisions first, then all of them stored."""
+        for one in transaction.operations:
+            await self._compared.look(tenant, one.table)
         await writing.transact(self._connections, tenant, transaction)
 
     async def expire(self, tenant: str, table: Table, now: int) -> int:

@@ -7,7 +7,13 @@ import asyncpg  # type: ignore[import-untyped]
 from manor.data.documents.faults import OutcomeUnknown, TableMissing, Throttled, WriteConflict
 from manor.errors import Code, EngineError, InputError, ManorError, UnreachableError
 
-LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError, EOFError)
+LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # "cannot switch to state": the server ended the session between a question and its answer
+    OSError,
+    EOFError,
+)
 _CONFLICTS = {"40001", "40P01", "55P03"}  # serialisation, deadlock, lock not available
 _BUSY = {"53300", "53400"}  # too many connections, configuration limit
 _ENDED = {"57P01", "57P02", "57P03", "57P05"}  # shut down, crashed, starting up, idle for too long

@@ -24,7 +24,7 @@ _GET = "SELECT body FROM documents_items WHERE tenant = $1 AND name = $2 AND pk 
 _GET_MANY = """\
 SELECT asked.number, i.body FROM unnest($2::text[], $3::bytea[], $4::bytea[]) WITH ORDINALITY asked (name, pk, sk, number)
 JOIN documents_items i ON i.tenant = $1 AND i.name = asked.name AND i.pk = asked.pk AND i.sk = asked.sk"""
-_TABLE = "SELECT true FROM documents_tables WHERE tenant = $1 AND name = $2"
+_TABLE = "SELECT keys FROM documents_tables WHERE tenant = $1 AND name = $2"
 
 
 def named(name: str) -> str:
@@ -32,9 +32,15 @@ def named(name: str) -> str:
     return short_name(name, LONGEST_NAME)
 
 
+async def kept_keys(connection: Connection, tenant: str, table: Table) -> str | None:
+    """The text of the table's keys (``relational.declared``), None where there is no such table."""
+    found: str | None = await connection.fetchval(_TABLE, tenant, named(table.name))
+    return found
+
+
 async def check_table(connection: Connection, tenant: str, table: Table) -> None:
     """Raises ``TableMissing``."""
-    if not await connection.fetchval(_TABLE, tenant, named(table.name)):
+    if await kept_keys(connection, tenant, table) is None:
         raise missing(table)
 
 

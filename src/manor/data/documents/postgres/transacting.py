@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
-from manor.data.documents.postgres.connections import Connection, Connections
+from manor.data.documents.postgres.connections import ANSWERED, Connection, Connections
 from manor.data.documents.postgres.faults import translated
 from manor.data.documents.relational.keys import Place
 from manor.errors import ManorError
@@ -29,20 +29,25 @@ async def transaction(
 ) -> AsyncIterator[Connection]:
     """Begin, lock, do the block, commit. Until the commit is sent, a lost connection means that nothing is written."""
     connection = await connections.take()
-    committing = False
+    committing = ended = False
     try:
         await connection.execute(_begin(tenant if connections.row_security else None, locks))
         yield connection
         committing = writes
         await connection.execute("COMMIT")
-    except ManorError:
-        await _roll_back(connection)
-        raise
-    except Exception as error:
-        await _roll_back(connection)
+        ended = True
+    except ANSWERED as error:
+        ended = await _is_rolled_back(connection)
+        if isinstance(error, ManorError):
+            raise
         raise translated(error, sent=committing) from error
-    finally:
-        connections.give(connection)
+    except Exception as error:
+        raise translated(error, sent=committing) from error
+    finally:  # also where the caller was cancelled, with a statement of any kind under way
+        if ended:
+            connections.give(connection)
+        else:
+            connections.end(connection)
 
 
 def reading(connections: Connections, tenant: str) -> AbstractAsyncContextManager[Connection]:
@@ -63,7 +68,9 @@ def _quoted(text: str) -> str:
     return text.replace("'", "''")
 
 
-async def _roll_back(connection: Connection) -> None:
-    with suppress(Exception):  # a connection that cannot is closed when it is given back
-        if not connection.is_closed():
-            await connection.execute("ROLLBACK")
+async def _is_rolled_back(connection: Connection) -> bool:
+    """Whether the server said so."""
+    with suppress(Exception):
+        await connection.execute("ROLLBACK")
+        return True
+    return False

@@ -11,7 +11,6 @@ from manor.data.documents.driver import Delete, Put, Query, Returns, Transaction
 from manor.data.documents.faults import TokenReused
 from manor.data.documents.postgres.codec import FORM, KEYS
 from manor.data.documents.postgres.connections import Connection, Connections
-from manor.data.documents.postgres.faults import translated
 from manor.data.documents.postgres.reading import check_table, get_many, missing, named
 from manor.data.documents.postgres.transacting import lock_of, transaction
 from manor.data.documents.relational.keys import Entry, Place
@@ -19,7 +18,6 @@ from manor.data.documents.relational.paging import matches
 from manor.data.documents.tables import Table
 from manor.data.documents.values import Item
 from manor.data.documents.writing import outcome, outcomes
-from manor.errors import ManorError
 
 _LOCKED = "WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock($1))"
 _PUT_ONE = f"""{_LOCKED}
@@ -84,21 +82,15 @@ def _is_blind(one: Write) -> bool:
 async def _write_blindly(connections: Connections, tenant: str, one: Write) -> None:
     place = KEYS.place(one.table.keys, one.key)
     here = (lock_of(tenant, one.table.name, place), tenant, named(one.table.name), *place)
-    connection = await connections.take()
-    try:
-        if isinstance(one, Put):
-            encoded = FORM.encode(one.item)
-            await connection.execute(_PUT_ONE, *here, encoded.odd, encoded.text)
-        elif await connection.execute(_DELETE_ONE, *here) == "DELETE 0":
-            await check_table(connection, tenant, one.table)
-    except ManorError:
-        raise
-    except asyncpg.ForeignKeyViolationError as error:
-        raise missing(one.table) from error
-    except Exception as error:
-        raise translated(error, sent=True) from error
-    finally:
-        connections.give(connection)
+    async with connections.one(sent=True) as connection:
+        try:
+            if isinstance(one, Put):
+                encoded = FORM.encode(one.item)
+                await connection.execute(_PUT_ONE, *here, encoded.odd, encoded.text)
+            elif await connection.execute(_DELETE_ONE, *here) == "DELETE 0":
+                await check_table(connection, tenant, one.table)
+        except asyncpg.ForeignKeyViolationError as error:
+            raise missing(one.table) from error
 
 
 async def batch(connections: Connections, tenant: str, table: Table, writes: Sequence[Put | Delete]) -> None:

@@ -6,18 +6,37 @@ compared for equality only, as text; lists, maps and sets not at all.
 
 from __future__ import annotations
 
-from manor.data.documents.query.nodes import Path, Ref
+from collections.abc import Mapping
+
+from manor.data.documents.query.nodes import Condition, Path, Ref
 from manor.data.documents.relational.codec import stored_name
 from manor.data.documents.relational.compile import NOTHING_IS, ODD, Compiler, NotExactError
 
 VALUE, NUMBER, TEXT = "value", "number", "text"
 """Forms of parameters: as it is, a number as JSON, the text that stands in a set (or for bytes)."""
+DEEPEST = 16
+"""Conditions in each other, the innermost included: AND in OR takes three places of the parser's stack, the largest of all
+conditions of one path forty."""
 _SETS = ("$ss", "$ns", "$bs")
 _NUMBERS = "('integer', 'real')"
 
 
 class SQLiteCompiler(Compiler):
-    """See ``Compiler``."""
+    """See ``Compiler``. SQLite's parser has a stack of 100: what is nested deeper than it takes is judged in Python."""
+
+    def __init__(self, types: Mapping[str, str]) -> None:
+        super().__init__(types)
+        self._depth = 0
+
+    def condition(self, node: Condition) -> str:
+        """As ``Compiler`` has it, down to ``DEEPEST``."""
+        if self._depth == DEEPEST:
+            raise NotExactError
+        self._depth += 1
+        try:
+            return super().condition(node)
+        finally:
+            self._depth -= 1
 
     def placeholder(self, position: int, form: str) -> str:
         """``:v0``. A number goes through the same conversion as those in the items."""

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from manor.data.documents.capabilities import capabilities
 from manor.data.documents.driver import Delete, Got, Limits, Put, Query, Slice, Statement, Transaction, Write
 from manor.data.documents.query.expression import ProjectionExpression
+from manor.data.documents.relational.declared import Compared
 from manor.data.documents.relational.explaining import told
 from manor.data.documents.sqlite import making, reading, writing
 from manor.data.documents.sqlite.making import FileOptions
@@ -36,6 +37,7 @@ class SQLiteDriver:
         self.clock = clock
         self._writer = Worker(options.path, making.connector(options, writes=True), begin="BEGIN IMMEDIATE")
         self._reader = Worker(options.path, making.connector(options, writes=False), begin="BEGIN")
+        self._compared = Compared(self._kept_keys)
 
     async def open(self) -> None:
         """Open the file, and make it where it is not there; the reader comes second and finds it complete."""
@@ -53,23 +55,33 @@ class SQLiteDriver:
         for table in tables:
             await self._writer.do(making.ensure_table, tenant, table)
 
+    async def _kept_keys(self, tenant: str, table: Table) -> str | None:
+        return await self._reader.do(reading.kept_keys, tenant, table)
+
     async def drop_tables(self, tenant: str, tables: Sequence[Table]) -> None:
         """Each in a transaction of its own."""
         for table in tables:
+            self._compared.forget(tenant, table)
             await self._writer.do(making.drop_table, tenant, table)
 
     async def get(
         self, tenant: str, table: Table, key: Item, *, consistent: bool = False, projection: ProjectionExpression | None = None
     ) -> Item | None:
         """Sees every write that was answered before."""
+        if self._compared.keys.get((tenant, table.name)) is not table.keys:
+            await self._compared.look(tenant, table)
         return await self._reader.do(reading.get, tenant, table, key, projection)
 
     async def write(self, tenant: str, write: Write) -> Item | None:
         """Read, decide and store, in one transaction with whatever else waits to be written."""
+        if self._compared.keys.get((tenant, write.table.name)) is not write.table.keys:
+            await self._compared.look(tenant, write.table)
         return await self._writer.do(writing.write, tenant, write)
 
     async def query(self, tenant: str, query: Query) -> Slice:
         """One page."""
+        if self._compared.keys.get((tenant, query.table.name)) is not query.table.keys:
+            await self._compared.look(tenant, query.table)
         return await self._reader.do(reading.page, tenant, query)
 
     async def explain(self, tenant: str, query: Query) -> Statement:
@@ -88,19 +100,27 @@ class SQLiteDriver:
         projection: ProjectionExpression | None = None,
     ) -> Got:
         """All of them in one snapshot."""
+        if self._compared.keys.get((tenant, table.name)) is not table.keys:
+            await self._compared.look(tenant, table)
         return await self._reader.do(reading.batch_get, tenant, table, keys, projection)
 
     async def batch_write(self, tenant: str, table: Table, writes: Sequence[Put | Delete]) -> Sequence[Put | Delete]:
         """All of them in one transaction."""
+        if self._compared.keys.get((tenant, table.name)) is not table.keys:
+            await self._compared.look(tenant, table)
         await self._writer.do(writing.batch, tenant, table, writes)
         return ()
 
     async def transact(self, tenant: str, transaction: Transaction) -> None:
         """All decisions first, then all of them stored."""
+        for one in transaction.operations:
+            await self._compared.look(tenant, one.table)
         await self._writer.do(writing.transact, tenant, transaction, self.clock())
 
     async def expire(self, tenant: str, table: Table, now: int) -> int:
         """Remove what has expired."""
+        if self._compared.keys.get((tenant, table.name)) is not table.keys:
+            await self._compared.look(tenant, table)
         return await self._writer.do(writing.expire, tenant, table, now)
 
 

@@ -65,6 +65,11 @@ def _make_schema(connection: sqlite3.Connection, path: str) -> None:
         raise UnsupportedError(f"{path} is another program's file, or of a newer Manor", hint="name another file")
     if version == VERSION:
         return
+    if tables:
+        raise UnsupportedError(
+            f"{path} is a file of Manor that has lost its version (PRAGMA user_version is {version})",
+            hint="restore it from a backup; or, if its tables are whole, PRAGMA user_version = 1",
+        )
     for statement in _schema().split(";\n"):
         connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {VERSION}")

@@ -22,12 +22,18 @@ from manor.data.documents.values import Item, Value
 
 KEYS = KeyForm()
 _GET = "SELECT body FROM documents_items WHERE tenant = ? AND name = ? AND pk = ? AND sk = ?"
-_TABLE = "SELECT 1 FROM documents_tables WHERE tenant = ? AND name = ?"
+_TABLE = "SELECT keys FROM documents_tables WHERE tenant = ? AND name = ?"
+
+
+def kept_keys(connection: sqlite3.Connection, tenant: str, table: Table) -> str | None:
+    """The text of the table's keys (``relational.declared``), None where there is no such table."""
+    row = connection.execute(_TABLE, (tenant, table.name)).fetchone()
+    return row[0] if row else None
 
 
 def check_table(connection: sqlite3.Connection, tenant: str, table: Table) -> None:
     """Raises ``TableMissing``."""
-    if connection.execute(_TABLE, (tenant, table.name)).fetchone() is None:
+    if kept_keys(connection, tenant, table) is None:
         raise TableMissing(f"table {table.name} does not exist", hint="await ensure_tables() makes it")
 
 

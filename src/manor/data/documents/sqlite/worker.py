@@ -10,6 +10,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, TypeAlias, TypeVar
@@ -30,6 +31,8 @@ class _Job:
     loop: asyncio.AbstractEventLoop
 
 
+_Queue: TypeAlias = SimpleQueue[list[_Job] | None]
+"""None is the end."""
 _Answer: TypeAlias = tuple[asyncio.Future[Any], Any, BaseException | None]
 
 
@@ -40,26 +43,31 @@ class Worker:
         self.path = path
         self._connect = connect
         self._begin = begin
-        self._jobs: SimpleQueue[list[_Job] | None] = SimpleQueue()
+        self._jobs: _Queue = SimpleQueue()
         self._coming: dict[asyncio.AbstractEventLoop, list[_Job]] = {}
         self._thread: threading.Thread | None = None
-        self._closed = False
+        self._lock = threading.Lock()
+        """Held for moments, by the threads of event loops: what one of them adds is sent before another one closes."""
 
     def start(self) -> None:
-        """Start the thread; the connection is made with the first job."""
-        self._thread = threading.Thread(target=self._run, name=f"documents {self._begin} {self.path}", daemon=True)
-        self._thread.start()
+        """Start the thread, unless there is one; the connection is made with the first job."""
+        if self._thread is None:
+            self._jobs = SimpleQueue()
+            name = f"documents {self._begin} {self.path}"
+            self._thread = threading.Thread(target=self._run, args=(self._jobs,), name=name, daemon=True)
+            self._thread.start()
 
     async def do(self, work: Callable[..., T], *arguments: Any) -> T:
         """``work(connection, *arguments)`` in the thread. Raises what it raises, and SQLite's errors as ours.
 
         A caller that is cancelled no longer waits; the work may be done all the same.
         """
-        if self._closed or self._thread is None:
-            raise UnreachableError(f"{self.path} is not open", hint="async with connect(…) opens it")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._add(_Job(work, arguments, future, loop))
+        with self._lock:
+            if self._thread is None:
+                raise UnreachableError(f"{self.path} is not open", hint="async with connect(…) opens it")
+            self._add(_Job(work, arguments, future, loop))
         return await future
 
     def _add(self, job: _Job) -> None:
@@ -71,26 +79,32 @@ class Worker:
         coming.append(job)
 
     def _send(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._lock:
+            self._put(loop)
+
+    def _put(self, loop: asyncio.AbstractEventLoop) -> None:
         coming = self._coming.pop(loop, None)
         if coming:
             self._jobs.put(coming)
 
     async def stop(self) -> None:
-        """Finish what was asked, close the connection, end the thread."""
-        self._closed = True
-        if self._thread is not None:
+        """Finish what was asked, close the connection, end the thread. ``start`` begins anew."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+            if thread is None:
+                return
             for loop in list(self._coming):
-                self._send(loop)
+                self._put(loop)
             self._jobs.put(None)
-            await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(thread.join)
 
     # In the thread
 
-    def _run(self) -> None:
+    def _run(self, jobs: _Queue) -> None:
         connection: sqlite3.Connection | None = None
         going = True
         while going:
-            group, going = self._next_group()
+            group, going = _next_group(jobs)
             try:
                 connection = connection or self._connect()
                 answers = self._do_group(connection, group)
@@ -101,20 +115,6 @@ class Worker:
             _deliver(group, answers)
         if connection is not None:
             connection.close()
-
-    def _next_group(self) -> tuple[list[_Job], bool]:
-        """Everything that waits, and whether to go on afterwards."""
-        group: list[_Job] = []
-        more = self._jobs.get()
-        while more is not None:
-            group += more
-            if len(group) >= GROUP:
-                break
-            try:
-                more = self._jobs.get_nowait()
-            except Empty:
-                break
-        return group, more is not None
 
     def _do_group(self, connection: sqlite3.Connection, group: list[_Job]) -> list[_Answer]:
         """All jobs in one transaction, so that none has its answer before it is committed. Where one of them fails in a way
@@ -137,6 +137,21 @@ class Worker:
             return job.future, None, translated(error, self.path)
         except Exception as error:  # it belongs to the caller, not to this thread
             return job.future, None, error
+
+
+def _next_group(jobs: _Queue) -> tuple[list[_Job], bool]:
+    """Everything that waits, and whether to go on afterwards."""
+    group: list[_Job] = []
+    more = jobs.get()
+    while more is not None:
+        group += more
+        if len(group) >= GROUP:
+            break
+        try:
+            more = jobs.get_nowait()
+        except Empty:
+            break
+    return group, more is not None
 
 
 def _committed(connection: sqlite3.Connection, group: list[_Job]) -> list[_Answer]:
@@ -164,7 +179,7 @@ def _deliver(group: list[_Job], answers: list[_Answer]) -> None:
     for job, answer in zip(group, answers, strict=True):
         by_loop.setdefault(job.loop, []).append(answer)
     for loop, its in by_loop.items():
-        if not loop.is_closed():
+        with suppress(RuntimeError):  # the loop is closed: nobody waits
             loop.call_soon_threadsafe(_settle, its)
 
 
