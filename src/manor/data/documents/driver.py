@@ -200,8 +200,8 @@ class Driver(Protocol):
 
     **Never** block the event loop, and never hold a connection while waiting for anything but the server.
 
-    **Prove it**: subclass ``manor.testing.documents.DocumentSuite`` with a fixture ``driver``, declare ``capabilities``, and
-    register the scheme in ``manor.data.opening.SCHEMES`` with a function
+    **Prove it**: subclass ``manor.testing.documents.DocumentSuite`` with a fixture ``driver`` and ``LifeSuite`` with a fixture
+    ``unopened``, declare ``capabilities``, and register the scheme in ``manor.data.opening.SCHEMES`` with a function
     ``open_driver(url: str, *, credentials: Mapping[str, str] | None, **options) -> Driver`` that contacts nobody.
     """
 
@@ -211,11 +211,15 @@ class Driver(Protocol):
     limits: Limits
 
     async def open(self) -> None:
-        """Connect. Called once, before anything else."""
+        """Connect. Harmless where it is open; after ``close`` it opens again."""
         ...
 
     async def close(self) -> None:
-        """Let go of everything; called once, also after a failed ``open``."""
+        """Let go of everything; harmless where it is not open, called also after a failed ``open``.
+
+        What is asked before ``open`` and after this raises ``UnreachableError`` (not transient); what is under way is finished,
+        or ends as if the server had gone. Nobody but who cancels a task makes it end with ``CancelledError``.
+        """
         ...
 
     async def ensure_tables(self, tenant: str, tables: Sequence[Table]) -> None:
