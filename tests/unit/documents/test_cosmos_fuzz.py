@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from manor.data.documents.cosmos.driver import Address, CosmosDriver
+from manor.data.documents.cosmos.connecting import Address
+from manor.data.documents.cosmos.driver import CosmosDriver
 from manor.testing.cosmos_gateway import CosmosGateway
 from manor.testing.cosmos_gateway.sql_values import by_utf16
 from manor.testing.documents.fuzzing import FuzzSuite

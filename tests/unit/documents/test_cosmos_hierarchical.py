@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 
 from manor.data.documents import DatabaseInterface, Index, Table
-from manor.data.documents.cosmos.driver import Address, CosmosDriver
+from manor.data.documents.cosmos.connecting import Address
+from manor.data.documents.cosmos.driver import CosmosDriver
 from manor.testing.cosmos_gateway import CosmosGateway
 from manor.testing.cosmos_gateway.spans import hashed
 from manor.testing.documents.indexes import ExpiryCases, IndexCases

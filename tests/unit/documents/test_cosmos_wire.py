@@ -10,7 +10,8 @@ import pytest_asyncio
 from aiohttp import web
 
 from manor.data.documents import DatabaseInterface, Options, Retries, Table
-from manor.data.documents.cosmos.driver import Address, CosmosDriver
+from manor.data.documents.cosmos.connecting import Address
+from manor.data.documents.cosmos.driver import CosmosDriver
 from manor.data.documents.faults import OutcomeUnknown, Throttled, TransactionCancelled
 from manor.errors import Code, InputError, ManorError, UnreachableError, UnsupportedError
 from manor.testing.cosmos_gateway import CosmosGateway

@@ -168,6 +168,15 @@ async def test_an_unknown_outcome_is_not_forgotten_by_what_follows() -> None:
         await db.put_item("things", KEY)
 
 
+async def test_an_unknown_outcome_is_not_forgotten_where_the_store_is_closed_meanwhile() -> None:
+    """Nothing of the last attempt was done: that says nothing of the first."""
+    driver = FlakyDriver([OutcomeUnknown("no answer"), UnreachableError("the store is closed")])
+    db = await opened(driver)
+    with pytest.raises(OutcomeUnknown):
+        await db.put_item("things", KEY)
+    assert driver.calls == 2
+
+
 async def test_a_transaction_is_sent_again_with_its_token() -> None:
     """Done once, though nobody said so twice."""
     driver = FlakyDriver([OutcomeUnknown("no answer"), OutcomeUnknown("no answer")], applied=True)

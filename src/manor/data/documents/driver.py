@@ -200,8 +200,8 @@ class Driver(Protocol):
 
     **Never** block the event loop, and never hold a connection while waiting for anything but the server.
 
-    **Prove it**: subclass ``manor.testing.documents.DocumentSuite`` with a fixture ``driver``, declare ``capabilities``, and
-    register the scheme in ``manor.data.opening.SCHEMES`` with a function
+    **Prove it**: subclass ``manor.testing.documents.DocumentSuite`` with a fixture ``driver`` and ``LifeSuite`` with a fixture
+    ``unopened``, declare ``capabilities``, and register the scheme in ``manor.data.opening.SCHEMES`` with a function
     ``open_driver(url: str, *, credentials: Mapping[str, str] | None, **options) -> Driver`` that contacts nobody.
     """
 
@@ -211,17 +211,21 @@ class Driver(Protocol):
     limits: Limits
 
     async def open(self) -> None:
-        """Connect. Called before anything else, and again after ``close``."""
+        """Connect. Harmless where it is open; after ``close`` it opens again."""
         ...
 
     async def close(self) -> None:
-        """Let go of everything; also after a failed ``open``."""
+        """Let go of everything; harmless where it is not open, called also after a failed ``open``.
+
+        What is asked before ``open`` and after this raises ``UnreachableError`` (not transient); what is under way is finished,
+        or ends as if the server had gone. Nobody but who cancels a task makes it end with ``CancelledError``.
+        """
         ...
 
     async def ensure_tables(self, tenant: str, tables: Sequence[Table]) -> None:
         """Make what is missing, indexes of tables that are there included (filled from their items); again is harmless.
 
-        Raises ``ConflictError`` where a table or an index exists with other keys.
+        Raises ``ConflictError`` where a table exists with other keys.
         """
         ...
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from manor.data.documents.faults import OutcomeUnknown
-from manor.errors import ManorError
+from manor.errors import ManorError, UnreachableError
 
 T = TypeVar("T")
 
@@ -45,8 +45,9 @@ async def again(call: Callable[[], Awaitable[T]], error: ManorError, retries: Re
         except ManorError as next_error:
             error = next_error
             unknown = error if isinstance(error, OutcomeUnknown) else unknown
-    # "Throttled: nothing was done" would not be true of an earlier attempt that nobody answered
-    raise unknown if unknown is not None and error.transient else error
+    # "Throttled", or "the store is closed": nothing was done; that would not be true of an earlier attempt that nobody answered
+    undone = error.transient or isinstance(error, UnreachableError)
+    raise unknown if unknown is not None and undone else error
 
 
 def name_tenant(error: ManorError, tenant: str) -> None:

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from manor.data.documents import DatabaseInterface, Options
+from manor.data.documents import DatabaseInterface, Options, closing
 from manor.data.documents.dynamodb import DynamoDriver, open_driver
 from manor.data.documents.faults import ExpressionError
-from manor.testing.documents import DocumentSuite
+from manor.testing.documents import DocumentSuite, LifeSuite
 from manor.testing.documents.fuzzing import FuzzSuite
 from manor.testing.documents.samples import CHATS, calls
 
@@ -54,6 +54,24 @@ async def driver() -> AsyncIterator[DynamoDriver]:
 @pytest.mark.nightly
 class TestBehindEndpoint(DocumentSuite):
     """The suite, without any exception."""
+
+
+@pytest_asyncio.fixture
+async def unopened() -> AsyncIterator[DynamoDriver]:
+    async with endpoint.DynamoDBEndpoint("memory://", tenant="endpoint") as server:
+        yield open_driver(f"dynamodb://us-east-1?endpoint={server.url}", credentials=CREDENTIALS)
+
+
+class TestLife(LifeSuite):
+    """Opened, closed, and asked meanwhile."""
+
+
+class TestImpatientLife(LifeSuite):
+    """Closing waits for nobody."""
+
+    @pytest.fixture(autouse=True)
+    def _impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(closing, "PATIENCE_SECONDS", 0)
 
 
 class TestFuzz(FuzzSuite):

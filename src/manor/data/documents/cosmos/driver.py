@@ -4,20 +4,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from manor.data.documents.capabilities import Capability, Support, capabilities, never, partly
+from manor.data.documents.closing import not_open
 from manor.data.documents.cosmos.codec import decode_item, document_id
 from manor.data.documents.cosmos.compile import compile_condition
-from manor.data.documents.cosmos.items import BatchFailed, Items
-from manor.data.documents.cosmos.registering import Register
+from manor.data.documents.cosmos.connecting import Address, Opened, connect
+from manor.data.documents.cosmos.items import BatchFailed
 from manor.data.documents.cosmos.statements import Sql, place_of, sql_of
-from manor.data.documents.cosmos.transactions import Transactor
-from manor.data.documents.cosmos.translating import translated
-from manor.data.documents.cosmos.wire import make_client
-from manor.data.documents.cosmos.writes import Layout, Writer
+from manor.data.documents.cosmos.writes import Layout
 from manor.data.documents.driver import (
     Delete,
     Got,
@@ -55,16 +53,6 @@ _HIERARCHICAL = capabilities(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
-    """Where the documents are. ``hierarchical`` is about how the container is made: it cannot be changed later."""
-
-    endpoint: str
-    database: str
-    container: str
-    hierarchical: bool = False
-
-
 class CosmosDriver:
     """See ``driver.Driver``. ``connections`` is how many the client opens at most, ``clock`` gives seconds since 1970."""
 
@@ -86,6 +74,9 @@ class CosmosDriver:
         self._credentials = credentials
         self._connections = connections
         self._layout = Layout(hierarchical=address.hierarchical, clock=clock)
+        self._connected: Opened | None = None
+        self._state = "is not open"
+        self._turn = asyncio.Lock()
 
     def __repr__(self) -> str:
         return f"CosmosDriver({self.address})"
@@ -93,21 +84,25 @@ class CosmosDriver:
     # Life
 
     async def open(self) -> None:
-        """Connect, and read what regions the account has."""
-        at = self.address
-        self._client = make_client(at.endpoint, self._credentials, connections=self._connections)
-        with translated(f"account {at.endpoint}"):
-            await self._client.__aenter__()
-        self._items = Items(self._client.get_database_client(at.database).get_container_client(at.container))
-        self._register = Register(self._client, at.database, at.container, self._items, self._layout)
-        self._writer = Writer(self._items, self._layout)
-        self._transactor = Transactor(self._items, self._layout)
+        """Connect, and read what regions the account has. Again is harmless."""
+        async with self._turn:
+            if self._connected is None:
+                self._connected = await connect(self.address, self._credentials, self._layout, connections=self._connections)
 
     async def close(self) -> None:
-        """Close the connections."""
-        client = getattr(self, "_client", None)
-        if client is not None:
-            await client.close()
+        """Wait for the answers that are under way, for some seconds, and close the connections."""
+        async with self._turn:
+            opened, self._connected = self._connected, None
+            if opened is not None:
+                self._state = "is closed"
+                await opened.close()
+
+    @property
+    def _opened(self) -> Opened:
+        """Raises ``UnreachableError`` where the store is not open."""
+        if self._connected is None:
+            raise not_open(self._state)
+        return self._connected
 
     # Tables
 
@@ -115,12 +110,12 @@ class CosmosDriver:
         """A document for each; database and container are made where they are missing."""
         for table in tables:
             check_capabilities(table, self.name, self.capabilities)
-            await self._register.ensure(tenant, table)
+            await self._opened.register.ensure(tenant, table)
 
     async def drop_tables(self, tenant: str, tables: Sequence[Table]) -> None:
         """Their documents and items; the container stays."""
         for table in tables:
-            await self._register.drop(tenant, table)
+            await self._opened.register.drop(tenant, table)
 
     # Single items
 
@@ -128,22 +123,22 @@ class CosmosDriver:
         self, tenant: str, table: Table, key: Item, *, consistent: bool = False, projection: ProjectionExpression | None = None
     ) -> Item | None:
         """A point read."""
-        await self._register.check(tenant, table)
-        found = await self._items.read(
+        await self._opened.register.check(tenant, table)
+        found = await self._opened.items.read(
             self._layout.partition(tenant, table, key), document_id(table, key), shown_key(table, key)
         )
         return None if found is None else _shown(decode_item(found["a"]), projection)
 
     async def write(self, tenant: str, write: Write) -> Item | None:
         """One request where that can be, else a read and a write that is guarded by the ETag."""
-        await self._register.check(tenant, write.table)
-        return await self._writer.write(tenant, write)
+        await self._opened.register.check(tenant, write.table)
+        return await self._opened.writer.write(tenant, write)
 
     # Queries
 
     async def query(self, tenant: str, query: Query) -> Slice:
         """One page: a range of places, in their order."""
-        await self._register.check(tenant, query.table)
+        await self._opened.register.check(tenant, query.table)
         sql = sql_of(query)
         items, more = await self._rows(tenant, query, sql)
         found: list[Item] = []
@@ -167,7 +162,7 @@ class CosmosDriver:
         if self._layout.hierarchical and query.keys is not None and not spread:
             partition = self._layout.partition(tenant, query.table, {query.table.key_names[0]: query.keys.partition})
         what = f"table {query.table.name}"
-        async for page in self._items.pages(partition, sql.text, sql.parameters, what, size=min(sql.rows + 1, 1000)):
+        async for page in self._opened.items.pages(partition, sql.text, sql.parameters, what, size=min(sql.rows + 1, 1000)):
             items += [decode_item(row["a"]) for row in page]
             size += sum(row["z"] for row in page)
             if items and not spread and (len(items) > sql.rows or size > PAGE_BYTES):
@@ -196,34 +191,34 @@ class CosmosDriver:
         projection: ProjectionExpression | None = None,
     ) -> Got:
         """One query by ids; with hierarchical keys a point read for each."""
-        await self._register.check(tenant, table)
+        await self._opened.register.check(tenant, table)
         if self._layout.hierarchical:
-            read = await self._items.each([self.get(tenant, table, key, projection=projection) for key in keys])
+            read = await self._opened.items.each([self.get(tenant, table, key, projection=projection) for key in keys])
             return Got(items=[item for item in read if item is not None])
         ids = [document_id(table, key) for key in keys]
-        found = await self._items.by_ids(self._layout.tenant_partition(tenant), ids, f"table {table.name}")
+        found = await self._opened.items.by_ids(self._layout.tenant_partition(tenant), ids, f"table {table.name}")
         return Got(items=[_shown(decode_item(one["a"]), projection) for one in found.values()])
 
     async def batch_write(self, tenant: str, table: Table, writes: Sequence[Put | Delete]) -> Sequence[Put | Delete]:
         """Puts as batches of upserts, deletes one by one; what is throttled comes back."""
-        await self._register.check(tenant, table)
+        await self._opened.register.check(tenant, table)
         puts = [write for write in writes if isinstance(write, Put)]
         single: list[list[Put | Delete]] = [
             [write] for write in writes if not isinstance(write, Put) or self._layout.hierarchical
         ]
         parts = single if self._layout.hierarchical else [*single, *_parts(puts)]
-        left = await self._items.each([self._write_part(tenant, table, part) for part in parts])
+        left = await self._opened.items.each([self._write_part(tenant, table, part) for part in parts])
         return [write for part in left for write in part]
 
     async def _write_part(self, tenant: str, table: Table, part: list[Put | Delete]) -> list[Put | Delete]:
         """Do them; those that were not done."""
         try:
             if len(part) == 1:
-                await self._writer.write(tenant, part[0])
+                await self._opened.writer.write(tenant, part[0])
             else:
                 documents = [self._layout.document(tenant, table, one.item) for one in part if isinstance(one, Put)]
                 upserts = [("upsert", (document,)) for document in documents]
-                await self._items.batch(self._layout.tenant_partition(tenant), upserts, f"table {table.name}")
+                await self._opened.items.batch(self._layout.tenant_partition(tenant), upserts, f"table {table.name}")
         except (Throttled, BatchFailed):
             return part
         return []
@@ -231,19 +226,19 @@ class CosmosDriver:
     async def transact(self, tenant: str, transaction: Transaction) -> None:
         """One batch in the tenant's partition."""
         for table in {one.table.name: one.table for one in transaction.operations}.values():
-            await self._register.check(tenant, table)
-        await self._transactor.transact(tenant, transaction)
+            await self._opened.register.check(tenant, table)
+        await self._opened.transactor.transact(tenant, transaction)
 
     async def expire(self, tenant: str, table: Table, now: int) -> int:
         """Remove what has expired; the server does it too, an hour later."""
-        await self._register.check(tenant, table)
+        await self._opened.register.check(tenant, table)
         condition: ConditionExpression = Expression(
             "expiry", "", Compare("<=", Path((table.ttl_attribute or "",)), Ref(":now")), refs=frozenset({":now"})
         )
         text, parameters = compile_condition(condition, {":now": now}).with_parameters({":now": now})
         removed = 0
-        async for page in self._register.documents(tenant, table, "c.id, c.g, c._etag", f" AND {text}", parameters):
-            removed += await self._register.remove(tenant, page, f"table {table.name}")
+        async for page in self._opened.register.documents(tenant, table, "c.id, c.g, c._etag", f" AND {text}", parameters):
+            removed += await self._opened.register.remove(tenant, page, f"table {table.name}")
         return removed
 
 

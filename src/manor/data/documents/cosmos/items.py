@@ -19,6 +19,7 @@ from azure.cosmos.exceptions import (
 from manor.data.documents.cosmos.codec import Document
 from manor.data.documents.cosmos.patches import Patch
 from manor.data.documents.cosmos.translating import translated
+from manor.data.documents.faults import OutcomeUnknown
 
 Partition: TypeAlias = str | list[str]
 Operation: TypeAlias = tuple[Any, ...]
@@ -136,11 +137,11 @@ class Items:
         return {document["id"]: document async for page in pages for document in page}
 
     async def each(self, calls: Sequence[Any]) -> list[Any]:
-        """Await all of them, then raise the first error if there was one: none is left running behind."""
+        """Await all of them, then raise an error if there was one, rather ``OutcomeUnknown``: none is left running behind."""
         results = await asyncio.gather(*calls, return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
+        errors = [result for result in results if isinstance(result, BaseException)]
+        if errors:
+            raise next((error for error in errors if isinstance(error, OutcomeUnknown)), errors[0])
         return results
 
 

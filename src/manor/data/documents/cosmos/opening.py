@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from manor.data.documents.cosmos.driver import Address, CosmosDriver
+from manor.data.documents.cosmos.connecting import Address
+from manor.data.documents.cosmos.driver import CosmosDriver
 from manor.errors import InputError
 
 DATABASE = "manor"

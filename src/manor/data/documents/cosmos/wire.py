@@ -7,6 +7,7 @@ none of its retries knows; one that certainly did not arrive, and all reads, are
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +17,7 @@ from azure.core.exceptions import ServiceRequestError, ServiceRequestTimeoutErro
 from azure.core.pipeline.transport import AioHttpTransport
 from azure.cosmos.aio import CosmosClient
 
+from manor.data.documents.closing import Requests, not_open
 from manor.errors import InputError, UnsupportedError
 
 ANSWERED_ELSEWHERE = frozenset({408, 500, 502, 503, 504})
@@ -37,10 +39,23 @@ class Refused(Exception):
 
 
 class Transport(AioHttpTransport):  # type: ignore[misc]
-    """aiohttp, without a second try for writes of items."""
+    """aiohttp, without a second try for writes of items, and for as long as the store is open."""
+
+    def __init__(self, session: ClientSession, requests: Requests) -> None:
+        super().__init__(session=session)
+        self._requests = requests
 
     async def send(self, request: Any, **options: Any) -> Any:
-        """See ``AioHttpTransport.send``."""
+        """See ``AioHttpTransport.send``. Raises ``UnreachableError`` where the store is closed, and nothing is sent."""
+        try:
+            with self._requests:
+                return await self._send(request, **options)
+        except (asyncio.CancelledError, RuntimeError, ValueError) as error:
+            if not self._requests.broke(error):
+                raise
+            raise (Unanswered() if _writes_items(request) else not_open("is closed")) from error
+
+    async def _send(self, request: Any, **options: Any) -> Any:
         if not _writes_items(request):
             return await super().send(request, **options)
         try:
@@ -64,13 +79,14 @@ def _writes_items(request: Any) -> bool:
     return "x-ms-documentdb-isquery" not in request.headers and "x-ms-cosmos-is-query-plan-request" not in request.headers
 
 
-def make_client(endpoint: str, credentials: Mapping[str, str] | None, *, connections: int) -> CosmosClient:
-    """A client that has contacted nobody. Raises ``InputError`` and ``UnsupportedError`` for credentials."""
+def make_client(endpoint: str, credentials: Mapping[str, str] | None, requests: Requests, *, connections: int) -> CosmosClient:
+    """A client that has contacted nobody; its requests are ``requests``. Raises ``InputError`` and ``UnsupportedError`` for
+    credentials."""
     credential = _credential(credentials)
     # asked once: aiohttp would look for proxies and a .netrc at each request, which is a third of what a read costs
     proxied = any(os.environ.get(name) for name in PROXIES)
     session = ClientSession(connector=TCPConnector(limit=connections), cookie_jar=DummyCookieJar(), trust_env=proxied)
-    return CosmosClient(endpoint, credential=credential, transport=Transport(session=session))
+    return CosmosClient(endpoint, credential=credential, transport=Transport(session, requests))
 
 
 def _credential(credentials: Mapping[str, str] | None) -> Any:

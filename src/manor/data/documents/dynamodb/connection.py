@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -14,6 +15,7 @@ from aiohttp import ClientError as HttpError
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 from botocore.loaders import create_loader  # type: ignore[import-untyped]
 
+from manor.data.documents.closing import Requests
 from manor.data.documents.dynamodb.compile import Call
 from manor.data.documents.dynamodb.translate import answered, unanswered
 from manor.errors import Code, InputError, ManorError
@@ -82,10 +84,20 @@ def _read_answer(response_dict: dict[str, Any], customized_response_dict: dict[s
 
 
 class Sender:
-    """``await send(call, where)``: one request, sent once. ``where`` tells table and key, for errors."""
+    """``await send(call, where)``: one request, sent once. ``where`` tells table and key, for errors. ``stack`` holds the
+    client."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, stack: AsyncExitStack) -> None:
         self._client = client
+        self._stack = stack
+        self.requests = Requests()
+
+    async def close(self) -> None:
+        """Wait for the requests that are under way, and close the client."""
+        try:
+            await self.requests.end()
+        finally:
+            await self._stack.aclose()
 
     async def __call__(self, call: Call, where: Callable[[], str], *, writes: bool = False) -> dict[str, Any]:
         """The answer. Raises errors of ours only; ``Unfulfilled`` and ``Cancelled`` are for the caller to complete.
@@ -93,9 +105,14 @@ class Sender:
         ``writes`` says that a request without an answer may have changed something.
         """
         try:
-            answer: dict[str, Any] = await getattr(self._client, call.operation)(**call.parameters)
+            with self.requests:
+                answer: dict[str, Any] = await getattr(self._client, call.operation)(**call.parameters)
         except ClientError as error:
             raise answered(error.response, where(), writes=writes) from error
         except (BotoCoreError, HttpError, TimeoutError, OSError) as error:
+            raise unanswered(error, where(), writes=writes) from error
+        except (asyncio.CancelledError, RuntimeError) as error:
+            if not self.requests.broke(error):
+                raise
             raise unanswered(error, where(), writes=writes) from error
         return answer

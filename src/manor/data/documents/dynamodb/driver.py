@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 
 from manor.data.documents.capabilities import capabilities, never, partly
+from manor.data.documents.closing import not_open
 from manor.data.documents.driver import Delete, Got, Limits, Put, Query, Returns, Slice, Statement, Transaction, Update, Write
 from manor.data.documents.dynamodb import admin
 from manor.data.documents.dynamodb.codec import Wire, decode_item
@@ -55,16 +57,31 @@ class DynamoDriver:
         self.connection = connection
         self.shared_prefix = shared_prefix
         self.capabilities = _CAPABILITIES if shared_prefix is None else _SHARED_CAPABILITIES
-        self._stack = AsyncExitStack()
-        self._send = Sender(None)
+        self._sender: Sender | None = None
+        self._state = "is not open"
+        self._turn = asyncio.Lock()
 
     async def open(self) -> None:
-        """Make the client; DynamoDB has no connection to open."""
-        self._send = Sender(await self.connection.open(self._stack))
+        """Make the client; DynamoDB has no connection to open. Again is harmless."""
+        async with self._turn:
+            if self._sender is None:
+                stack = AsyncExitStack()
+                self._sender = Sender(await self.connection.open(stack), stack)
 
     async def close(self) -> None:
-        """Close its sockets."""
-        await self._stack.aclose()
+        """Wait for the answers that are under way, for some seconds, and close the sockets."""
+        async with self._turn:
+            sender, self._sender = self._sender, None
+            if sender is not None:
+                self._state = "is closed"
+                await sender.close()
+
+    @property
+    def _send(self) -> Sender:
+        """Raises ``UnreachableError`` where the store is not open."""
+        if self._sender is None:
+            raise not_open(self._state)
+        return self._sender
 
     def place(self, tenant: str, table: Table) -> Place:
         """Where the tenant's items of a table are."""

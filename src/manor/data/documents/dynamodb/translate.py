@@ -97,7 +97,7 @@ class Cancelled(ConflictError):
         self.response = response
 
 
-def unanswered(error: Exception, where: str, *, writes: bool) -> ManorError:
+def unanswered(error: BaseException, where: str, *, writes: bool) -> ManorError:
     """Our error where no answer came. ``where`` names table and key; ``writes`` says that something may have been done."""
     name = type(error).__name__
     if isinstance(error, _NO_CREDENTIALS):
@@ -109,7 +109,7 @@ def unanswered(error: Exception, where: str, *, writes: bool) -> ManorError:
     return OutcomeUnknown(f"DynamoDB did not answer a write ({name}): {where}")
 
 
-def _never_sent(error: Exception) -> bool:
+def _never_sent(error: BaseException) -> bool:
     """Whether no byte of a request can have left. ``EndpointConnectionError`` alone does not say so: aiobotocore raises it for
     connections that were reset after the request, too."""
     if isinstance(error, sdk.EndpointConnectionError):
