@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -223,3 +224,18 @@ def test_a_suspended_tenant_can_be_taken_along(fleet: fixtures.Fleet, tmp_path: 
     fleet("tenant", "suspend", "--tenant-id", "acme/tenants/001")
     fleet("tenant", "export", "--tenant-id", "acme/tenants/001", "--bundle", tmp_path / "first.tar")
     assert (tmp_path / "first.tar").is_file()
+
+
+def test_what_a_killed_export_left_is_removed_by_the_next(fleet: fixtures.Fleet, tmp_path: Path) -> None:
+    """Half a bundle is the tenant in plain; one that is being made is nobody's to remove."""
+    words = ("tenant", "export", "--tenant-id", "acme/tenants/001", "--bundle")
+    done = killed_command.killed(fleet.folder, "backup.sealed", 1, *words, tmp_path / "first.tar")
+    assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
+    (left,) = tmp_path.glob(".manor-export-*")
+    alive = tmp_path / ".manor-export-alive"
+    alive.mkdir()
+    handle = os.open(alive, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    fleet(*words, tmp_path / "second.tar")
+    os.close(handle)
+    assert (left.exists(), alive.exists()) == (False, True)

@@ -22,6 +22,10 @@ _LOCK_WAIT = "5s"
 """For rewriting tables whose rows were deleted: everybody else waits behind us for as long."""
 
 
+STORE, BUNDLE = "store", "bundle"
+"""Kinds of places that tenants' rows are written to."""
+
+
 class ErasureStore(LedgerStore):
     """Tenants on their way out."""
 
@@ -127,6 +131,15 @@ class ErasureStore(LedgerStore):
             candidates = ", ".join(str(row[0]) for row in rows)
             raise InputError(f"{text!r} is the name of several erased tenants", hint=f"name one of them: {candidates}")
         return self._erasure(rows[0]) if rows else None
+
+    async def erasure_state(self, tenant: str) -> str:
+        """Of a tenant by its full id: ``erasing``, ``erased``, or empty where nobody erases it."""
+        rows = await self._link.rows(query("erasure_state"), {"tenant": tenant})
+        return str(rows[0][0]) if rows else ""
+
+    async def places_of_writing(self) -> list[tuple[str, str]]:
+        """(``STORE`` or ``BUNDLE``, location or file) that backups, final exports and bundles were ever written to."""
+        return [(str(row[0]), str(row[1])) for row in await self._link.rows(query("places_of_writing"))]
 
     async def erasures(self) -> list[ErasureRecord]:
         """All, oldest first, without their subjects: one that cannot be decrypted stops nobody else."""

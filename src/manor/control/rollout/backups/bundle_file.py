@@ -42,10 +42,11 @@ def unpacked_below(state: Path, bundle: Path) -> Path:
 
 
 def pack(folder: Path, bundle: Path) -> None:
-    """Write the checksums into ``folder`` and all of it into ``bundle``, which must be new. Blocks; call it in a thread."""
+    """Write the checksums into ``folder`` and all of it into ``bundle``, which must be new. The tar grows beside ``folder``, on
+    the bundle's own file system. Blocks; call it in a thread."""
     sums = {_name(folder, path): _sha256(path) for path in _files(folder)}
     (folder / SUMS).write_text(write_sums(sums), encoding="utf-8")
-    partial = bundle.with_name(f".{bundle.name}.{os.getpid()}.partial")
+    partial = folder.with_name(f"{folder.name}.partial")
     try:
         # Whoever has the file has the data: it is nobody else's to read.
         with open(partial, "xb", opener=functools.partial(os.open, mode=0o600)) as file:

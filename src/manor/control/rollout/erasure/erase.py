@@ -18,16 +18,17 @@ before it      a suspended tenant: `resume` opens it again         begins
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from manor.control.catalog.records import DatabaseRecord, ErasureRecord
 from manor.control.engines.driver import Marker
 from manor.control.engines.entries import ERASING
-from manor.control.rollout.backups.vault import BackupVault
+from manor.control.rollout.backups.vault import FINAL_EXPORT, BackupVault
 from manor.control.rollout.backups.verifying import verify_backup
-from manor.control.rollout.erasure.places import FINAL_EXPORT, Surroundings, look_around, split
+from manor.control.rollout.erasure.places import Surroundings, look_around, split
+from manor.control.rollout.erasure.unfinished import places_of_writing
 from manor.control.rollout.retry import ATTEMPTS, retrying, until_recorded
 from manor.control.runtime import Runtime
 from manor.errors import Code, EngineError
@@ -141,7 +142,8 @@ class Erasure:
         return {"objects": removed}
 
     async def _backups(self) -> Mapping[str, Any]:
-        """Those of the catalog, wherever they are, and all that lies in the tenant's folder of the environment's backups."""
+        """Those of the catalog, wherever they are, all that lies in the tenant's folder of the environment's backups, and what
+        killed commands left unfinished."""
         records = await self.runtime.catalog.backups(tenant=self.tenant)
         own = [one for one in records if one.kind != FINAL_EXPORT]
         for one in own:
@@ -151,7 +153,16 @@ class Erasure:
         forget = functools.partial(self.runtime.catalog.forget_backups, [one.id for one in records])
         await until_recorded(self.runtime, forget)
         places = sorted({one.location for one in own} | {vault.location})
-        return {"backups": len(own), "objects_swept": swept, "locations": places}
+        return {
+            "backups": len(own),
+            "objects_swept": swept,
+            "unfinished_swept": await self._sweep_unfinished(places),
+            "locations": places,
+        }
+
+    async def _sweep_unfinished(self, locations: Iterable[str]) -> int:
+        stores = [self._store_of(location) for location in locations]
+        return await (await places_of_writing(self.runtime, self.around, stores)).sweep()
 
     async def _remove_backup(self, store: Store, key: str) -> None:
         """A backup's manifest first, so that it does not exist from then on, and all that has its name."""
@@ -189,7 +200,9 @@ async def shut_out(runtime: Runtime, record: DatabaseRecord) -> int:
 
 
 async def final_export(runtime: Runtime, record: DatabaseRecord, vault: BackupVault) -> Mapping[str, Any]:
-    """A backup for the customer, read back and proved. Raises ``ManorError``."""
+    """A backup for the customer, read back and proved; what one that was killed left there is removed first. Raises
+    ``ManorError``."""
+    await vault.store.sweep()
     made = await vault.take(runtime, record, kind=FINAL_EXPORT)
     await verify_backup(runtime, vault, made.key, None)
     manifest = made.manifest
