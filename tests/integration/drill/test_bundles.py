@@ -130,7 +130,7 @@ def test_a_bundle_of_an_earlier_version_is_brought_to_the_head(fleet: fixtures.F
     assert fleet.ask("SELECT count(*) FROM orders", "acme_t_002") == [(200,)]
 
 
-@pytest.mark.parametrize("how", ["cut", "bit", "dump", "more", "less", "path", "text"])
+@pytest.mark.parametrize("how", ["cut", "end", "bit", "pad", "zeros", "dump", "more", "less", "path", "text"])
 def test_what_is_not_the_bundle_that_was_made_is_refused_before_anything_changes(
     fleet: fixtures.Fleet, bundle: Path, tmp_path: Path, how: str
 ) -> None:
@@ -146,6 +146,10 @@ def spoil(bundle: Path, tmp_path: Path, how: str) -> None:
     content = bytearray(bundle.read_bytes())
     if how == "cut":
         bundle.write_bytes(content[: len(content) // 2])
+    elif how == "end":
+        bundle.write_bytes(content[:-1])
+    elif how in ("pad", "zeros"):
+        bundle.write_bytes(content + {"pad": b"pad\n", "zeros": bytes(tarfile.RECORDSIZE)}[how])
     elif how == "bit":
         content[content.index(b"PGDMP") + 300] ^= 1
         bundle.write_bytes(content)
