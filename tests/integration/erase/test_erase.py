@@ -356,3 +356,9 @@ def test_no_backup_that_runs_beside_an_erasure_outlives_it(fleet: Fleet, tenant:
     assert (outcome.failure is None) == (kind == "target.ended")
     if kind in ("backup.stored", "backup.sealed"):
         assert "was erased" in outcome.failure.message
+
+
+def test_a_search_that_was_left_out_is_called_so(fleet: Fleet, tenant: Leaving) -> None:
+    done = erase(tenant, "--no-search")
+    assert done["certificate"]["scan"]["result"] == "not searched"
+    assert done["outcomes"][0]["detail"] == "erased; not searched"
