@@ -139,6 +139,7 @@ def test_a_legal_hold_keeps_a_backup_until_it_is_taken_off(fleet: Any, backups: 
     backups.take()
     held = backups.of(1)[0]["id"]
     fleet("backup", "hold", held, "--reason", "case 4711")
+    assert "case 4711" in fleet("backup", "hold", held, "--reason", "case 9", code=3).stderr
     for _ in range(2):
         backups.take()
     kept = {one["backup"]: one["reason"] for one in fleet.json("backup", "prune")["kept"]}

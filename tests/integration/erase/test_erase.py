@@ -146,6 +146,9 @@ def test_a_legal_hold_refuses_until_it_is_lifted(fleet: Fleet, tenant: Leaving) 
     fleet("tenant", "hold", tenant.id, "--reason", "case 4711")
     said = fleet("tenant", "delete", tenant.id, "--confirm", code=3).stderr
     assert "case 4711" in said
+    fleet("tenant", "hold", tenant.id, "--reason", "case 4711")
+    assert "case 4711" in fleet("tenant", "hold", tenant.id, "--reason", "case 9", code=3).stderr
+    assert "case 4711" in fleet("tenant", "delete", tenant.id, "--confirm", code=3).stderr
     assert fleet.json("tenant", "delete", tenant.id, "--dry-run")["refused"] != []
     assert fleet("tenant", "delete", tenant.id, "--confirm", "--after", "30d", code=3)
     fleet("tenant", "unhold", tenant.id, "--reason", "case closed")

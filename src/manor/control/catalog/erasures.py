@@ -68,12 +68,14 @@ class ErasureStore(LedgerStore):
         return [str(row[0]) for row in await self._link.rows(query("due_for_erasure"), {"now": now})]
 
     async def hold_tenant(self, record: HoldRecord, *, operation_id: str = "", audit: Sequence[AuditEvent] = ()) -> None:
-        """Keep a tenant from being erased. Safe to repeat. Raises ``RefusedError`` once its erasure has begun."""
+        """Keep a tenant from being erased. Safe to repeat, in the same words. Raises ``RefusedError`` once its erasure has
+        begun, and ``ConflictError`` where it is held already: lifting one hold must not lift another."""
+        values = {"tenant": record.tenant, "reason": record.reason, "since": record.since, "actor": record.actor}
         async with self._link.transaction() as connection:
-            await connection.execute(
-                query("hold_tenant"),
-                {"tenant": record.tenant, "reason": record.reason, "since": record.since, "actor": record.actor},
-            )
+            held = await (await connection.execute(query("hold_tenant"), values)).fetchone()
+            if held is not None and (held[0], held[1]) != (record.reason, record.actor):
+                message = f"tenant {record.tenant} is under legal hold since {held[2]:%Y-%m-%d} ({held[0]}), by {held[1]}"
+                raise ConflictError(message, hint="there is one hold: unhold it, and hold with a reason that names both cases")
             found = await (await connection.execute(query("erasure"), {"text": record.tenant})).fetchone()
             if found is not None and found[0] == record.tenant:
                 raise RefusedError(f"the erasure of tenant {record.tenant} has begun", hint="it cannot be held any more")

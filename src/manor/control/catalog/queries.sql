@@ -638,8 +638,9 @@ WHERE suspensions.erase_after <= %(now)s
 ORDER BY suspensions.erase_after, suspensions.tenant;
 
 -- hold_tenant --
-INSERT INTO manor.tenant_holds (tenant, reason, since, actor) VALUES (%(tenant)s, %(reason)s, %(since)s, %(actor)s)
-ON CONFLICT (tenant) DO UPDATE SET reason = excluded.reason, actor = excluded.actor;
+INSERT INTO manor.tenant_holds AS tenant_holds (tenant, reason, since, actor) VALUES (%(tenant)s, %(reason)s, %(since)s, %(actor)s)
+ON CONFLICT (tenant) DO UPDATE SET since = tenant_holds.since -- for its row: what the first one said stays
+RETURNING reason, actor, since;
 
 -- unhold_tenant --
 DELETE FROM manor.tenant_holds WHERE tenant = %(tenant)s RETURNING tenant;

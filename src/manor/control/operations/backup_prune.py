@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 from manor.control.audit import anchor_head
 from manor.control.backup.retention import Candidate, Policy, Verdict, judge
+from manor.control.catalog.backups import BackupRecord
 from manor.control.catalog.records import AuditEvent
 from manor.control.operations.backup_list import BackupState, Listed, survey_backups
 from manor.control.rollout.backups.vault import BackupVault, Listing
 from manor.control.rollout.retry import until_recorded
 from manor.control.runtime import Runtime
-from manor.errors import RefusedError
+from manor.errors import ConflictError, RefusedError
 from manor.storage.driver import Found
 
 BACKUPS_LOCK = "backups"
@@ -124,7 +125,7 @@ async def hold_backup(
 ) -> str:
     """Put a legal hold on a backup: neither retention nor the erasure of its tenant removes it. Returns its tenant.
 
-    One that only storage knows is recorded first. Raises ``NotFoundError``.
+    One that only storage knows is recorded first. Raises ``NotFoundError``, and ``ConflictError`` where it is held already.
     """
     async with runtime.catalog.lock(BACKUPS_LOCK, wait_seconds=lock_wait_seconds, holder=runtime.operation):
         known = {record.id: record for record in await runtime.catalog.backups()}
@@ -132,8 +133,18 @@ async def hold_backup(
             found = vault.record_of(await vault.find(backup_id))
             await runtime.catalog.put_backups([found])
             known[backup_id] = found
+        _refuse_held(known[backup_id], reason, runtime.actor)
         await _hold(runtime, known[backup_id].tenant, backup_id, reason, "backup.hold")
         return known[backup_id].tenant
+
+
+def _refuse_held(record: BackupRecord, reason: str, actor: str) -> None:
+    """Lifting one hold must not lift another. The same words again are no second one."""
+    if record.hold_reason and (record.hold_reason, record.held_by) != (reason, actor):
+        raise ConflictError(
+            f"backup {record.id} is under legal hold already ({record.hold_reason}), by {record.held_by}",
+            hint="there is one hold: release it, and hold with a reason that names both cases",
+        )
 
 
 async def release_backup(runtime: Runtime, backup_id: str, reason: str, *, lock_wait_seconds: float = 10.0) -> str:
