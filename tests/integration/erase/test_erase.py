@@ -365,3 +365,28 @@ def test_a_search_that_was_left_out_is_called_so(fleet: Fleet, tenant: Leaving) 
     done = erase(tenant, "--no-search")
     assert done["certificate"]["scan"]["result"] == "not searched"
     assert done["outcomes"][0]["detail"] == "erased; not searched"
+
+
+def test_where_the_final_export_fails_nothing_is_erased_and_another_place_is_taken(
+    fleet: Fleet, tenant: Leaving, tmp_path: Path
+) -> None:
+    """The tenant is suspended, no more: resuming it takes it back."""
+    failed = erase(tenant, "--final-export", "/proc/nothing/here", code=1)
+    assert any("manor tenant resume" in notice for notice in failed["notices"])
+    fleet("tenant", "resume", tenant.id)
+    assert tenant.may_log_in
+    (tmp_path / "file").write_text("no folder", encoding="utf-8")
+    erase(tenant, "--final-export", tmp_path / "file", code=1)
+    done = erase(tenant, "--final-export", tmp_path / "gift")
+    assert done["certificate"]["final_export"]["location"] == str(tmp_path / "gift")
+    assert list((tmp_path / "gift").rglob("*.manifest.json"))
+    assert tenant.left_behind() == []
+
+
+def test_an_export_of_a_scheduled_deletion_is_made_anew_where_another_place_is_named(
+    fleet: Fleet, tenant: Leaving, tmp_path: Path
+) -> None:
+    erase(tenant, "--after", "30d", "--final-export", tmp_path / "first")
+    done = erase(tenant, "--final-export", tmp_path / "second")
+    assert done["certificate"]["final_export"]["location"] == str(tmp_path / "second")
+    assert list((tmp_path / "second").rglob("*.manifest.json"))

@@ -5,10 +5,12 @@ The order keeps everybody out first and the proof last. What a death leaves behi
 =============  ==================================================  ==========================================
 died after     left behind                                         next run
 =============  ==================================================  ==========================================
-before it      a suspended tenant: `resume` opens it again         begins
-``begun``      a tombstone, which any deploy leaves alone; its     exports, where that was asked for
+before it      a suspended tenant: `resume` opens it again; the    exports, where that was asked for and did not
+               customer's copy, or a part of it                    come to its end; begins
+``begun``      a tombstone, which any deploy leaves alone; its     seals
                databases are closed to all but Manor
-``exported``   the same, and the customer's copy                   seals
+``exported``   the same: only an erasure that an earlier Manor     seals
+               began exports here
 ``sealed``     databases that nobody may enter, for ever           drops
 ``databases``  a role that may not log in                          drops it
 …              what the later steps are about                      goes on with the first step not done

@@ -153,10 +153,11 @@ class Search:
     async def _unfinished(self, unsearched: list[str]) -> list[Hit]:
         """What the sweep left because a living command writes it: searched as it lies there, and named whatever is found."""
         writing = await places_of_writing(self.runtime, self.around)
-        unsearched += writing.unknown()
+        left, unseen = await asyncio.to_thread(writing.look)
+        unsearched += unseen
         hits: list[Hit] = []
-        for path in writing.left():
-            unsearched.append(f"{path}: a command writes it; when that ends it is a whole backup or gone")
+        for path in left:
+            unsearched.append(f"{path}: unfinished; a command writes it, or it could not be removed")
             hits += await asyncio.to_thread(scan_path, path, self.finder, Where.STORAGE)
         return hits
 

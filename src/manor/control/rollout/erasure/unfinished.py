@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from manor.control.catalog.erasures import BUNDLE
 from manor.control.rollout.backups.workroom import sweep_workrooms, workrooms
 from manor.control.rollout.erasure.places import Surroundings
 from manor.control.runtime import Runtime
-from manor.errors import Code, InputError, ManorError
+from manor.errors import InputError, ManorError
 from manor.storage.store import Store
 
 
@@ -29,27 +30,31 @@ class Writing:
     """Folders that bundles were written into."""
 
     async def sweep(self) -> int:
-        """Remove what dead commands left; how many files and folders. Raises ``ManorError`` where that cannot be."""
+        """Remove what dead commands left; how many files and folders. What cannot be removed stays, for ``look`` to name: it
+        may be on a disk that is gone since, and must not keep a tenant from being erased."""
         swept = 0
         for store in self.stores:
-            swept += await store.sweep()
+            with contextlib.suppress(ManorError):
+                swept += await store.sweep()
         for folder in self.bundles:
-            try:
+            with contextlib.suppress(OSError):
                 swept += await asyncio.to_thread(sweep_workrooms, folder)
-            except OSError as error:
-                message = f"what a killed export left in {folder} cannot be removed: {error.strerror}"
-                raise ManorError(message, code=Code.DENIED, hint="remove its .manor-export-* folders") from error
         return swept
 
-    def left(self) -> list[Path]:
-        """Files and folders that are there now."""
-        files = [path for store in self.stores for path in store.unfinished()]
-        return files + [path for folder in self.bundles for path in workrooms(folder)]
-
-    def unknown(self) -> list[str]:
-        """Places whose unfinished uploads nobody can see from here, in words."""
+    def look(self) -> tuple[list[Path], list[str]]:
+        """Files and folders that are there now, and the places that cannot be looked into, in words. Blocks."""
+        found: list[Path] = []
+        unseen = []
+        looks = [(store.display(), store.unfinished) for store in self.stores if store.location.folder is not None]
+        looks += [(str(folder), functools.partial(workrooms, folder)) for folder in self.bundles]
+        for place, look in looks:
+            try:
+                found += look()
+            except OSError as error:
+                unseen.append(f"{place}: unfinished files there cannot be seen ({error.strerror})")
         away = sorted({store.display() for store in self.stores if store.location.folder is None})
-        return [f"uploads to {one} that were cut short: its rule for unfinished uploads removes them" for one in away]
+        words = "that were cut short: its rule for unfinished uploads removes them"
+        return found, [*unseen, *(f"uploads to {one} {words}" for one in away)]
 
 
 async def places_of_writing(runtime: Runtime, around: Surroundings, more: Iterable[Store] = ()) -> Writing:
