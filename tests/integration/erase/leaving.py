@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +103,14 @@ def leaving(fleet: Fleet, number: int, *, furnished: bool = True) -> Leaving:
         tenant.furnish()
     assert tenant.may_log_in
     return tenant
+
+
+def give_away(manifest: Path) -> None:
+    """Make a backup one of another installation, as if that had put it there."""
+    from manor.control.backup.manifest import Manifest
+
+    made = Manifest.from_json(manifest.read_bytes())
+    manifest.write_bytes(replace(made, installation="another").to_json())
 
 
 def killed_at(fleet: Fleet, kind: str, work: Any) -> bool:

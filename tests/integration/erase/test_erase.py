@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 from fleet_fixtures import Fleet, wait_until
-from leaving import Leaving, build, leaving, run
+from leaving import Leaving, build, give_away, leaving, run
 
 COUNT = 30
 _next = iter(range(1, COUNT - 1))
@@ -390,3 +390,18 @@ def test_an_export_of_a_scheduled_deletion_is_made_anew_where_another_place_is_n
     done = erase(tenant, "--final-export", tmp_path / "second")
     assert done["certificate"]["final_export"]["location"] == str(tmp_path / "second")
     assert list((tmp_path / "second").rglob("*.manifest.json"))
+
+
+def test_a_backup_of_another_installation_is_left_to_it_and_named(fleet: Fleet, tenant: Leaving) -> None:
+    """Two installations on one location may have tenants of the same id."""
+    (theirs,) = tenant.backups.glob("*.manifest.json")
+    give_away(theirs)
+    fleet.ask(f"DELETE FROM manor.backups WHERE tenant = '{tenant.id}'", "manor_catalog")
+    fleet("tenant", "backup", "--tenant-id", tenant.id)
+    done = erase(tenant, "--search-for", tenant.marker)
+    name = theirs.name.partition(".")[0]
+    assert {path.name.partition(".")[0] for path in tenant.backups.iterdir()} == {name}
+    assert len(list(tenant.backups.iterdir())) == 2
+    (named,) = [one for one in done["certificate"]["remaining"] if "another installation" in one["why"]]
+    assert named["where"] == f"{tenant.backups / name}."
+    assert any(name in notice for notice in done["notices"])

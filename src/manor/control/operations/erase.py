@@ -266,6 +266,7 @@ async def _erase(runtime: Runtime, record: DatabaseRecord, *, request: EraseRequ
     stanza = request.around.stanzas.get(record.server, "")
     document, elsewhere = await certify(runtime, record, found, steps, scan, keep_days=request.keep_days, stanza=stanza)
     told.certificates.append(document)
+    told.notices += [f"left: {one}, a backup of another installation" for one in steps.get("backups", {}).get("foreign", ())]
     if elsewhere:
         told.problems.append(_found_elsewhere(record, elsewhere))
     facts = {"key": document[SIGNATURE]["fingerprint"], "search": document["scan"]["result"]}

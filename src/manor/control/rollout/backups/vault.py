@@ -346,4 +346,5 @@ def _manifest(
         made_at=made_at.astimezone(dt.UTC),
         operation=runtime.operation,
         manor_version=__version__,
+        installation=runtime.catalog.id,
     )
