@@ -179,6 +179,7 @@ def _show_pruned(pruned: Pruned) -> None:
         "recorded": [_named(one) for one in pruned.adopted],
         "swept": list(pruned.swept),
         "kept": [{"backup": v.backup.id, "tenant_id": v.backup.tenant, "reason": v.reason} for v in kept],
+        "foreign": [_named(one) for one in pruned.foreign],
         "problems": [{**_named(one), "state": str(one.state)} for one in pruned.problems],
     }
     if not print_document(document):
@@ -191,6 +192,8 @@ def _show_pruned(pruned: Pruned) -> None:
             click.echo(f"{would}recorded: {one.id} of {one.tenant}, which only the storage knew")
         for key in pruned.swept:
             click.echo(f"{would}swept: {key}, a dump without a manifest")
+        for one in pruned.foreign:
+            click.echo(f"left: {one.id} of {one.tenant}, of another installation")
         for one in pruned.problems:
             click.echo(f"problem: {one.id} of {one.tenant}: {_problem(one)}")
         say(f"{counted(len(pruned.removed), 'backup')} {would}removed, {len(kept)} kept")

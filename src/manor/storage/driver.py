@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+INCOMING = ".incoming"
+"""The folder of a folder store that holds what its writers have not finished."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:

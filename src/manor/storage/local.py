@@ -21,10 +21,9 @@ from typing import ParamSpec, TypeVar
 
 from manor.errors import ManorError
 from manor.storage import faults
-from manor.storage.driver import Found
+from manor.storage.driver import INCOMING, Found
 from manor.storage.threads import in_thread
 
-_INCOMING = ".incoming"
 _READ_BYTES = 1024 * 1024
 _PLACING_ATTEMPTS = 5
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
@@ -41,7 +40,7 @@ class LocalDriver:
 
     async def put(self, key: str, chunks: AsyncIterator[bytes], *, overwrite: bool) -> None:
         """See ``Driver.put``."""
-        incoming = _Incoming(self._folder / _INCOMING / secrets.token_hex(12))
+        incoming = _Incoming(self._folder / INCOMING / secrets.token_hex(12))
         try:
             await self._run(key, self._begin, incoming, key, overwrite)
             async for chunk in chunks:
@@ -84,7 +83,7 @@ class LocalDriver:
 
     async def sweep(self) -> int:
         """See ``Driver.sweep``."""
-        return await self._run(_INCOMING, self._sweep)
+        return await self._run(INCOMING, self._sweep)
 
     async def _run(
         self, key: str, work: Callable[_Arguments, _Result], *arguments: _Arguments.args, **named: _Arguments.kwargs
@@ -153,7 +152,7 @@ class LocalDriver:
 
     def _sweep(self) -> int:
         with suppress(FileNotFoundError):
-            return sum(_remove_if_dead(path) for path in sorted((self._folder / _INCOMING).iterdir()))
+            return sum(_remove_if_dead(path) for path in sorted((self._folder / INCOMING).iterdir()))
         return 0
 
 

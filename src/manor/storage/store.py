@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
 from manor.errors import InputError
 from manor.storage import faults
-from manor.storage.driver import Driver, Found
+from manor.storage.driver import INCOMING, Driver, Found
 from manor.storage.keys import check_key, check_prefix
 from manor.storage.location import Location
 
@@ -109,6 +109,13 @@ class Store:
     async def sweep(self) -> int:
         """Remove what killed writers left outside of any key; the number of files. Writers at work are not disturbed."""
         return await self._driver.sweep()
+
+    def unfinished(self) -> Sequence[Path]:
+        """Files that writers, dead or at work, have not given a key yet; none where they are not on this machine."""
+        folder = self.location.folder
+        if folder is None or not (folder / INCOMING).is_dir():
+            return ()
+        return sorted((folder / INCOMING).iterdir())
 
     def display(self, key: str = "") -> str:
         """How messages name an object, or the store: the location without options."""

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,7 @@ def test_a_legal_hold_keeps_a_backup_until_it_is_taken_off(fleet: Any, backups: 
     backups.take()
     held = backups.of(1)[0]["id"]
     fleet("backup", "hold", held, "--reason", "case 4711")
+    assert "case 4711" in fleet("backup", "hold", held, "--reason", "case 9", code=3).stderr
     for _ in range(2):
         backups.take()
     kept = {one["backup"]: one["reason"] for one in fleet.json("backup", "prune")["kept"]}
@@ -198,3 +200,34 @@ def test_commands_without_a_catalog_say_so(tmp_path: Path) -> None:
     for arguments in (("list",), ("verify", "--all"), ("prune",)):
         assert "no catalog" in empty("backup", *arguments, code=2).text
     assert not (tmp_path / ".manor" / "backups").exists()
+
+
+def give_away(backups: Any, number: int) -> str:
+    """Make the newest backup of the n-th tenant one of another installation; returns its id."""
+    from manor.control.backup.manifest import Manifest
+
+    found = backups.of(number)[0]["id"]
+    path = next(path for path in backups.manifests() if path.name.startswith(found))
+    path.write_bytes(replace(Manifest.from_json(path.read_bytes()), installation="another").to_json())
+    backups.fleet.ask(f"DELETE FROM manor.backups WHERE id = '{found}'", "manor_catalog")
+    return str(found)
+
+
+def test_backups_of_another_installation_are_neither_counted_nor_removed(fleet: Any, backups: Any) -> None:
+    """Two installations on one location: each prunes, verifies and holds its own."""
+    backups.take()
+    theirs = give_away(backups, 1)
+    for _ in range(2):
+        backups.take()
+    newest = give_away(backups, 2)
+    backups.take()
+    states = {one["backup"]: one["state"] for one in fleet.json("backup", "list")}
+    assert {states[theirs], states[newest]} == {"of another installation"}
+    pruned = fleet.json("backup", "prune")
+    assert {one["backup"] for one in pruned["foreign"]} == {theirs, newest}
+    assert pruned["problems"] == []
+    assert [one["tenant_id"] for one in pruned["kept"]].count(fleet.tenant(2)) == 2
+    left = {path.name.partition(".")[0] for path in backups.manifests()}
+    assert {theirs, newest} <= left
+    assert fleet.json("backup", "verify", "--all")["summary"] == {"ok": 6, "bad": 0}
+    assert "another installation" in fleet("backup", "hold", theirs, "--reason", "case 1", code=3).stderr

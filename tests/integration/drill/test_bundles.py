@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -129,7 +130,7 @@ def test_a_bundle_of_an_earlier_version_is_brought_to_the_head(fleet: fixtures.F
     assert fleet.ask("SELECT count(*) FROM orders", "acme_t_002") == [(200,)]
 
 
-@pytest.mark.parametrize("how", ["cut", "bit", "dump", "more", "less", "path", "text"])
+@pytest.mark.parametrize("how", ["cut", "end", "bit", "pad", "zeros", "dump", "more", "less", "path", "text"])
 def test_what_is_not_the_bundle_that_was_made_is_refused_before_anything_changes(
     fleet: fixtures.Fleet, bundle: Path, tmp_path: Path, how: str
 ) -> None:
@@ -145,6 +146,10 @@ def spoil(bundle: Path, tmp_path: Path, how: str) -> None:
     content = bytearray(bundle.read_bytes())
     if how == "cut":
         bundle.write_bytes(content[: len(content) // 2])
+    elif how == "end":
+        bundle.write_bytes(content[:-1])
+    elif how in ("pad", "zeros"):
+        bundle.write_bytes(content + {"pad": b"pad\n", "zeros": bytes(tarfile.RECORDSIZE)}[how])
     elif how == "bit":
         content[content.index(b"PGDMP") + 300] ^= 1
         bundle.write_bytes(content)
@@ -223,3 +228,18 @@ def test_a_suspended_tenant_can_be_taken_along(fleet: fixtures.Fleet, tmp_path: 
     fleet("tenant", "suspend", "--tenant-id", "acme/tenants/001")
     fleet("tenant", "export", "--tenant-id", "acme/tenants/001", "--bundle", tmp_path / "first.tar")
     assert (tmp_path / "first.tar").is_file()
+
+
+def test_what_a_killed_export_left_is_removed_by_the_next(fleet: fixtures.Fleet, tmp_path: Path) -> None:
+    """Half a bundle is the tenant in plain; one that is being made is nobody's to remove."""
+    words = ("tenant", "export", "--tenant-id", "acme/tenants/001", "--bundle")
+    done = killed_command.killed(fleet.folder, "backup.sealed", 1, *words, tmp_path / "first.tar")
+    assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
+    (left,) = tmp_path.glob(".manor-export-*")
+    alive = tmp_path / ".manor-export-alive"
+    alive.mkdir()
+    handle = os.open(alive, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    fleet(*words, tmp_path / "second.tar")
+    os.close(handle)
+    assert (left.exists(), alive.exists()) == (False, True)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from typing import Any
 
 import fleet_fixtures as fixtures
 import killed_command
 import pytest
+
+from manor.control.backup.manifest import Manifest
 
 
 def server_content(fleet: fixtures.Fleet) -> list[tuple[Any, ...]]:
@@ -68,6 +71,16 @@ def test_a_tenant_without_a_backup_fails_its_drill(fleet: fixtures.Fleet) -> Non
     report = fleet.json("backup", "drill", "--all", code=1)
     assert fixtures.statuses(report) == {"acme_t_001": "success", "acme_t_002": "error", "acme_t_003": "error"}
     assert "has no backup" in fixtures.errors(report)["acme_t_002"]["message"]
+
+
+def test_another_installations_backup_proves_nothing_for_this_one(fleet: fixtures.Fleet) -> None:
+    """It may lie in the same place, under the same tenant's id."""
+    fleet("tenant", "backup", "--tenant-id", "001")
+    (path,) = (fleet.folder / ".manor" / "backups").rglob("*.manifest.json")
+    path.write_bytes(replace(Manifest.from_json(path.read_bytes()), installation="another").to_json())
+    fleet.ask("TRUNCATE manor.backups", "manor_catalog")
+    report = fleet.json("backup", "drill", "--tenant-id", "001", code=1)
+    assert "has no backup" in fixtures.errors(report)["acme_t_001"]["message"]
 
 
 def test_samples_come_round(fleet: fixtures.Fleet) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,14 @@ def leaving(fleet: Fleet, number: int, *, furnished: bool = True) -> Leaving:
     return tenant
 
 
+def give_away(manifest: Path) -> None:
+    """Make a backup one of another installation, as if that had put it there."""
+    from manor.control.backup.manifest import Manifest
+
+    made = Manifest.from_json(manifest.read_bytes())
+    manifest.write_bytes(replace(made, installation="another").to_json())
+
+
 def killed_at(fleet: Fleet, kind: str, work: Any) -> bool:
     """Run ``work(runtime, workplace)`` in a process that dies at the first event of ``kind``; whether it came to that."""
     pid = os.fork()
@@ -114,15 +123,18 @@ def killed_at(fleet: Fleet, kind: str, work: Any) -> bool:
     return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
 
 
-def run(fleet: Fleet, kind: str, work: Any) -> Any:
-    """Run it with servers and catalog open."""
+def run(fleet: Fleet, kind: str, work: Any, *, act: Callable[[], object] | None = None) -> Any:
+    """Run it with servers and catalog open. ``act``: what happens at the first event of ``kind``, instead of its death."""
+    acts = [act] if act is not None else []
     from manor.settings import load_environment, load_project
     from manor.telemetry import Telemetry
     from manor.wiring import Workplace, open_runtime
 
     def die(event: Event) -> None:
-        if event.kind == kind:
+        if event.kind == kind and act is None:
             os.kill(os.getpid(), signal.SIGKILL)
+        if event.kind == kind and acts:
+            acts.pop()()
 
     async def opened() -> Any:
         project = load_project(fleet.folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import Any
 import psycopg
 import pytest
 from fleet_fixtures import Fleet, wait_until
-from leaving import Leaving, build, leaving
+from leaving import Leaving, build, give_away, leaving, run
 
-COUNT = 17
+COUNT = 30
 _next = iter(range(1, COUNT - 1))
 
 
@@ -145,6 +146,9 @@ def test_a_legal_hold_refuses_until_it_is_lifted(fleet: Fleet, tenant: Leaving) 
     fleet("tenant", "hold", tenant.id, "--reason", "case 4711")
     said = fleet("tenant", "delete", tenant.id, "--confirm", code=3).stderr
     assert "case 4711" in said
+    fleet("tenant", "hold", tenant.id, "--reason", "case 4711")
+    assert "case 4711" in fleet("tenant", "hold", tenant.id, "--reason", "case 9", code=3).stderr
+    assert "case 4711" in fleet("tenant", "delete", tenant.id, "--confirm", code=3).stderr
     assert fleet.json("tenant", "delete", tenant.id, "--dry-run")["refused"] != []
     assert fleet("tenant", "delete", tenant.id, "--confirm", "--after", "30d", code=3)
     fleet("tenant", "unhold", tenant.id, "--reason", "case closed")
@@ -282,3 +286,122 @@ def test_tombstones_and_audit_entries_cannot_be_removed(fleet: Fleet) -> None:
     assert fleet.ask("SELECT tenant FROM manor.erasures WHERE state = 'erased'", "manor_catalog") == erased
     names = fleet.ask("SELECT count(*) FROM manor.erasures WHERE certificate::text ILIKE '%zebra%'", "manor_catalog")
     assert names == [(0,)]
+
+
+def killed_writers(tenant: Leaving, elsewhere: Path) -> list[Path]:
+    """What ``kill -9`` leaves of a backup, a final export and a bundle that hold the tenant in plain."""
+    fleet = tenant.fleet
+    fleet("tenant", "backup", "--tenant-id", tenant.id, "--plain", "--output", elsewhere)
+    fleet("tenant", "export", "--tenant-id", tenant.id, "--bundle", elsewhere / "one.tar")
+    left = [
+        fleet.folder / ".manor" / "backups" / ".incoming" / "dead",
+        elsewhere / ".incoming" / "dead",
+        elsewhere / ".manor-export-dead" / "bundle" / "dump" / ".incoming" / "dead",
+    ]
+    for path in left:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(tenant.marker, encoding="utf-8")
+    return left
+
+
+def test_what_killed_commands_left_of_a_tenant_is_erased_too(fleet: Fleet, tenant: Leaving, tmp_path: Path) -> None:
+    """Uploads that had no name yet, and bundles half put together, wherever one was ever written."""
+    left = killed_writers(tenant, tmp_path)
+    done = erase(tenant, "--search-for", tenant.marker)
+    assert [path for path in left if path.exists()] == []
+    assert not (tmp_path / ".manor-export-dead").exists()
+    assert (tmp_path / "one.tar").exists()
+    assert done["certificate"]["scan"]["hits_elsewhere"] == []
+
+
+def test_what_a_living_command_writes_is_searched_and_named(fleet: Fleet, tenant: Leaving) -> None:
+    """An erasure cannot take it away, so that its certificate must not pass over it."""
+    path = fleet.folder / ".manor" / "backups" / ".incoming" / "alive"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(tenant.marker)
+        file.flush()
+        done = erase(tenant, "--search-for", tenant.marker, code=1)
+    path.unlink()
+    scan = done["certificate"]["scan"]
+    assert [hit["where"] for hit in scan["hits_elsewhere"]] == [str(path)]
+    assert any(str(path) in one for one in scan["not_searched"])
+
+
+def backed_up_beside(tenant: Leaving, kind: str) -> Any:
+    """The report of a backup whose tenant is erased while it is at ``kind``."""
+    from manor.control.operations.backup import BackupRequest, backup
+    from manor.control.operations.selecting import Selection
+    from manor.wiring import open_vault
+
+    fleet = tenant.fleet
+
+    async def work(runtime: Any, workplace: Any) -> Any:
+        request = BackupRequest(selection=Selection(tenants=(tenant.id,)))
+        return await backup(runtime, fleet.folder, open_vault(workplace), request)
+
+    def delete() -> None:
+        command = fleet.popen("tenant", "delete", "--tenant-id", tenant.id, "--confirm", "--no-search")
+        told = command.communicate(timeout=120)
+        assert command.returncode == 0, told
+
+    return run(fleet, kind, work, act=delete)
+
+
+@pytest.mark.parametrize("kind", ["backup.photographed", "backup.stored", "backup.sealed", "target.ended"])
+def test_no_backup_that_runs_beside_an_erasure_outlives_it(fleet: Fleet, tenant: Leaving, kind: str) -> None:
+    """And it is told as made only if it was whole before."""
+    report = backed_up_beside(tenant, kind)
+    assert tenant.left_behind() == []
+    assert fleet.ask(f"SELECT 1 FROM manor.backups WHERE tenant = '{tenant.id}'", "manor_catalog") == []
+    (outcome,) = report.outcomes
+    assert (outcome.failure is None) == (kind == "target.ended")
+    if kind in ("backup.stored", "backup.sealed"):
+        assert "was erased" in outcome.failure.message
+
+
+def test_a_search_that_was_left_out_is_called_so(fleet: Fleet, tenant: Leaving) -> None:
+    done = erase(tenant, "--no-search")
+    assert done["certificate"]["scan"]["result"] == "not searched"
+    assert done["outcomes"][0]["detail"] == "erased; not searched"
+
+
+def test_where_the_final_export_fails_nothing_is_erased_and_another_place_is_taken(
+    fleet: Fleet, tenant: Leaving, tmp_path: Path
+) -> None:
+    """The tenant is suspended, no more: resuming it takes it back."""
+    failed = erase(tenant, "--final-export", "/proc/nothing/here", code=1)
+    assert any("manor tenant resume" in notice for notice in failed["notices"])
+    fleet("tenant", "resume", tenant.id)
+    assert tenant.may_log_in
+    (tmp_path / "file").write_text("no folder", encoding="utf-8")
+    erase(tenant, "--final-export", tmp_path / "file", code=1)
+    done = erase(tenant, "--final-export", tmp_path / "gift")
+    assert done["certificate"]["final_export"]["location"] == str(tmp_path / "gift")
+    assert list((tmp_path / "gift").rglob("*.manifest.json"))
+    assert tenant.left_behind() == []
+
+
+def test_an_export_of_a_scheduled_deletion_is_made_anew_where_another_place_is_named(
+    fleet: Fleet, tenant: Leaving, tmp_path: Path
+) -> None:
+    erase(tenant, "--after", "30d", "--final-export", tmp_path / "first")
+    done = erase(tenant, "--final-export", tmp_path / "second")
+    assert done["certificate"]["final_export"]["location"] == str(tmp_path / "second")
+    assert list((tmp_path / "second").rglob("*.manifest.json"))
+
+
+def test_a_backup_of_another_installation_is_left_to_it_and_named(fleet: Fleet, tenant: Leaving) -> None:
+    """Two installations on one location may have tenants of the same id."""
+    (theirs,) = tenant.backups.glob("*.manifest.json")
+    give_away(theirs)
+    fleet.ask(f"DELETE FROM manor.backups WHERE tenant = '{tenant.id}'", "manor_catalog")
+    fleet("tenant", "backup", "--tenant-id", tenant.id)
+    done = erase(tenant, "--search-for", tenant.marker)
+    name = theirs.name.partition(".")[0]
+    assert {path.name.partition(".")[0] for path in tenant.backups.iterdir()} == {name}
+    assert len(list(tenant.backups.iterdir())) == 2
+    (named,) = [one for one in done["certificate"]["remaining"] if "another installation" in one["why"]]
+    assert named["where"] == f"{tenant.backups / name}."
+    assert any(name in notice for notice in done["notices"])

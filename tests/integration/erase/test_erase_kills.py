@@ -11,15 +11,17 @@ from fleet_fixtures import Fleet
 from leaving import Leaving, build, killed_at, leaving, request_of
 
 BEFORE = ("tenant.suspended",)
-"""Boundaries before the erasure begins."""
+"""Boundaries at which the tenant is not shut out yet."""
+UNEXPORTED = (*BEFORE, "tenant.shut_out", "backup.stored", "backup.sealed")
+"""Boundaries before the final export stands: what was said before the erasure begins is forgotten with it."""
 BOUNDARIES = (
     "tenant.suspended",
     "tenant.shut_out",
-    "erase.begun",
-    "erase.closed",
     "backup.stored",
     "backup.sealed",
     "erase.exported",
+    "erase.begun",
+    "erase.closed",
     "erase.database_sealed",
     "erase.sealed",
     "erase.database_dropped",
@@ -69,7 +71,7 @@ def test_a_killed_erasure_lets_nobody_in_and_is_finished_by_the_same_command(fle
     done = fleet.json("tenant", "delete", "--tenant-id", tenant.id, "--confirm", "--search-for", tenant.marker)
     assert not tenant.may_log_in
     assert tenant.left_behind() == []
-    if kind not in BEFORE and kind != "tenant.shut_out":  # what was said before its beginning is forgotten with it
+    if kind not in UNEXPORTED:
         assert done["certificate"]["final_export"]["location"] == str(tmp_path / "export")
         assert list((tmp_path / "export").rglob("*.manifest.json"))
     assert done["certificate"]["scan"]["hits_elsewhere"] == []

@@ -48,6 +48,7 @@ MANIFEST = Manifest(
     made_at=AT,
     operation="20261120T140500-abcd0123",
     manor_version="0.1",
+    installation="01ab23cd",
 )
 
 
@@ -56,6 +57,15 @@ def test_a_manifest_is_read_as_it_was_written() -> None:
     assert Manifest.from_json(MANIFEST.to_json()) == MANIFEST
     assert Manifest.from_json(MANIFEST.to_json()).photograph.bytes == PHOTOGRAPH.bytes
     assert "株式会社".encode() in MANIFEST.to_json()
+
+
+def test_a_manifest_that_does_not_say_whose_it_is_is_read_and_keeps_its_digest() -> None:
+    """Those of earlier releases: they count as everybody's own."""
+    old = replace(MANIFEST, installation="")
+    assert b"installation" not in old.to_json()
+    assert Manifest.from_json(old.to_json()) == old
+    assert json.loads(old.to_json())["digest"] == old.digest
+    assert (old.is_of("01ab23cd"), MANIFEST.is_of("01ab23cd"), MANIFEST.is_of("another")) == (True, True, False)
 
 
 def test_anybody_can_check_the_digest_with_a_few_lines() -> None:
@@ -116,7 +126,7 @@ def signed(document: dict[str, Any]) -> bytes:
     return json.dumps({**document, "digest": hashlib.sha256(canonical(document)).hexdigest()}).encode()
 
 
-@pytest.mark.parametrize("name", [f.name for f in fields(Manifest)])
+@pytest.mark.parametrize("name", [f.name for f in fields(Manifest) if f.name != "installation"])
 def test_a_manifest_without_one_of_its_fields_is_refused(name: str) -> None:
     """Even one whose digest is right: an incomplete manifest is none."""
     document = json.loads(MANIFEST.to_json())

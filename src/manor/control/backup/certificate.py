@@ -61,16 +61,20 @@ class ScanResult:
     def to_json(self, remaining: Sequence[Remaining]) -> dict[str, Any]:
         """For the certificate."""
         elsewhere = self.unexplained(remaining)
-        words = "hits elsewhere" if elsewhere else "hits in named places only" if self.hits else "no hits"
         return {
             "at": self.at.isoformat(),
-            "result": words,
+            "result": self._result(elsewhere),
             "terms": list(self.terms),
             "searched": list(self.searched),
             "not_searched": list(self.unsearched),
             "hits": [hit.to_json() for hit in self.hits],
             "hits_elsewhere": [hit.to_json() for hit in elsewhere],
         }
+
+    def _result(self, elsewhere: Sequence[Hit]) -> str:
+        if not self.searched:
+            return "not searched"
+        return "hits elsewhere" if elsewhere else "hits in named places only" if self.hits else "no hits"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

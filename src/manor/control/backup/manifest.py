@@ -66,6 +66,12 @@ class Manifest:
     made_at: dt.datetime
     operation: str = ""
     manor_version: str = ""
+    installation: str = ""
+    """The catalog that it belongs to; empty: it was made before manifests said so."""
+
+    def is_of(self, installation: str) -> bool:
+        """Whether it is that installation's to count, prune and erase; one that does not say whose it is is everybody's."""
+        return self.installation in ("", installation)
 
     @property
     def digest(self) -> str:
@@ -96,6 +102,8 @@ class Manifest:
 
     def _content(self) -> dict[str, Any]:
         document: dict[str, Any] = {"format": FORMAT, **_fields(self)}
+        if not self.installation:  # as it was written, so that its digest stays
+            del document["installation"]
         photograph = _fields(self.photograph)
         photograph["taken_at"] = self.photograph.taken_at.isoformat()
         photograph["rows"] = dict(sorted(self.photograph.rows.items()))
@@ -135,6 +143,7 @@ def _document(content: bytes, named: str) -> dict[str, Any]:
 
 
 def _arguments(document: Mapping[str, Any]) -> dict[str, Any]:
+    document = {"installation": "", **document}
     arguments = {f.name: document[f.name] for f in fields(Manifest)}
     if arguments["kind"] not in KINDS:
         raise ValueError(f"there is no kind {arguments['kind']!r}")

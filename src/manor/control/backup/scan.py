@@ -167,6 +167,13 @@ def scan_files(folder: Path, finder: Finder, kind: Where, *, shown_as: str) -> l
     return hits
 
 
+def scan_path(path: Path, finder: Finder, kind: Where) -> list[Hit]:
+    """Search a file, or all files below a folder; what goes meanwhile is not missed. Blocks."""
+    if path.is_dir():
+        return scan_files(path, finder, kind, shown_as=str(path))
+    return finder.hits(kind, str(path), _count_file(path, finder, kind))
+
+
 def _files(folder: Path) -> Iterator[Path]:
     for parent, _, names in os.walk(folder, followlinks=True):  # pg_wal and tablespaces may be links
         for name in sorted(names):

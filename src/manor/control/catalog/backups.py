@@ -63,10 +63,11 @@ class TenantKey:
 class BackupStore(LedgerStore):
     """Backups and tenants' keys."""
 
-    async def put_backups(self, records: Sequence[BackupRecord]) -> None:
-        """Record backups that are complete. Safe to repeat; what was found out about one later stays."""
+    async def put_backups(self, records: Sequence[BackupRecord], *, of_living: bool = False) -> None:
+        """Record backups that are complete. Safe to repeat; what was found out about one later stays. ``of_living``: those of
+        tenants whose erasure has begun are left out."""
         rows = [{name: value for name, value in asdict(one).items() if name not in _WRITTEN_LATER} for one in records]
-        await self._link.run(query("put_backups"), {"batch": batch_json(rows)})
+        await self._link.run(query("put_backups"), {"batch": batch_json(rows), "of_living": of_living})
 
     async def backups(self, *, tenant: str | None = None, location: str | None = None) -> list[BackupRecord]:
         """What is recorded, by tenant, the newest first."""

@@ -22,6 +22,10 @@ _LOCK_WAIT = "5s"
 """For rewriting tables whose rows were deleted: everybody else waits behind us for as long."""
 
 
+STORE, BUNDLE = "store", "bundle"
+"""Kinds of places that tenants' rows are written to."""
+
+
 class ErasureStore(LedgerStore):
     """Tenants on their way out."""
 
@@ -64,12 +68,14 @@ class ErasureStore(LedgerStore):
         return [str(row[0]) for row in await self._link.rows(query("due_for_erasure"), {"now": now})]
 
     async def hold_tenant(self, record: HoldRecord, *, operation_id: str = "", audit: Sequence[AuditEvent] = ()) -> None:
-        """Keep a tenant from being erased. Safe to repeat. Raises ``RefusedError`` once its erasure has begun."""
+        """Keep a tenant from being erased. Safe to repeat, in the same words. Raises ``RefusedError`` once its erasure has
+        begun, and ``ConflictError`` where it is held already: lifting one hold must not lift another."""
+        values = {"tenant": record.tenant, "reason": record.reason, "since": record.since, "actor": record.actor}
         async with self._link.transaction() as connection:
-            await connection.execute(
-                query("hold_tenant"),
-                {"tenant": record.tenant, "reason": record.reason, "since": record.since, "actor": record.actor},
-            )
+            held = await (await connection.execute(query("hold_tenant"), values)).fetchone()
+            if held is not None and (held[0], held[1]) != (record.reason, record.actor):
+                message = f"tenant {record.tenant} is under legal hold since {held[2]:%Y-%m-%d} ({held[0]}), by {held[1]}"
+                raise ConflictError(message, hint="there is one hold: unhold it, and hold with a reason that names both cases")
             found = await (await connection.execute(query("erasure"), {"text": record.tenant})).fetchone()
             if found is not None and found[0] == record.tenant:
                 raise RefusedError(f"the erasure of tenant {record.tenant} has begun", hint="it cannot be held any more")
@@ -127,6 +133,15 @@ class ErasureStore(LedgerStore):
             candidates = ", ".join(str(row[0]) for row in rows)
             raise InputError(f"{text!r} is the name of several erased tenants", hint=f"name one of them: {candidates}")
         return self._erasure(rows[0]) if rows else None
+
+    async def erasure_state(self, tenant: str) -> str:
+        """Of a tenant by its full id: ``erasing``, ``erased``, or empty where nobody erases it."""
+        rows = await self._link.rows(query("erasure_state"), {"tenant": tenant})
+        return str(rows[0][0]) if rows else ""
+
+    async def places_of_writing(self) -> list[tuple[str, str]]:
+        """(``STORE`` or ``BUNDLE``, location or file) that backups, final exports and bundles were ever written to."""
+        return [(str(row[0]), str(row[1])) for row in await self._link.rows(query("places_of_writing"))]
 
     async def erasures(self) -> list[ErasureRecord]:
         """All, oldest first, without their subjects: one that cannot be decrypted stops nobody else."""

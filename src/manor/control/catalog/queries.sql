@@ -564,6 +564,7 @@ SELECT id, location, key, tenant, kind, form, database, server, bytes, rows, ver
 FROM jsonb_to_recordset(%(batch)s::jsonb) AS batch (
     id text, location text, key text, tenant text, kind text, form text, database text, server text, bytes bigint, rows bigint,
     version text, fingerprint text, digest text, encrypted text, operation text, made_by text, made_at timestamptz)
+WHERE NOT %(of_living)s OR NOT EXISTS (SELECT FROM manor.erasures AS erasures WHERE erasures.tenant = batch.tenant)
 ON CONFLICT (id) DO UPDATE SET location = excluded.location, key = excluded.key, digest = excluded.digest;
 
 -- backups --
@@ -637,8 +638,9 @@ WHERE suspensions.erase_after <= %(now)s
 ORDER BY suspensions.erase_after, suspensions.tenant;
 
 -- hold_tenant --
-INSERT INTO manor.tenant_holds (tenant, reason, since, actor) VALUES (%(tenant)s, %(reason)s, %(since)s, %(actor)s)
-ON CONFLICT (tenant) DO UPDATE SET reason = excluded.reason, actor = excluded.actor;
+INSERT INTO manor.tenant_holds AS tenant_holds (tenant, reason, since, actor) VALUES (%(tenant)s, %(reason)s, %(since)s, %(actor)s)
+ON CONFLICT (tenant) DO UPDATE SET since = tenant_holds.since -- for its row: what the first one said stays
+RETURNING reason, actor, since;
 
 -- unhold_tenant --
 DELETE FROM manor.tenant_holds WHERE tenant = %(tenant)s RETURNING tenant;
@@ -698,6 +700,17 @@ DELETE FROM manor.tenants WHERE id = %(tenant)s;
 UPDATE manor.erasures
 SET state = 'erased', erased_at = %(erased_at)s, certificate = %(certificate)s::json, subject = '', steps = '{}'
 WHERE tenant = %(tenant)s AND state = 'erasing' RETURNING tenant;
+
+-- places_of_writing --
+-- Every place that a command was told to write tenants' rows to, killed ones included: (kind, place).
+SELECT 'store', arguments ->> 'location' FROM manor.operations WHERE verb = 'backup' AND arguments ? 'location'
+UNION SELECT 'store', arguments ->> 'final_export' FROM manor.operations
+WHERE verb = 'delete' AND coalesce(arguments ->> 'final_export', '') <> ''
+UNION SELECT 'bundle', arguments ->> 'bundle' FROM manor.operations WHERE verb = 'export' AND arguments ? 'bundle'
+ORDER BY 1, 2;
+
+-- erasure_state --
+SELECT state FROM manor.erasures WHERE tenant = %(tenant)s;
 
 -- bury --
 -- An erasure that a tombstone beside the catalog tells of; one that the catalog knows to be over stays as it is.

@@ -114,7 +114,7 @@ async def _drill(
     began = time.monotonic()
     told = DrillRecord(operation=runtime.operation, tenant=str(record.tenant), backup=id_of(keys[0]) if keys else "", ok=False)
     try:
-        backup = await _newest(vault, record, keys)
+        backup = await _newest(vault, record, keys, runtime.catalog.id)
         _require_recorded(vault, backup, digests)
         told = replace(told, backup=backup.manifest.id, backup_made_at=backup.manifest.made_at)
         told = await _prove(runtime, vault, record, backup, told)
@@ -128,10 +128,10 @@ async def _drill(
     return Done(detail=f"backup {told.backup} of {_moment(backup)} was restored and proved, {told.rows} rows", facts=facts)
 
 
-async def _newest(vault: BackupVault, record: DatabaseRecord, keys: Sequence[str]) -> Backup:
+async def _newest(vault: BackupVault, record: DatabaseRecord, keys: Sequence[str], installation: str) -> Backup:
     for key in keys:
         backup = await vault.load(key)
-        if backup.manifest.kind in DRILLED_KINDS:
+        if backup.manifest.kind in DRILLED_KINDS and backup.manifest.is_of(installation):
             return backup
     raise NotFoundError(
         f"{record.tenant} has no backup in {vault.location}", hint=f"manor tenant backup --tenant-id {record.tenant}"

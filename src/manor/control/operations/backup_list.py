@@ -24,6 +24,7 @@ class BackupState(enum.StrEnum):
     NO_DUMP = "dump gone"
     OTHER_SIZE = "dump has another size"
     UNREADABLE = "manifest unreadable"
+    FOREIGN = "of another installation"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,7 @@ async def survey_backups(runtime: Runtime, vault: BackupVault, *, tenant: str | 
     listing = await vault.list(tenant or "")
     known = {record.id for record in records}
     listed = [_recorded(record, vault, listing) for record in records]
-    listed += [await _found(vault, found.key, listing) for id_, found in listing.manifests.items() if id_ not in known]
+    listed += [await _found(runtime, vault, found.key, listing) for id_, found in listing.manifests.items() if id_ not in known]
     return sorted(listed, key=lambda one: (one.tenant, _age(one), one.id)), listing
 
 
@@ -101,17 +102,20 @@ def state_of(record: BackupRecord, location: str, listing: Listing) -> BackupSta
     return BackupState.COMPLETE if dump.size == record.bytes else BackupState.OTHER_SIZE
 
 
-async def _found(vault: BackupVault, key: str, listing: Listing) -> Listed:
+async def _found(runtime: Runtime, vault: BackupVault, key: str, listing: Listing) -> Listed:
     """One that the catalog does not know."""
     dump = listing.dumps.get(id_of(key))
     dump_key = dump.key if dump is not None else ""
     try:
-        record = vault.record_of(await vault.load(key))
+        backup = await vault.load(key)
     except ManorError:
         return Listed(
             id=id_of(key), tenant=tenant_of(key), key=key, dump_key=dump_key, state=BackupState.UNREADABLE, record=None
         )
+    record = vault.record_of(backup)
     state = state_of(record, vault.location, listing)
-    if state is BackupState.COMPLETE:
+    if not backup.manifest.is_of(runtime.catalog.id):
+        state = BackupState.FOREIGN
+    elif state is BackupState.COMPLETE:
         state = BackupState.UNRECORDED
     return Listed(id=record.id, tenant=record.tenant, key=key, dump_key=dump_key, state=state, record=record)

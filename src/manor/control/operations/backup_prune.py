@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 from manor.control.audit import anchor_head
 from manor.control.backup.retention import Candidate, Policy, Verdict, judge
+from manor.control.catalog.backups import BackupRecord
 from manor.control.catalog.records import AuditEvent
 from manor.control.operations.backup_list import BackupState, Listed, survey_backups
-from manor.control.rollout.backups.vault import BackupVault, Listing
+from manor.control.rollout.backups.vault import Backup, BackupVault, Listing
 from manor.control.rollout.retry import until_recorded
 from manor.control.runtime import Runtime
-from manor.errors import RefusedError
+from manor.errors import ConflictError, RefusedError
 from manor.storage.driver import Found
 
 BACKUPS_LOCK = "backups"
@@ -38,6 +39,8 @@ class Pruned:
     """Dumps without a manifest, as messages name them."""
     adopted: tuple[Listed, ...]
     """Backups that stay and that the catalog did not know: it does from now on."""
+    foreign: tuple[Listed, ...]
+    """Backups that another installation has put there: they are left to it, and count for nothing here."""
     problems: tuple[Listed, ...]
     """Backups that are there and cannot be restored: they are left for somebody to look at, and count for nothing."""
 
@@ -55,7 +58,8 @@ async def prune_backups(
 
 async def _decide(runtime: Runtime, vault: BackupVault, policy: Policy, dry_run: bool) -> Pruned:
     everything, listing = await survey_backups(runtime, vault)
-    listed = [one for one in everything if one.state is not BackupState.ELSEWHERE]
+    foreign = [one for one in everything if one.state is BackupState.FOREIGN]
+    listed = [one for one in everything if one.state not in (BackupState.ELSEWHERE, BackupState.FOREIGN)]
     living = {str(record.tenant) for record in await runtime.catalog.databases()}
     verdicts = judge(map(_candidate, filter(lambda one: one.usable, listed)), policy, now=runtime.now(), living=living)
     doomed = {verdict.backup.id for verdict in verdicts if not verdict.kept}
@@ -67,6 +71,7 @@ async def _decide(runtime: Runtime, vault: BackupVault, policy: Policy, dry_run:
         forgotten=tuple(one for one in gone if not _is_held(one)),
         adopted=tuple(one for one in listed if one.state is BackupState.UNRECORDED and one.id not in doomed),
         swept=tuple(found.key for found in leftovers(listing, runtime.now())),
+        foreign=tuple(foreign),
         problems=tuple(one for one in listed if not one.usable and (one not in gone or _is_held(one))),
     )
 
@@ -124,16 +129,35 @@ async def hold_backup(
 ) -> str:
     """Put a legal hold on a backup: neither retention nor the erasure of its tenant removes it. Returns its tenant.
 
-    One that only storage knows is recorded first. Raises ``NotFoundError``.
+    One that only storage knows is recorded first. Raises ``NotFoundError``, ``RefusedError`` for one of another installation,
+    and ``ConflictError`` where it is held already.
     """
     async with runtime.catalog.lock(BACKUPS_LOCK, wait_seconds=lock_wait_seconds, holder=runtime.operation):
         known = {record.id: record for record in await runtime.catalog.backups()}
         if backup_id not in known:
-            found = vault.record_of(await vault.find(backup_id))
+            found = vault.record_of(await _own(runtime, vault, backup_id))
             await runtime.catalog.put_backups([found])
             known[backup_id] = found
+        _refuse_held(known[backup_id], reason, runtime.actor)
         await _hold(runtime, known[backup_id].tenant, backup_id, reason, "backup.hold")
         return known[backup_id].tenant
+
+
+async def _own(runtime: Runtime, vault: BackupVault, backup_id: str) -> Backup:
+    found = await vault.find(backup_id)
+    if not found.manifest.is_of(runtime.catalog.id):
+        message = f"backup {backup_id} of {found.manifest.tenant} is of another installation ({found.manifest.installation})"
+        raise RefusedError(message, hint="hold it there: here nothing removes it")
+    return found
+
+
+def _refuse_held(record: BackupRecord, reason: str, actor: str) -> None:
+    """Lifting one hold must not lift another. The same words again are no second one."""
+    if record.hold_reason and (record.hold_reason, record.held_by) != (reason, actor):
+        raise ConflictError(
+            f"backup {record.id} is under legal hold already ({record.hold_reason}), by {record.held_by}",
+            hint="there is one hold: release it, and hold with a reason that names both cases",
+        )
 
 
 async def release_backup(runtime: Runtime, backup_id: str, reason: str, *, lock_wait_seconds: float = 10.0) -> str:

@@ -14,13 +14,14 @@ from manor.control.runtime import Runtime
 from manor.control.steps import Failure
 from manor.errors import Code, ManorError
 
+_NOT_OURS = (BackupState.ELSEWHERE, BackupState.FOREIGN)
 AT_ONCE = 2
 """Backups read at the same time."""
 
 
 async def verify_backups(runtime: Runtime, vault: BackupVault, *, tenant: str | None = None) -> list[Verified]:
     """One result per backup of one tenant (its full id) or of all, by tenant, the newest first; dumps without a manifest are
-    none. The catalog remembers what was found."""
+    none, and those of other installations are theirs to verify. The catalog remembers what was found."""
     listed = await list_backups(runtime, vault, tenant=tenant)
     slots = asyncio.Semaphore(AT_ONCE)
 
@@ -28,7 +29,7 @@ async def verify_backups(runtime: Runtime, vault: BackupVault, *, tenant: str | 
         async with slots:
             return await _verified(runtime, vault, backup)
 
-    return list(await asyncio.gather(*(one(backup) for backup in listed if backup.state is not BackupState.ELSEWHERE)))
+    return list(await asyncio.gather(*(one(backup) for backup in listed if backup.state not in _NOT_OURS)))
 
 
 async def _verified(runtime: Runtime, vault: BackupVault, backup: Listed) -> Verified:

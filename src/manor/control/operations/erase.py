@@ -32,7 +32,7 @@ from manor.control.rollout.report import Report
 from manor.control.rollout.retry import until_recorded
 from manor.control.runtime import Runtime
 from manor.control.steps import Failure, Outcome, Status
-from manor.errors import Code, NotFoundError, RefusedError
+from manor.errors import Code, ManorError, NotFoundError, RefusedError
 from manor.tenancy import TenantId
 
 OpenVault = Callable[[str], BackupVault]
@@ -240,10 +240,13 @@ async def _schedule(runtime: Runtime, record: DatabaseRecord, *, request: EraseR
 
 
 async def _erase(runtime: Runtime, record: DatabaseRecord, *, request: EraseRequest, told: _Told) -> Done:
-    async with runtime.catalog.lock(FLEET_LOCK, wait_seconds=request.lock_wait_seconds, holder=runtime.operation):
-        # Under the lock of deploys: one that runs has ended, and the next one sees the tombstone.
+    lock = functools.partial(runtime.catalog.lock, FLEET_LOCK, wait_seconds=request.lock_wait_seconds, holder=runtime.operation)
+    # Under the lock of deploys: one that runs has ended, and the next one sees the suspension, then the tombstone.
+    async with lock():
         await runtime.catalog.confirm_key()
         await _close(runtime, record, request.reason)
+    await _export(runtime, record, request, told)
+    async with lock():
         found = await _begin(runtime, record, request)
     location = None if request.no_export else request.export_to or found.subject.get("export_to")
     erasure = Erasure(
@@ -263,6 +266,7 @@ async def _erase(runtime: Runtime, record: DatabaseRecord, *, request: EraseRequ
     stanza = request.around.stanzas.get(record.server, "")
     document, elsewhere = await certify(runtime, record, found, steps, scan, keep_days=request.keep_days, stanza=stanza)
     told.certificates.append(document)
+    told.notices += [f"left: {one}, a backup of another installation" for one in steps.get("backups", {}).get("foreign", ())]
     if elsewhere:
         told.problems.append(_found_elsewhere(record, elsewhere))
     facts = {"key": document[SIGNATURE]["fingerprint"], "search": document["scan"]["result"]}
@@ -279,6 +283,29 @@ async def _close(runtime: Runtime, record: DatabaseRecord, reason: str) -> None:
         runtime.telemetry.emit("tenant.suspended", runtime.operation, tenant)
     await shut_out(runtime, record)
     runtime.telemetry.emit("tenant.shut_out", runtime.operation, tenant)
+
+
+async def _export(runtime: Runtime, record: DatabaseRecord, request: EraseRequest, told: _Told) -> None:
+    """The customer's copy stands before anything is irrevocable; one that stands there already is not made again."""
+    tenant = str(record.tenant)
+    if request.export_to is None or await runtime.catalog.erasure_state(tenant):
+        return
+    vault = request.open_vault(request.export_to)
+    before = (await runtime.catalog.suspensions(tenant)).get(tenant)
+    if before is not None and before.final_export and before.final_export.get("location") == vault.location:
+        return
+    if record.database not in await runtime.servers[record.server].databases():  # it never was made
+        return
+    try:
+        made = await final_export(runtime, record, vault)
+    except ManorError:
+        told.notices.append(
+            f"{tenant} is suspended, and nothing of it was erased: `manor tenant resume {tenant}` takes it back"
+        )
+        raise
+    exported = replace(suspension_of(runtime, record, request.reason), final_export=made)
+    await until_recorded(runtime, lambda: runtime.catalog.suspend(exported))
+    runtime.telemetry.emit("erase.exported", runtime.operation, tenant)
 
 
 async def _begin(runtime: Runtime, record: DatabaseRecord, request: EraseRequest) -> ErasureRecord:

@@ -83,7 +83,8 @@ async def _resume(runtime: Runtime, record: DatabaseRecord) -> Done:
 
 
 async def hold(runtime: Runtime, text: str, *, reason: str, lock_wait_seconds: float = 10.0) -> HoldRecord:
-    """Keep a tenant from being erased. Raises ``NotFoundError``, and ``RefusedError`` once its erasure has begun."""
+    """Keep a tenant from being erased. Raises ``NotFoundError``, ``ConflictError`` where it is held for another reason, and
+    ``RefusedError`` once its erasure has begun."""
     record = await known_tenant(runtime, text)
     tenant = str(record.tenant)
     held = HoldRecord(tenant=tenant, reason=reason, since=runtime.now(), actor=runtime.actor)

@@ -6,7 +6,6 @@ import asyncio
 import functools
 import json
 import shutil
-import tempfile
 from pathlib import Path
 
 from manor.control.backup.bundle import FORMAT, OBJECTS, TENANT, release_file, texts
@@ -16,6 +15,7 @@ from manor.control.migrate.plan import history_of
 from manor.control.operations.tenants import find_record, refuse_undeployed
 from manor.control.rollout.backups.bundle_file import bundle_size, pack, refuse_existing
 from manor.control.rollout.backups.vault import MANIFEST, Backup, BackupVault
+from manor.control.rollout.backups.workroom import sweep_workrooms, workroom
 from manor.control.rollout.erasure.places import Surroundings, look_around
 from manor.control.rollout.errands import Done, Order, run_errands
 from manor.control.rollout.report import Report
@@ -35,15 +35,15 @@ async def export_tenant(runtime: Runtime, text: str, bundle: Path, around: Surro
 
 
 async def _export(runtime: Runtime, record: DatabaseRecord, *, bundle: Path, around: Surroundings) -> Done:
-    folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=".manor-export-", dir=bundle.parent))
-    try:
+    await asyncio.to_thread(sweep_workrooms, bundle.parent)
+    with workroom(bundle.parent) as room:
+        folder = room / "bundle"
+        await asyncio.to_thread(folder.mkdir)
         backup = await _database(runtime, record, folder)
         versions, unknown = await _releases(runtime, record, folder)
         objects = await _objects(runtime, record, around, folder)
         await _words(record, backup, versions, objects, folder)
         await asyncio.to_thread(pack, folder, bundle)
-    finally:
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
     size, rows = await asyncio.to_thread(bundle_size, bundle), backup.manifest.photograph.total_rows
     without = f"; without the text of {', '.join(unknown)}, which is recorded nowhere" if unknown else ""
     detail = f"{bundle}: {rows} rows, {len(versions)} migrations, {sum(objects.values())} objects{without}"

@@ -42,10 +42,11 @@ def unpacked_below(state: Path, bundle: Path) -> Path:
 
 
 def pack(folder: Path, bundle: Path) -> None:
-    """Write the checksums into ``folder`` and all of it into ``bundle``, which must be new. Blocks; call it in a thread."""
+    """Write the checksums into ``folder`` and all of it into ``bundle``, which must be new. The tar grows beside ``folder``, on
+    the bundle's own file system. Blocks; call it in a thread."""
     sums = {_name(folder, path): _sha256(path) for path in _files(folder)}
     (folder / SUMS).write_text(write_sums(sums), encoding="utf-8")
-    partial = bundle.with_name(f".{bundle.name}.{os.getpid()}.partial")
+    partial = folder.with_name(f"{folder.name}.partial")
     try:
         # Whoever has the file has the data: it is nobody else's to read.
         with open(partial, "xb", opener=functools.partial(os.open, mode=0o600)) as file:
@@ -72,11 +73,25 @@ def unpack(bundle: Path, folder: Path) -> None:
                 if not member.isreg() or not is_safe(member.name):
                     raise corrupt(f"it has a member {member.name!r} that no bundle has")
                 _extract(tar, member, folder / member.name)
+            end = tar.offset
+        _refuse_padding(bundle, end)
     except (tarfile.TarError, EOFError) as error:
         raise corrupt(f"it is cut, or no tar at all ({error})") from error
     except OSError as error:
         raise InputError(f"the bundle {bundle} cannot be read: {error.strerror}") from error
     _compare(folder)
+
+
+def _refuse_padding(bundle: Path, end: int) -> None:
+    """``end``: where the last member ends. Behind it a tar has two empty blocks, and zeros up to a whole record."""
+    size = -(-(end + 2 * tarfile.BLOCKSIZE) // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
+    with bundle.open("rb") as file:
+        file.seek(end)
+        rest = file.read(size - end + 1)
+    if len(rest) < size - end:
+        raise corrupt("it is cut")
+    if rest != bytes(size - end):
+        raise corrupt("something was put behind its end")
 
 
 def _compare(folder: Path) -> None:

@@ -11,7 +11,7 @@ import datetime as dt
 import functools
 import hashlib
 import json
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -24,7 +24,7 @@ from manor.control.engines.dumps import DumpForm
 from manor.control.rollout.retry import retrying, until_recorded
 from manor.control.rollout.verify import recorded_isolation
 from manor.control.runtime import Runtime
-from manor.errors import Code, ManorError, NotFoundError
+from manor.errors import Code, ManorError, NotFoundError, RefusedError
 from manor.storage.driver import Found
 from manor.storage.store import Store
 
@@ -33,6 +33,8 @@ ENCRYPTED = ".age"
 CATALOGS = "@catalog"
 """The folder of catalogs' backups: no tenant's id can begin so."""
 _DUMPS = tuple(f".{form.ending}{tail}" for form in DumpForm for tail in ("", ENCRYPTED))
+FINAL_EXPORT = "final_export"
+"""The kind of a backup that is made for the customer of a tenant that goes."""
 _TRIES = 2
 """Of one tenant's backup, where the first error was one that trying again can help."""
 
@@ -108,14 +110,26 @@ class BackupVault:
         dumps = runtime.servers[record.server].dumps
         async with dumps.photographing(record.database, recorded_isolation(record.config)) as (photograph, snapshot):
             self._tell(runtime, "photographed", record)
-            async with aclosing(dumps.dump(record.database, form=form, snapshot=snapshot)) as chunks:
-                dump = await self.put_dump(f"{record.tenant}/{name}", chunks, recipient)
+            async with (
+                aclosing(dumps.dump(record.database, form=form, snapshot=snapshot)) as chunks,
+                aclosing(_unless_erased(runtime, record, kind, chunks)) as wanted,
+            ):
+                dump = await self.put_dump(f"{record.tenant}/{name}", wanted, recipient)
         self._tell(runtime, "stored", record)
         made = _manifest(runtime, record, backup_id, kind, form, photograph, dump, recipient, made_at)
         backup = Backup(key=f"{record.tenant}/{backup_id}{MANIFEST}", manifest=made)
         await self.store.write(backup.key, made.to_json())
         self._tell(runtime, "sealed", record)
+        await self._keep_unless_erased(runtime, record, backup)
         return backup
+
+    async def _keep_unless_erased(self, runtime: Runtime, record: DatabaseRecord, backup: Backup) -> None:
+        """An erasure that begins after this finds the backup and removes it; one that began before may have looked already."""
+        try:
+            await _refuse_erased(runtime, record, backup.manifest.kind)
+        except ManorError:
+            await self.remove(backup.key, backup.dump_key)
+            raise
 
     async def put_dump(self, key: str, chunks: AsyncIterator[bytes], recipient: str = "") -> DumpFile:
         """Store a dump, encrypted for ``recipient`` where there is one; a manifest is to follow."""
@@ -137,9 +151,10 @@ class BackupVault:
         runtime.telemetry.emit(f"backup.{step}", runtime.operation, str(record.tenant))
 
     async def index(self, runtime: Runtime, backups: Sequence[Backup]) -> None:
-        """Record backups in the catalog. One that this never happens to is found in storage all the same."""
+        """Record backups in the catalog, but those that an erasure has removed since. One that this never happens to is found
+        in storage all the same."""
         records = [self.record_of(backup) for backup in backups]
-        await until_recorded(runtime, functools.partial(runtime.catalog.put_backups, records))
+        await until_recorded(runtime, functools.partial(runtime.catalog.put_backups, records, of_living=True))
         for backup in backups:
             runtime.telemetry.emit("backup.recorded", runtime.operation, backup.manifest.tenant)
 
@@ -246,6 +261,26 @@ class BackupVault:
         await self.store.delete([dump_key])
 
 
+async def _unless_erased(
+    runtime: Runtime, record: DatabaseRecord, kind: str, chunks: AsyncIterator[bytes]
+) -> AsyncGenerator[bytes, None]:
+    """The chunks; at their end, before they get their key, raises ``RefusedError`` where the tenant is being erased."""
+    async for chunk in chunks:
+        yield chunk
+    await _refuse_erased(runtime, record, kind)
+
+
+async def _refuse_erased(runtime: Runtime, record: DatabaseRecord, kind: str) -> None:
+    """Raise ``RefusedError`` where the tenant's erasure has begun: nothing is written of it any more but its final export."""
+    tenant = str(record.tenant)
+    if kind == FINAL_EXPORT:
+        return
+    state = await until_recorded(runtime, functools.partial(runtime.catalog.erasure_state, tenant))
+    if state:
+        words = "is being erased" if state == "erasing" else "was erased"
+        raise RefusedError(f"tenant {tenant} {words}: its backup was not kept", hint="`manor tenant certificate` tells more")
+
+
 _ANOTHER = "restore another backup; `manor backup verify` reads all of them"
 
 
@@ -311,4 +346,5 @@ def _manifest(
         made_at=made_at.astimezone(dt.UTC),
         operation=runtime.operation,
         manor_version=__version__,
+        installation=runtime.catalog.id,
     )

@@ -14,7 +14,7 @@ from manor.control.catalog.certificates import SIGNATURE
 from manor.control.catalog.records import AuditEvent, DatabaseRecord, ErasureRecord
 from manor.control.rollout.erasure.graves import engrave
 from manor.control.rollout.erasure.places import Surroundings
-from manor.control.rollout.erasure.remains import remaining
+from manor.control.rollout.erasure.remains import of_others, remaining
 from manor.control.rollout.erasure.search import Search, terms_of
 from manor.control.rollout.retry import until_recorded
 from manor.control.runtime import Runtime
@@ -57,6 +57,7 @@ async def certify(
     tenant, now = str(record.tenant), runtime.now()
     export = {key: value for key, value in steps.get("exported", {}).items() if key != "at"} or None
     rest = await remaining(runtime, record, export, keep_days=keep_days, stanza=stanza)
+    rest += of_others(steps.get("backups", {}).get("foreign", ()))
     document = certificate(
         tenant=tenant,
         database={"name": record.database, "server": record.server},

@@ -5,10 +5,12 @@ The order keeps everybody out first and the proof last. What a death leaves behi
 =============  ==================================================  ==========================================
 died after     left behind                                         next run
 =============  ==================================================  ==========================================
-before it      a suspended tenant: `resume` opens it again         begins
-``begun``      a tombstone, which any deploy leaves alone; its     exports, where that was asked for
+before it      a suspended tenant: `resume` opens it again; the    exports, where that was asked for and did not
+               customer's copy, or a part of it                    come to its end; begins
+``begun``      a tombstone, which any deploy leaves alone; its     seals
                databases are closed to all but Manor
-``exported``   the same, and the customer's copy                   seals
+``exported``   the same: only an erasure that an earlier Manor     seals
+               began exports here
 ``sealed``     databases that nobody may enter, for ever           drops
 ``databases``  a role that may not log in                          drops it
 …              what the later steps are about                      goes on with the first step not done
@@ -17,20 +19,22 @@ before it      a suspended tenant: `resume` opens it again         begins
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from manor.control.catalog.records import DatabaseRecord, ErasureRecord
 from manor.control.engines.driver import Marker
 from manor.control.engines.entries import ERASING
-from manor.control.rollout.backups.vault import BackupVault
+from manor.control.rollout.backups.vault import FINAL_EXPORT, BackupVault, id_of
 from manor.control.rollout.backups.verifying import verify_backup
-from manor.control.rollout.erasure.places import FINAL_EXPORT, Surroundings, look_around, split
+from manor.control.rollout.erasure.places import Surroundings, look_around, split
+from manor.control.rollout.erasure.unfinished import places_of_writing
 from manor.control.rollout.retry import ATTEMPTS, retrying, until_recorded
 from manor.control.runtime import Runtime
-from manor.errors import Code, EngineError
+from manor.errors import Code, EngineError, ManorError
 from manor.storage.store import Store
 
 Step = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -141,17 +145,44 @@ class Erasure:
         return {"objects": removed}
 
     async def _backups(self) -> Mapping[str, Any]:
-        """Those of the catalog, wherever they are, and all that lies in the tenant's folder of the environment's backups."""
+        """Those of the catalog, wherever they are, all that lies in the tenant's folder of the environment's backups, and what
+        killed commands left unfinished; but no backup of another installation."""
         records = await self.runtime.catalog.backups(tenant=self.tenant)
         own = [one for one in records if one.kind != FINAL_EXPORT]
         for one in own:
             await self._remove_backup(self._store_of(one.location), one.key)
         vault = self.around.vault
-        swept = await vault.store.delete_prefix(self.tenant) if not self._is_exported_to(vault) else 0
+        foreign = await self._foreign()
+        swept = await self._sweep_folder(foreign) if not self._is_exported_to(vault) else 0
         forget = functools.partial(self.runtime.catalog.forget_backups, [one.id for one in records])
         await until_recorded(self.runtime, forget)
         places = sorted({one.location for one in own} | {vault.location})
-        return {"backups": len(own), "objects_swept": swept, "locations": places}
+        return {
+            "backups": len(own),
+            "objects_swept": swept,
+            "unfinished_swept": await self._sweep_unfinished(places),
+            "locations": places,
+            "foreign": [vault.store.display(f"{self.tenant}/{one}") for one in foreign],
+        }
+
+    async def _foreign(self) -> list[str]:
+        """Ids of the backups in the tenant's folder that another installation has made of a tenant of the same id."""
+        vault, found = self.around.vault, []
+        for backup_id, manifest in (await vault.list(self.tenant)).manifests.items():
+            with contextlib.suppress(ManorError):  # what cannot be read says of nobody that it is theirs
+                if not (await vault.load(manifest.key)).manifest.is_of(self.runtime.catalog.id):
+                    found.append(backup_id)
+        return found
+
+    async def _sweep_folder(self, foreign: Collection[str]) -> int:
+        store = self.around.vault.store
+        keys = [found.key async for found in store.list(self.tenant) if id_of(found.key) not in foreign]
+        await store.delete(keys)
+        return len(keys)
+
+    async def _sweep_unfinished(self, locations: Iterable[str]) -> int:
+        stores = [self._store_of(location) for location in locations]
+        return await (await places_of_writing(self.runtime, self.around, stores)).sweep()
 
     async def _remove_backup(self, store: Store, key: str) -> None:
         """A backup's manifest first, so that it does not exist from then on, and all that has its name."""
@@ -189,7 +220,9 @@ async def shut_out(runtime: Runtime, record: DatabaseRecord) -> int:
 
 
 async def final_export(runtime: Runtime, record: DatabaseRecord, vault: BackupVault) -> Mapping[str, Any]:
-    """A backup for the customer, read back and proved. Raises ``ManorError``."""
+    """A backup for the customer, read back and proved; what one that was killed left there is removed first. Raises
+    ``ManorError``."""
+    await vault.store.sweep()
     made = await vault.take(runtime, record, kind=FINAL_EXPORT)
     await verify_backup(runtime, vault, made.key, None)
     manifest = made.manifest

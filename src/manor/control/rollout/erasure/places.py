@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from manor.control.catalog.backups import BackupRecord
 from manor.control.catalog.records import DatabaseRecord
 from manor.control.engines.driver import FoundDatabase
-from manor.control.rollout.backups.vault import BackupVault
+from manor.control.rollout.backups.vault import FINAL_EXPORT, BackupVault
 from manor.control.runtime import Runtime
 from manor.errors import Code, EngineError, InputError, NotFoundError
 from manor.storage.store import Store
@@ -51,9 +51,6 @@ class Belongings:
         lines += [f"{len(own)} backup{'s' if len(own) != 1 else ''} ({sum(one.bytes for one in own)} bytes)"] if own else []
         lines += [f"all objects below {location}" for location in self.objects]
         return [*lines, "its entries in the catalog: connection URL, variables, display name, keys of its backups"]
-
-
-FINAL_EXPORT = "final_export"
 
 
 async def look_around(runtime: Runtime, record: DatabaseRecord, around: Surroundings) -> Belongings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from manor.control.backup.certificate import CONTENT, IDENTIFIERS, Remaining
@@ -17,6 +17,7 @@ _EXPIRED_THERE = "backups and log of the whole cluster, until pgBackRest's own r
 _NAMES = "names only: of the database, of its role, and the tenant id"
 
 
+_FOREIGN = "a backup that another installation has made: until it is pruned, or the tenant erased, there"
 _CATALOG = "a backup of the catalog: the connection URL and the keys of backups, encrypted, until it is pruned"
 
 
@@ -54,3 +55,8 @@ async def remaining(
         for kind in (Where.DATA, Where.LOG, Where.WAL, Where.WAL_ARCHIVE):
             found.append(Remaining(kind=kind, where=f"server {name}: ", holds=IDENTIFIERS, why=_NAMES))
     return found
+
+
+def of_others(backups: Iterable[str]) -> list[Remaining]:
+    """Backups in the same place that are not this installation's to remove, as messages name them."""
+    return [Remaining(kind=Where.STORAGE, where=f"{one}.", holds=CONTENT, why=_FOREIGN) for one in backups]

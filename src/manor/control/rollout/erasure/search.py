@@ -10,15 +10,16 @@ from pathlib import Path
 
 from manor.control.backup.base_manifest import MANIFEST, BaseManifest
 from manor.control.backup.certificate import ScanResult
-from manor.control.backup.scan import Finder, Hit, Term, Where, scan_data_folder, scan_files, useful
+from manor.control.backup.scan import Finder, Hit, Term, Where, scan_data_folder, scan_files, scan_path, useful
 from manor.control.catalog.records import DatabaseRecord
 from manor.control.engines.driver import ServerDriver
 from manor.control.engines.dumps import DumpForm
-from manor.control.rollout.backups.vault import Backup
+from manor.control.rollout.backups.vault import FINAL_EXPORT, Backup
 from manor.control.rollout.bases.members import read_member
 from manor.control.rollout.bases.place import BASES
-from manor.control.rollout.erasure.places import FINAL_EXPORT, Surroundings, split
+from manor.control.rollout.erasure.places import Surroundings, split
 from manor.control.rollout.erasure.remains import base_place
+from manor.control.rollout.erasure.unfinished import places_of_writing
 from manor.control.runtime import Runtime
 from manor.errors import ManorError
 from manor.storage.store import Store
@@ -61,6 +62,7 @@ class Search:
         hits += await self._dumps(tenant, unsearched)
         hits += await self._storage(tenant)
         hits += await self._bases(tenant, unsearched)
+        hits += await self._unfinished(unsearched)
         searched += ["catalog", f"backups in {self.around.vault.location}", *(f"objects in {one}" for one in self.objects)]
         return ScanResult(
             at=self.runtime.now(),
@@ -146,6 +148,17 @@ class Search:
                     hits += await self._base(store, key, tenant)
                 except ManorError as error:
                     unsearched.append(f"{store.display(key)}: {error.message}")
+        return hits
+
+    async def _unfinished(self, unsearched: list[str]) -> list[Hit]:
+        """What the sweep left because a living command writes it: searched as it lies there, and named whatever is found."""
+        writing = await places_of_writing(self.runtime, self.around)
+        left, unseen = await asyncio.to_thread(writing.look)
+        unsearched += unseen
+        hits: list[Hit] = []
+        for path in left:
+            unsearched.append(f"{path}: unfinished; a command writes it, or it could not be removed")
+            hits += await asyncio.to_thread(scan_path, path, self.finder, Where.STORAGE)
         return hits
 
     async def _base(self, store: Store, key: str, tenant: str) -> list[Hit]:
