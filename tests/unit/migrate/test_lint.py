@@ -45,6 +45,9 @@ ERRORS = [
     ("DROP SCHEMA public CASCADE", "manor-tables"),
     ("DROP OWNED BY x", "drop-owned"),
     ("ALTER DATABASE x SET work_mem = '5MB'", "names-a-database"),
+    ("GRANT CONNECT ON DATABASE x TO PUBLIC", "opens-the-database"),
+    ("grant all privileges on database x, y to z with grant option", "opens-the-database"),
+    ("REVOKE GRANT OPTION FOR CREATE ON DATABASE x FROM y", "opens-the-database"),
     ("ALTER SYSTEM SET x = 1", "alter-system"),
     ("ALTER TYPE mood ADD VALUE 'calm'; UPDATE t SET m = 'calm' WHERE a", "enum-value-used"),
 ]

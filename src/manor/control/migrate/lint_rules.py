@@ -64,6 +64,11 @@ _ROLE_MADE = error(
 _DATABASE = error(
     "names-a-database", "a migration runs in every tenant's database, whose names differ", "do it outside the release"
 )
+_DOORS = error(
+    "opens-the-database",
+    "who may enter a tenant's database is Manor's to say: a right given here is given in all of them",
+    "leave it out; rights on tables and schemas are a migration's to give",
+)
 _SYSTEM = error("alter-system", "this changes the server's settings for all tenants", "do it once, outside the release")
 _ROLE = error(
     "session-role", "Manor could not write its history in the same transaction", "use GRANT, or ALTER … OWNER TO, instead"
@@ -147,6 +152,7 @@ SERVER: tuple[Pattern, ...] = (
     row(r"(?:CREATE|DROP) DATABASE\b", "create or drop database", None, _DATABASE, alone=True),
     row(r"ALTER DATABASE\b.* SET TABLESPACE\b", "alter database", None, _DATABASE, alone=True),
     row(r"(?:ALTER|COMMENT ON) DATABASE\b", "alter database", None, _DATABASE),
+    row(r"(?:GRANT|REVOKE)\b.* ON DATABASE\b", "grant or revoke on the database", None, _DOORS),
     row(r"(?:CREATE|DROP) TABLESPACE\b", "create or drop tablespace", None, _SHARED, alone=True),
     row(r"ALTER SYSTEM\b", "alter system", None, _SYSTEM, alone=True),
     row(r"CREATE (?:ROLE|USER|GROUP)\b(?! MAPPING)", "create role", None, _ROLE_MADE),

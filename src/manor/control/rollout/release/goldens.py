@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from manor.control.catalog.records import GoldenRecord, Lineage
 from manor.control.engines.driver import IsolatedColumn, Marker, ServerDriver
 from manor.control.engines.releases import Change
-from manor.control.migrate.cohort import Cohort, Scripts, Terms, segments
+from manor.control.migrate.cohort import Cohort, Scripts, Terms, section_of, segments
 from manor.control.rollout.goldens import golden_name
 from manor.control.rollout.release.apart import run_apart
 from manor.control.rollout.release.work import gid_of
@@ -127,7 +127,7 @@ async def _build(
         operation=runtime.operation,
     )
     await server.drop_database(name)  # one that the catalog does not vouch for is not trusted
-    fingerprint = await server.releases.seal(building, name, marker, work.isolation[cohort.number])
+    fingerprint = await _seal(work, server, cohort, (building, name), marker)
     runtime.telemetry.emit("golden.sealed", runtime.operation, cohort.template, server=server.name, database=name)
     if known is not None:
         await server.drop_database(name)
@@ -138,6 +138,19 @@ async def _build(
     await runtime.catalog.put_golden(record)
     runtime.telemetry.emit("golden.built", runtime.operation, cohort.template, server=server.name, database=name)
     return fingerprint
+
+
+async def _seal(work: GoldenWork, server: ServerDriver, cohort: Cohort, names: tuple[str, str], marker: Marker) -> str:
+    """Its fingerprint. Where the copy must not become a golden, the error says by which migrations it came to that."""
+    try:
+        return await server.releases.seal(*names, marker, work.isolation[cohort.number])
+    except EngineError as error:
+        if error.code is not Code.BAD_INPUT:
+            raise
+        sections = [section for step in cohort.steps if (section := section_of(step, work.scripts)) is not None]
+        versions = ", ".join(step.version for step in cohort.steps)
+        place = sections[0].place if len(sections) == 1 else None
+        raise EngineError(f"{versions}: {error.message}", hint=error.hint, code=error.code, place=place) from error
 
 
 def _same(known: GoldenRecord, fingerprint: str, cohort: Cohort) -> str:
