@@ -70,7 +70,7 @@ _DOORS = error(
     "leave it out; rights on tables and schemas are a migration's to give",
 )
 _SYSTEM = error("alter-system", "this changes the server's settings for all tenants", "do it once, outside the release")
-_ROLE = error(
+ROLE = error(
     "session-role", "Manor could not write its history in the same transaction", "use GRANT, or ALTER … OWNER TO, instead"
 )
 _SETTING = warning(
@@ -131,7 +131,7 @@ CONTROL: tuple[Pattern, ...] = (
         r"(?:SET (?:LOCAL |SESSION )?(?:ROLE|SESSION AUTHORIZATION)|RESET (?:ROLE|SESSION AUTHORIZATION))\b",
         "set role",
         None,
-        _ROLE,
+        ROLE,
     ),
     row(
         r"SET (?:LOCAL |SESSION )?(?:LOCK_TIMEOUT|STATEMENT_TIMEOUT|TRANSACTION_TIMEOUT|IDLE_IN_TRANSACTION_SESSION_TIMEOUT)\b",
@@ -201,6 +201,11 @@ INDEXES: tuple[Pattern, ...] = (
 TABLES: tuple[Pattern, ...] = (
     row(rf"CREATE {_TEMP} (?:RECURSIVE )?(?:TABLE|VIEW|SEQUENCE)\b", "create temporary object", unpreparable=_TEMPORARY),
     row(rf"CREATE OR REPLACE {_TEMP} ", "create temporary object", unpreparable=_TEMPORARY),
+    row(
+        rf'CREATE (?:OR REPLACE )?(?:TABLE|VIEW|SEQUENCE|FUNCTION|PROCEDURE|TYPE|DOMAIN) {_IF_NOT}(?:PG_TEMP|"pg_temp") \. ',
+        "create temporary object",
+        unpreparable=_TEMPORARY,
+    ),
     row(rf"CREATE (?:UNLOGGED )?TABLE {_IF_NOT}<name>", "create table", refine=_parent),
     row(rf"SELECT\b.*\bINTO {_TEMP}\b", "select into temporary table", unpreparable=_TEMPORARY),
     row(rf"DROP TABLE {_IF}<table>", "drop table", _FULL, _DROP_TABLE),
