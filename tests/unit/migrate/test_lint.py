@@ -97,6 +97,7 @@ WARNINGS = [
     ("SET search_path = x", "session-setting"),
     ("SELECT pg_catalog.set_config('search_path', '', false)", "session-setting"),
     ("SET lock_timeout = '1h'", "timeout-setting"),
+    ("RESET ALL", "timeout-setting"),
     ("DO $$ BEGIN CREATE TEMP TABLE x (a int); END $$", "block-temporary"),
     ("DO $$ BEGIN COMMIT; END $$", "block-transaction-control"),
     ("DO $$ BEGIN DELETE FROM schema_migrations; END $$", "manor-tables"),

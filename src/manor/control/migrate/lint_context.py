@@ -55,7 +55,7 @@ _BLOCK_TEMPORARY = warning(
 )
 _SETTING = warning(
     "session-setting",
-    "the setting stays on for what Manor itself runs after this",
+    "Manor resets it after this migration; other tools keep it on for what they run after this",
     "pass true as the third argument of set_config",
     concerns_rows=False,
 )

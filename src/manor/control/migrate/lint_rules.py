@@ -75,7 +75,7 @@ ROLE = error(
 )
 _SETTING = warning(
     "session-setting",
-    "the setting stays on for what Manor itself runs after this",
+    "Manor resets it after this migration; other tools keep it on for what they run after this",
     "write SET LOCAL",
     concerns_rows=False,
 )
@@ -122,6 +122,8 @@ _IF = r"(?:IF EXISTS )?"
 _IF_NOT = r"(?:IF NOT EXISTS )?"
 _TEMP = r"(?:(?:GLOBAL|LOCAL) )?TEMP(?:ORARY)?"
 
+_LIMITS = "LOCK_TIMEOUT|STATEMENT_TIMEOUT|TRANSACTION_TIMEOUT|IDLE_IN_TRANSACTION_SESSION_TIMEOUT"
+
 CONTROL: tuple[Pattern, ...] = (
     row(r"(?:BEGIN|START TRANSACTION|COMMIT|END|ROLLBACK|ABORT)\b", "transaction control", None, _CONTROL),
     row(r"(?:SAVEPOINT|RELEASE|PREPARE TRANSACTION)\b", "transaction control", None, _CONTROL),
@@ -134,14 +136,15 @@ CONTROL: tuple[Pattern, ...] = (
         ROLE,
     ),
     row(
-        r"SET (?:LOCAL |SESSION )?(?:LOCK_TIMEOUT|STATEMENT_TIMEOUT|TRANSACTION_TIMEOUT|IDLE_IN_TRANSACTION_SESSION_TIMEOUT)\b",
+        rf"SET (?:LOCAL |SESSION )?(?:{_LIMITS})\b",
         "set timeout",
         None,
         _TIMEOUT,
     ),
     row(r"SET (?:LOCAL|CONSTRAINTS)\b", "set for this transaction"),
     row(r"SET\b", "set for the session", None, _SETTING),
-    row(r"RESET\b", "reset setting", None, _SETTING),
+    row(rf"RESET (?:ALL|{_LIMITS})\b", "reset setting", None, _TIMEOUT),
+    row(r"RESET\b", "reset setting"),
     row(r"DISCARD\b", "discard", None, _DISCARD, alone=True),
     row(r"(?:LISTEN|UNLISTEN|NOTIFY)\b", "notify", unpreparable=_NOTIFY),
     row(r"DECLARE\b.*\bWITH HOLD\b", "declare cursor with hold", unpreparable="it opens a cursor WITH HOLD"),
