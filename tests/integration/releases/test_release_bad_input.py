@@ -213,6 +213,25 @@ def test_a_migration_that_ends_its_transaction_is_refused(fleet: Any) -> None:
     assert finding(error)[:3] == (f"{SHOWN}/003_change.sql", 3, 1)
 
 
+def test_a_baseline_of_what_is_not_there_is_refused(fleet: Any) -> None:
+    """Else a golden without the table would be the measure of all who have it. The release that makes the table is in order
+    afterwards, of one tenant first and then of its neighbours."""
+    fleet.write("003", "CREATE TABLE three (id integer);", "DROP TABLE three;")
+    for words in (("--all",), ("--tenant-id", fleet.databases[0])):
+        report = fleet.json("migration", "baseline", "--to", "003", *words, code=1)
+        assert set(fixtures.statuses(report).values()) == {"not_started"}
+        (problem,) = report["problems"]
+        assert "003" in problem["message"]
+        assert "must not be recorded as done" in problem["message"]
+        assert f"{SHOWN}/003_change.sql" in problem["message"]
+    fleet.check_truth()
+    first = fleet.json("tenant", "migrate", "--tenant-id", fleet.databases[0], "--strategy", "rolling")
+    rest = fleet.migrate("--strategy", "rolling")
+    assert sorted(fixtures.statuses(rest).values()) == ["skipped", "success", "success", "success"]
+    for report in (rest, first):
+        fleet.json("operation", "undo", report["operation"]["id"])
+
+
 def test_an_undo_without_a_down_section_is_refused(fleet: Any) -> None:
     """Before anything is touched, with the migration's place."""
     operation = fleet.operations()[-2]["id"]
