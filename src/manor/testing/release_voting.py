@@ -180,6 +180,19 @@ class VotingPromises(ReleaseFixtures):
 
     # Goldens
 
+    async def test_a_copy_that_others_may_enter_becomes_no_golden(
+        self, server: ServerDriver, releases: ReleaseDriver, golden: Golden, name: str
+    ) -> None:
+        """A migration that gave everybody a right on its own database is told, and nothing is sealed."""
+        building, sealed = f"{name}_building", f"{name}_golden"
+        await server.clone(golden.spec.database, building)
+        await server.restrict({building: marker("building")})
+        opening = f'GRANT CONNECT ON DATABASE "{building}" TO PUBLIC'
+        await releases.apply(building, change(step("001", opening)))
+        with pytest.raises(ManorError, match="every role would have the right to connect"):
+            await releases.seal(building, sealed, marker("golden", digest="3" * 64), isolation("whatever"))
+        assert sealed not in await server.databases()
+
     async def test_a_sealed_copy_has_the_fingerprint_that_tenants_get(
         self, server: ServerDriver, releases: ReleaseDriver, bench: ServerBench, golden: Golden, make: Make, name: str
     ) -> None:

@@ -62,3 +62,23 @@ def test_what_was_done_before_the_index_that_fails_is_counted(fleet: Any) -> Non
     assert fixtures.statuses(fleet.json("operation", "resume", operation))[sick] == "success"
     assert sorted(fleet.ask(INDEXES, sick)) == [("fast", True), ("sole", True)]
     fleet.check_truth()
+
+
+def test_who_has_no_snapshot_is_undone_only_where_nothing_of_the_release_is_there(fleet: Any) -> None:
+    """What is left of it is named, and the tenant stays undecided; once it is gone, all of it can be released anew."""
+    write(fleet, "CREATE INDEX CONCURRENTLY fast ON items (name);", "CREATE UNIQUE INDEX CONCURRENTLY sole ON items (price);")
+    sick = fleet.databases[0]
+    operation = fleet.migrate("--strategy", "rolling", code=1)["operation"]["id"]
+    undone = ("operation", "decide", operation, "--tenant-id", sick, "--as", "undone")
+    (outcome,) = fleet.json(*undone, code=1)["outcomes"]
+    assert outcome["status"] == "needs_decision"
+    assert "no snapshot is kept" in outcome["error"]["message"]
+    assert "index fast: extra" in outcome["error"]["message"]
+    fleet.ask("DROP INDEX fast", sick)
+    (outcome,) = fleet.json(*undone)["outcomes"]
+    assert outcome["detail"] == "it is where it was before the release"
+    assert held(fleet) == []
+    fleet.ask("DELETE FROM items WHERE id = 2", sick)
+    assert fixtures.statuses(fleet.migrate("--strategy", "rolling"))[sick] == "success"
+    assert sorted(fleet.ask(INDEXES, sick)) == [("fast", True), ("sole", True)]
+    fleet.check_truth()

@@ -14,6 +14,11 @@ SHOWN = "customer_a/migrations"
 IN_SECRET = "DO $$ BEGIN EXECUTE 'CREATE ' || 'TEMP ' || 'TABLE scratch (id integer)'; END $$;"
 """A statement that no parser sees through; a transaction that made a temporary table cannot be prepared."""
 
+OPENINGS = {
+    "to all": "DO $$ BEGIN EXECUTE format('GRANT CONNECT ON DATABASE %I TO PUBLIC', current_database()); END $$;",
+    "to every tenant": "DO $$ BEGIN EXECUTE format('GRANT TEMP ON DATABASE %I TO manor_tenant', current_database()); END $$;",
+}
+
 
 @pytest.fixture(scope="module")
 def module_fleet(tmp_path_factory: pytest.TempPathFactory, wiped_server: Callable[[], str]) -> Any:
@@ -173,6 +178,26 @@ def test_what_cannot_be_prepared_and_no_parser_sees_is_found_on_the_golden(fleet
     fleet.check_truth()
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("opening", OPENINGS.values(), ids=OPENINGS)
+def test_a_migration_that_opens_the_database_is_refused_on_the_golden(fleet: Any, opening: str, strategy: str) -> None:
+    """No golden with other doors than its owner's becomes the standard, so no tenant is opened."""
+    fleet.write("003", f"CREATE TABLE three (id integer);\n{opening}")
+    report = fleet.migrate("--strategy", strategy, code=1)
+    assert fixtures.statuses(report) == dict.fromkeys(fleet.databases, "not_started")
+    (problem,) = report["problems"]
+    assert "opens the database" in problem["message"]
+    assert "003" in problem["message"]
+    fleet.check_truth()
+    assert fleet.json("multi-tenant", "healthcheck", "--registry", fleet.registry)["summary"] == {"success": 4}
+
+
+def test_a_grant_on_the_database_is_refused(fleet: Any) -> None:
+    """The lint knows the plain spelling."""
+    fleet.write("003", "CREATE TABLE three (id integer);\nGRANT CONNECT ON DATABASE acme_t_001 TO PUBLIC;")
+    assert finding(refused(fleet))[:3] == (f"{SHOWN}/003_change.sql", 3, 1)
+
+
 def test_a_migration_that_touches_the_history_is_refused(fleet: Any) -> None:
     """``schema_migrations`` is Manor's."""
     fleet.write("003", "CREATE TABLE three (id integer);\nDELETE FROM schema_migrations;")
@@ -186,6 +211,25 @@ def test_a_migration_that_ends_its_transaction_is_refused(fleet: Any) -> None:
     fleet.write("003", "CREATE TABLE three (id integer);\nCOMMIT;\nCREATE TABLE four (id integer);")
     error = refused(fleet)
     assert finding(error)[:3] == (f"{SHOWN}/003_change.sql", 3, 1)
+
+
+def test_a_baseline_of_what_is_not_there_is_refused(fleet: Any) -> None:
+    """Else a golden without the table would be the measure of all who have it. The release that makes the table is in order
+    afterwards, of one tenant first and then of its neighbours."""
+    fleet.write("003", "CREATE TABLE three (id integer);", "DROP TABLE three;")
+    for words in (("--all",), ("--tenant-id", fleet.databases[0])):
+        report = fleet.json("migration", "baseline", "--to", "003", *words, code=1)
+        assert set(fixtures.statuses(report).values()) == {"not_started"}
+        (problem,) = report["problems"]
+        assert "003" in problem["message"]
+        assert "must not be recorded as done" in problem["message"]
+        assert f"{SHOWN}/003_change.sql" in problem["message"]
+    fleet.check_truth()
+    first = fleet.json("tenant", "migrate", "--tenant-id", fleet.databases[0], "--strategy", "rolling")
+    rest = fleet.migrate("--strategy", "rolling")
+    assert sorted(fixtures.statuses(rest).values()) == ["skipped", "success", "success", "success"]
+    for report in (rest, first):
+        fleet.json("operation", "undo", report["operation"]["id"])
 
 
 def test_an_undo_without_a_down_section_is_refused(fleet: Any) -> None:

@@ -42,3 +42,19 @@ def test_dates_that_the_login_spells_otherwise_are_in_nobodys_way(fleet: Any) ->
         fleet.check_truth()
     finally:
         fleet.ask(f"ALTER ROLE {role} RESET DateStyle")
+
+
+def test_a_squash_leaves_settings_where_the_release_left_them(tmp_path: Path, server_url: str) -> None:
+    """A search path that one migration sets is over in the next, in one file too: new tenants are as the old ones."""
+    fleet = fixtures.build_fleet(tmp_path / "p", server_url, tenants=1)
+    fleet.write("001", "CREATE SCHEMA app;\nSET search_path = app;\nCREATE TABLE a1 (i int);")
+    fleet.write("002", "CREATE TABLE b1 (i int);")
+    fleet.migrate()
+    fleet("migration", "squash", "--through", "002", "--delete-files")
+    fleet.migrate()
+    text = fleet.registry.read_text(encoding="utf-8").replace("tenant_count: 1", "tenant_count: 2")
+    fleet.registry.write_text(text, encoding="utf-8")
+    fleet("multi-tenant", "deploy", "--registry", fleet.registry, "--allow-large-change")
+    tables = "SELECT schemaname, tablename FROM pg_tables WHERE tablename IN ('a1', 'b1') ORDER BY 2"
+    found = [fleet.ask(tables, database) for database in ("acme_t_001", "acme_t_002")]
+    assert found == [[("app", "a1"), ("public", "b1")]] * 2

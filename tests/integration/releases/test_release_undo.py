@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
 import fleet_fixtures as fixtures
 import pytest
+from killed_command import killed
 
 
 @pytest.fixture
@@ -43,6 +45,25 @@ def test_an_undo_is_retried_as_often_as_it_takes(fleet: Any) -> None:
     assert fixtures.statuses(report) == {sick: "success"}
     assert fleet.histories() == [[], []]
     fleet.check_truth()
+
+
+def test_an_undo_takes_back_what_its_own_release_did(fleet: Any) -> None:
+    """Its runner is killed, another release brings the rest to the version, and the first one finds nothing left to do there:
+    what it is undone for is the tenant that it changed."""
+    own, others = fleet.databases
+    words = ("tenant", "migrate", "--all", "--strategy", "rolling", "--parallel", 1, "--batch-size", 1)
+    assert killed(fleet.folder, "target.ended", 1, *words).returncode == -signal.SIGKILL
+    first = fleet.operations()[0]["id"]
+    fleet.json("operation", "recover")
+    second = operation_of(fleet.migrate("--strategy", "rolling"))
+    resumed = fleet.json("operation", "resume", first)
+    assert fixtures.statuses(resumed) == {own: "success", others: "success"}
+    (detail,) = [outcome["detail"] for outcome in resumed["outcomes"] if outcome["database"] == others]
+    assert detail.endswith(f"was done before by operation {second}")
+    assert fixtures.statuses(fleet.json("operation", "undo", first)) == {own: "success"}
+    assert fleet.histories() == [[], ["001"]]
+    fleet.check_truth()
+    assert fixtures.statuses(fleet.json("operation", "undo", second)) == {others: "success"}
 
 
 def test_an_undo_by_down_sections_is_not_undone(fleet: Any) -> None:

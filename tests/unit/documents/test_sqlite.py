@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from manor.data.documents.sqlite import SQLiteDriver, open_driver
-from manor.testing.documents import DocumentSuite
+from manor.testing.documents import DocumentSuite, LifeSuite
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -22,3 +23,12 @@ async def driver(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SQLi
 
 class TestSQLiteDriver(DocumentSuite):
     """The suite, in a file."""
+
+
+class TestLife(LifeSuite):
+    """Opening and closing a file."""
+
+    @pytest.fixture
+    def unopened(self, tmp_path: Path) -> SQLiteDriver:
+        """Of a file of its own."""
+        return open_driver(f"sqlite:///{tmp_path / 'documents.db'}")

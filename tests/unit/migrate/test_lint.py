@@ -33,6 +33,8 @@ ERRORS = [
     ("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", "transaction-isolation"),
     ("SET ROLE x", "session-role"),
     ("SET LOCAL ROLE x", "session-role"),
+    ("SELECT set_config('role', 'x', false)", "session-role"),
+    ("SELECT pg_catalog . set_config ( 'Session_Authorization', 'x', true)", "session-role"),
     ("SET SESSION AUTHORIZATION x", "session-role"),
     ("CREATE INDEX CONCURRENTLY x ON t (a)", "outside-transaction"),
     ("VACUUM t", "outside-transaction"),
@@ -45,6 +47,9 @@ ERRORS = [
     ("DROP SCHEMA public CASCADE", "manor-tables"),
     ("DROP OWNED BY x", "drop-owned"),
     ("ALTER DATABASE x SET work_mem = '5MB'", "names-a-database"),
+    ("GRANT CONNECT ON DATABASE x TO PUBLIC", "opens-the-database"),
+    ("grant all privileges on database x, y to z with grant option", "opens-the-database"),
+    ("REVOKE GRANT OPTION FOR CREATE ON DATABASE x FROM y", "opens-the-database"),
     ("ALTER SYSTEM SET x = 1", "alter-system"),
     ("ALTER TYPE mood ADD VALUE 'calm'; UPDATE t SET m = 'calm' WHERE a", "enum-value-used"),
 ]
@@ -92,10 +97,18 @@ WARNINGS = [
     ("SET search_path = x", "session-setting"),
     ("SELECT pg_catalog.set_config('search_path', '', false)", "session-setting"),
     ("SET lock_timeout = '1h'", "timeout-setting"),
+    ("RESET ALL", "timeout-setting"),
     ("DO $$ BEGIN CREATE TEMP TABLE x (a int); END $$", "block-temporary"),
     ("DO $$ BEGIN COMMIT; END $$", "block-transaction-control"),
     ("DO $$ BEGIN DELETE FROM schema_migrations; END $$", "manor-tables"),
     ("COPY t FROM '/tmp/x'", "server-file"),
+    ("FOO BAR", "unknown-statement"),
+    ("INSERT users VALUES (1)", "unknown-statement"),
+    ("CREATE TABEL x (a int)", "unknown-statement"),
+    ("ALTER TABLE t ADD COLUMN", "unknown-statement"),
+    ("ALTER TABLE t", "unknown-statement"),
+    ("ALTER TABLE t DROP a, MODIFY b int", "unknown-statement"),
+    ("this is no SQL at all", "unknown-statement"),
     ("DROP VIEW v", "drop-schema-object"),
 ]
 
@@ -123,11 +136,15 @@ def test_what_may_hurt_is_a_warning_that_can_be_allowed(sql: str, rule: str) -> 
         "SELECT t.manor_id, manor_name FROM t WHERE note = 'DROP TABLE schema_migrations'",
         "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN COMMIT; NOTIFY x; END $$",
         "GRANT SELECT ON t TO x; COMMENT ON TABLE t IS 'BEGIN'; CREATE VIEW v AS SELECT 1",
-        "this is no SQL at all; neither (is this",
+        "SELECT '(', $$[$$ -- )\n, \"odd ]\"; SELECT (ARRAY[[1], [2]])[1]",
+        "ALTER TABLE ALL IN TABLESPACE a SET TABLESPACE b; ALTER FOREIGN TABLE t ALTER a OPTIONS (SET b 'c')",
+        "CREATE TRUSTED PROCEDURAL LANGUAGE x; ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO x; (SELECT 1); VALUES (1)",
+        "CREATE UNLOGGED SEQUENCE s; CREATE OR REPLACE RECURSIVE VIEW v (a) AS SELECT 1; CREATE FOREIGN DATA WRAPPER w",
+        "SELECT 'set_config(''role'', ''x'', false)'",
         "",
     ],
 )
-def test_what_is_harmless_or_unknown_is_passed_over(sql: str) -> None:
+def test_what_is_harmless_is_passed_over(sql: str) -> None:
     assert rules(sql) == []
 
 
@@ -160,6 +177,20 @@ def test_sql_that_cannot_be_told_apart_is_a_hit() -> None:
     assert (hit.rule, str(hit.place)) == ("not-closed", "m.sql:2:8")
 
 
+@pytest.mark.parametrize(
+    ("sql", "place"),
+    [
+        ("SELECT 1;\nCREATE TABLE t\n  (id int;\nCREATE TABLE u (id int);", "m.sql:3:3"),
+        ("SELECT 1; INSERT INTO t VALUES (1)) ON CONFLICT DO NOTHING", "m.sql:1:35"),
+        ("SELECT a[1", "m.sql:1:9"),
+        ("SELECT (a[1)]", "m.sql:1:12"),
+    ],
+)
+def test_a_bracket_without_a_partner_is_an_error_at_its_place(sql: str, place: str) -> None:
+    (hit,) = lint(section(sql)).hits
+    assert (hit.rule, hit.severity, str(hit.place)) == ("not-closed", Severity.ERROR, place)
+
+
 def test_every_rule_that_speaks_has_a_name_that_can_be_allowed() -> None:
     spoken = {hit.rule for sql, _ in [*ERRORS, *WARNINGS] for hit in lint(section(sql)).hits}
     assert spoken <= RULES
@@ -171,6 +202,12 @@ def test_every_rule_that_speaks_has_a_name_that_can_be_allowed() -> None:
     ("sql", "said"),
     [
         ("CREATE TEMP TABLE x (a int)", "create temporary object cannot be prepared: it makes a temporary object"),
+        ("CREATE TABLE pg_temp.z (i int)", "create temporary object cannot be prepared: it makes a temporary object"),
+        (
+            'CREATE TABLE IF NOT EXISTS "pg_temp".z ()',
+            "create temporary object cannot be prepared: it makes a temporary object",
+        ),
+        ("DO $$ BEGIN CREATE TABLE pg_temp.z (); END $$", "run a block cannot be prepared: its block makes a temporary object"),
         ("SELECT 1; NOTIFY x", "notify cannot be prepared: it uses LISTEN, UNLISTEN or NOTIFY"),
         ("SELECT pg_catalog.pg_notify('a', 'b')", "select cannot be prepared: it calls pg_notify()"),
         ("VACUUM t", "vacuum cannot be prepared: it refuses to run in a transaction"),

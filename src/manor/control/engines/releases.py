@@ -235,5 +235,6 @@ class ReleaseDriver(Protocol):
         """Make a finished copy of a golden a golden of its own name, which nobody may enter; returns its fingerprint.
 
         The values in ``isolation`` do not count: a golden holds placeholders. Not repeatable: drop ``building`` and begin anew.
+        Raises ``EngineError`` (``bad_input``) where anybody beside the owner may enter it: every tenant would be opened so.
         """
         ...

@@ -1,7 +1,7 @@
 """What the statements of a section do to the databases: locks, rewrites, what cannot be prepared, what cannot work.
 
-``-- manor:allow <rule>`` on a line of its own before a statement silences that rule for it. A statement that no rule knows
-is passed over: the rehearsal on a copy of the golden database finds what is left. Pure.
+``-- manor:allow <rule>`` on a line of its own before a statement silences that rule for it. Of a statement that no rule knows
+only the beginning is looked at: the rehearsal on a copy of the golden database finds what is left. Pure.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from manor.control.migrate.lint_alter import ACTIONS
 from manor.control.migrate.lint_context import CONTEXT_RULES, Before, around, inside, plain
 from manor.control.migrate.lint_facts import NAME, Effect, Lock, Pattern, Remark, Severity, warning
+from manor.control.migrate.lint_known import UNKNOWN, is_known, is_known_action
 from manor.control.migrate.lint_rules import STATEMENTS
 from manor.control.migrate.model import Section
-from manor.control.migrate.statements import Statement, show_name, split
+from manor.control.migrate.statements import Statement, show_name, split, unmatched_bracket
 from manor.errors import Finding, InputError, Place
 
 _ALTER_TABLE = re.compile(rf"ALTER (?:FOREIGN )?TABLE (?:IF EXISTS )?(?:ONLY )?(?P<table>{NAME})(?: \*)? (?P<actions>.*)")
@@ -37,9 +38,12 @@ _NO_EFFECT = warning(
     concerns_rows=False,
 )
 
-RULES: frozenset[str] = _OTHER_RULES.union(
-    CONTEXT_RULES, {_NO_EFFECT.rule}, (remark.rule for pattern in (*STATEMENTS, *ACTIONS) for remark in pattern.effect.remarks)
-) | {"volatile-default", "add-serial", "required-column", "whole-table-change"}
+RULES: frozenset[str] = (
+    _OTHER_RULES
+    | CONTEXT_RULES
+    | {_NO_EFFECT.rule, UNKNOWN.rule, "volatile-default", "add-serial", "required-column", "whole-table-change"}
+    | {remark.rule for pattern in (*STATEMENTS, *ACTIONS) for remark in pattern.effect.remarks}
+)
 """Every name that ``-- manor:allow`` takes."""
 
 
@@ -159,15 +163,20 @@ def judge(statement: Statement) -> Judged:
         return Judged(statement=statement, effects=tuple(_alter(found)))
     effect = _first(STATEMENTS, normal)
     if effect is None:
-        effect = Effect(kind=" ".join(normal.split(" ")[:2]).lower())
+        effect = Effect(kind=" ".join(normal.split(" ")[:2]).lower(), remarks=() if is_known(normal) else (UNKNOWN,))
     return Judged(statement=statement, effects=(inside(effect, statement),))
 
 
 def _alter(found: re.Match[str]) -> Iterator[Effect]:
     table = show_name(found["table"])
     for action in _actions(found["actions"]):
-        effect = _first(ACTIONS, action) or Effect(kind="alter table", lock=Lock.ACCESS_EXCLUSIVE)
+        effect = _first(ACTIONS, action) or _other_action(action)
         yield _replace_table(effect, table)
+
+
+def _other_action(action: str) -> Effect:
+    remarks = () if is_known_action(action) else (UNKNOWN,)
+    return Effect(kind="alter table", lock=Lock.ACCESS_EXCLUSIVE, remarks=remarks)
 
 
 def _first(patterns: Sequence[Pattern], normal: str) -> Effect | None:
@@ -203,6 +212,10 @@ def _hits(one: Judged, before: Before, section: Section) -> Iterator[Hit]:
     for remark in dict.fromkeys(_remarks(one, before, section)):
         if remark.rule not in allowed and not (is_new and remark.concerns_rows):
             yield _hit(remark, one)
+    bracket = unmatched_bracket(one.statement)
+    if bracket is not None and "not-closed" not in allowed:
+        message = "the SQL cannot be read: this bracket has no partner"
+        yield Hit(rule="not-closed", severity=Severity.ERROR, message=message, place=bracket, statement=one.kind)
     for rule in sorted(allowed - RULES):
         message = f"there is no rule {rule!r} to allow"
         yield Hit(rule="unknown-rule", severity=Severity.NOTICE, message=message, place=one.statement.place)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from manor.control.migrate.lint_facts import NAME, Effect, Remark, error, warning
+from manor.control.migrate.lint_rules import ROLE
 from manor.control.migrate.statements import Statement, show_name
 
 _OURS = r'"?(?:SCHEMA_MIGRATIONS|MANOR_\w+)"?(?! \.)(?![\w$])'
@@ -18,13 +19,17 @@ _IS_OURS = re.compile(r'(?:.*\.)?"?(?:schema_migrations|manor_\w+)"?', re.IGNORE
 _DROPS_PUBLIC = re.compile(r'DROP SCHEMA (?:IF EXISTS )?(?:.*, )?"?PUBLIC\b', re.IGNORECASE)
 _BODY_OURS = re.compile(r"\b(?:schema_migrations|manor_\w+)\b", re.IGNORECASE)
 _BODY_TEMPORARY = re.compile(
-    r"\bCREATE\s+(?:OR\s+REPLACE\s+)?(?:(?:GLOBAL|LOCAL)\s+)?TEMP(?:ORARY)?\b|\bINTO\s+TEMP(?:ORARY)?\b", re.IGNORECASE
+    r"\bCREATE\s+(?:OR\s+REPLACE\s+)?(?:(?:GLOBAL|LOCAL)\s+)?TEMP(?:ORARY)?\b|\bINTO\s+TEMP(?:ORARY)?\b|"
+    r"\b(?:TABLE|VIEW|SEQUENCE)\s+pg_temp\s*\.",
+    re.IGNORECASE,
 )
 _BODY_NOTIFY = re.compile(r"\bNOTIFY\s+\w|\bpg_notify\s*\(", re.IGNORECASE)
 _BODY_CONTROL = re.compile(r"\b(?:COMMIT|ROLLBACK)\s*(?:AND\s+CHAIN\s*)?;", re.IGNORECASE)
 _CALLS_NOTIFY = re.compile(r"\bPG_NOTIFY \(")
 _CALLS_EXPORT = re.compile(r"\bPG_EXPORT_SNAPSHOT \(")
 _CALLS_SET_CONFIG = re.compile(r"\bSET_CONFIG \( '' , '' , (?:FALSE|'') \)")
+_TAKES_SETTING = re.compile(r"\bSET_CONFIG \( ''")
+_TAKES_ROLE = re.compile(r"\bset_config\s*\(\s*'(?:role|session_authorization)'", re.IGNORECASE)
 _CREATES = re.compile(rf"CREATE (?:(?:UNLOGGED|TEMP|TEMPORARY) )?TABLE (?:IF NOT EXISTS )?({NAME})")
 _NOT_VALID = re.compile(rf"\bADD CONSTRAINT ({NAME}) .*?\bNOT VALID\b")
 _VALIDATES = re.compile(rf"\bVALIDATE CONSTRAINT ({NAME})")
@@ -50,7 +55,7 @@ _BLOCK_TEMPORARY = warning(
 )
 _SETTING = warning(
     "session-setting",
-    "the setting stays on for what Manor itself runs after this",
+    "Manor resets it after this migration; other tools keep it on for what they run after this",
     "pass true as the third argument of set_config",
     concerns_rows=False,
 )
@@ -81,7 +86,9 @@ def inside(effect: Effect, statement: Statement) -> Effect:
         reason = reason or "it calls pg_notify()"
     if _CALLS_EXPORT.search(statement.normal):
         reason = reason or "it exports a snapshot"
-    if _CALLS_SET_CONFIG.search(statement.normal):
+    if _TAKES_SETTING.search(statement.normal) and _TAKES_ROLE.search(statement.text):
+        remarks = (*remarks, ROLE)
+    elif _CALLS_SET_CONFIG.search(statement.normal):
         remarks = (*remarks, _SETTING)
     return dataclasses.replace(effect, unpreparable=reason, remarks=remarks)
 

@@ -64,13 +64,18 @@ _ROLE_MADE = error(
 _DATABASE = error(
     "names-a-database", "a migration runs in every tenant's database, whose names differ", "do it outside the release"
 )
+_DOORS = error(
+    "opens-the-database",
+    "who may enter a tenant's database is Manor's to say: a right given here is given in all of them",
+    "leave it out; rights on tables and schemas are a migration's to give",
+)
 _SYSTEM = error("alter-system", "this changes the server's settings for all tenants", "do it once, outside the release")
-_ROLE = error(
+ROLE = error(
     "session-role", "Manor could not write its history in the same transaction", "use GRANT, or ALTER … OWNER TO, instead"
 )
 _SETTING = warning(
     "session-setting",
-    "the setting stays on for what Manor itself runs after this",
+    "Manor resets it after this migration; other tools keep it on for what they run after this",
     "write SET LOCAL",
     concerns_rows=False,
 )
@@ -117,6 +122,8 @@ _IF = r"(?:IF EXISTS )?"
 _IF_NOT = r"(?:IF NOT EXISTS )?"
 _TEMP = r"(?:(?:GLOBAL|LOCAL) )?TEMP(?:ORARY)?"
 
+_LIMITS = "LOCK_TIMEOUT|STATEMENT_TIMEOUT|TRANSACTION_TIMEOUT|IDLE_IN_TRANSACTION_SESSION_TIMEOUT"
+
 CONTROL: tuple[Pattern, ...] = (
     row(r"(?:BEGIN|START TRANSACTION|COMMIT|END|ROLLBACK|ABORT)\b", "transaction control", None, _CONTROL),
     row(r"(?:SAVEPOINT|RELEASE|PREPARE TRANSACTION)\b", "transaction control", None, _CONTROL),
@@ -126,17 +133,18 @@ CONTROL: tuple[Pattern, ...] = (
         r"(?:SET (?:LOCAL |SESSION )?(?:ROLE|SESSION AUTHORIZATION)|RESET (?:ROLE|SESSION AUTHORIZATION))\b",
         "set role",
         None,
-        _ROLE,
+        ROLE,
     ),
     row(
-        r"SET (?:LOCAL |SESSION )?(?:LOCK_TIMEOUT|STATEMENT_TIMEOUT|TRANSACTION_TIMEOUT|IDLE_IN_TRANSACTION_SESSION_TIMEOUT)\b",
+        rf"SET (?:LOCAL |SESSION )?(?:{_LIMITS})\b",
         "set timeout",
         None,
         _TIMEOUT,
     ),
     row(r"SET (?:LOCAL|CONSTRAINTS)\b", "set for this transaction"),
     row(r"SET\b", "set for the session", None, _SETTING),
-    row(r"RESET\b", "reset setting", None, _SETTING),
+    row(rf"RESET (?:ALL|{_LIMITS})\b", "reset setting", None, _TIMEOUT),
+    row(r"RESET\b", "reset setting"),
     row(r"DISCARD\b", "discard", None, _DISCARD, alone=True),
     row(r"(?:LISTEN|UNLISTEN|NOTIFY)\b", "notify", unpreparable=_NOTIFY),
     row(r"DECLARE\b.*\bWITH HOLD\b", "declare cursor with hold", unpreparable="it opens a cursor WITH HOLD"),
@@ -147,6 +155,7 @@ SERVER: tuple[Pattern, ...] = (
     row(r"(?:CREATE|DROP) DATABASE\b", "create or drop database", None, _DATABASE, alone=True),
     row(r"ALTER DATABASE\b.* SET TABLESPACE\b", "alter database", None, _DATABASE, alone=True),
     row(r"(?:ALTER|COMMENT ON) DATABASE\b", "alter database", None, _DATABASE),
+    row(r"(?:GRANT|REVOKE)\b.* ON DATABASE\b", "grant or revoke on the database", None, _DOORS),
     row(r"(?:CREATE|DROP) TABLESPACE\b", "create or drop tablespace", None, _SHARED, alone=True),
     row(r"ALTER SYSTEM\b", "alter system", None, _SYSTEM, alone=True),
     row(r"CREATE (?:ROLE|USER|GROUP)\b(?! MAPPING)", "create role", None, _ROLE_MADE),
@@ -195,6 +204,11 @@ INDEXES: tuple[Pattern, ...] = (
 TABLES: tuple[Pattern, ...] = (
     row(rf"CREATE {_TEMP} (?:RECURSIVE )?(?:TABLE|VIEW|SEQUENCE)\b", "create temporary object", unpreparable=_TEMPORARY),
     row(rf"CREATE OR REPLACE {_TEMP} ", "create temporary object", unpreparable=_TEMPORARY),
+    row(
+        rf'CREATE (?:OR REPLACE )?(?:TABLE|VIEW|SEQUENCE|FUNCTION|PROCEDURE|TYPE|DOMAIN) {_IF_NOT}(?:PG_TEMP|"pg_temp") \. ',
+        "create temporary object",
+        unpreparable=_TEMPORARY,
+    ),
     row(rf"CREATE (?:UNLOGGED )?TABLE {_IF_NOT}<name>", "create table", refine=_parent),
     row(rf"SELECT\b.*\bINTO {_TEMP}\b", "select into temporary table", unpreparable=_TEMPORARY),
     row(rf"DROP TABLE {_IF}<table>", "drop table", _FULL, _DROP_TABLE),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from manor.control.migrate.model import Migration, version_key
+from manor.control.migrate.squash_settings import taken_back
 from manor.control.migrate.statements import split
 
 _HEADER = re.compile(r"^[ \t]*--[ \t]*manor:squashes?\b[^\r\n]*(?:\r?\n|\Z)", re.MULTILINE)
@@ -17,9 +18,13 @@ def squash_text(migrations: Sequence[Migration]) -> str:
     """A file in dbmate's format that does what ``migrations`` do, in their order, and says that it stands for them.
 
     It has no down section: what several migrations did is taken back by restoring a copy. Assumes that all of them run in a
-    transaction.
+    transaction. What one sets for its session is reset before the next, as a release does; raises ``RefusedError`` where nobody
+    can tell what that is.
     """
-    sections = [f"-- {migration.label}\n{_closed(migration)}" for migration in migrations]
+    resets = ["".join(f"{statement};\n" for statement in taken_back(migration)) for migration in migrations[:-1]]
+    sections = [
+        f"-- {migration.label}\n{_closed(migration)}{reset}" for migration, reset in zip(migrations, [*resets, ""], strict=True)
+    ]
     return "\n".join([*_header([migration.version for migration in migrations]), "-- migrate:up", *sections])
 
 

@@ -31,6 +31,8 @@ _STRINGS = {
     TokenType.BIT_STRING,
     TokenType.HEX_STRING,
 }
+_BRACKETS = {TokenType.L_PAREN, TokenType.R_PAREN, TokenType.L_BRACKET, TokenType.R_BRACKET}
+_PAIRS = {")": "(", "]": "["}
 _ROUTINE = re.compile(r"CREATE (?:OR REPLACE )?(?:FUNCTION|PROCEDURE)\b")
 _PARAMETER = re.compile(r"(?<![\w$])\$(?=\d)")
 """The ``$`` of ``$1``, which sqlglot may take for the beginning of a dollar quote. No tag begins with a digit."""
@@ -100,6 +102,27 @@ def backslash(text: str) -> int | None:
     if "\\" not in text:
         return None
     return next((token.start for token in tokens(text) if token.token_type is TokenType.BACKSLASH), None)
+
+
+def unmatched_bracket(statement: Statement) -> Place | None:
+    """Where the first parenthesis or bracket stands that has no partner; None where all have one."""
+    if _first_alone(statement.normal.split(" ")) is None:
+        return None
+    # Read anew, as a statement does not keep its tokens: those that are no brackets are left out, a string may look like one.
+    found = [token for token in tokens(statement.text, statement.place) if token.token_type in _BRACKETS]
+    alone = _first_alone([token.text for token in found])
+    return None if alone is None else Lines(statement.text, statement.place).place(found[alone].start)
+
+
+def _first_alone(words: Sequence[str]) -> int | None:
+    """The first bracket among ``words`` that closes none, else the first that is not closed."""
+    waiting: list[int] = []
+    for number, word in enumerate(words):
+        if word in _PAIRS.values():
+            waiting.append(number)
+        elif word in _PAIRS and (not waiting or words[waiting.pop()] != _PAIRS[word]):
+            return number
+    return waiting[0] if waiting else None
 
 
 def show_name(name: str) -> str:

@@ -19,6 +19,7 @@ from manor.control.operations.release_sources import ReleaseSources
 from manor.control.rollout.release.course import Course
 from manor.control.rollout.release.settle import release_lock
 from manor.control.rollout.release.switch_back import cohort_back
+from manor.control.rollout.release.whose import is_changed_by_its_release
 from manor.control.rollout.report import Report
 from manor.control.rollout.strategy import Kind, Strategy
 from manor.control.runtime import Runtime
@@ -70,7 +71,9 @@ async def undo(
     records = {str(record.tenant): record for record in await runtime.catalog.databases()}
     targets = await runtime.catalog.operation_targets(operation)
     erased = {one.tenant for one in await runtime.catalog.erasures()}
-    changed = [t for t in targets if _is_changed(t) and (only is None or t.tenant in only) and t.tenant not in erased]
+    changed = [
+        t for t in targets if is_changed_by_its_release(t) and (only is None or t.tenant in only) and t.tenant not in erased
+    ]
     if not changed:
         raise NothingChanged(
             f"operation {operation} changed no tenant: there is nothing to undo",
@@ -115,10 +118,6 @@ def _kept_nothing(operation: str) -> RefusedError:
         f"operation {operation} is an undo, and no databases are kept that it replaced: there is nothing to switch to",
         hint="`manor tenant migrate` releases again what it took back",
     )
-
-
-def _is_changed(target: TargetRecord) -> bool:
-    return target.status == Status.SUCCESS or bool(target.facts.get("moved"))
 
 
 def _is_back(target: TargetRecord, course: Course, records: Mapping[str, DatabaseRecord]) -> bool:

@@ -7,11 +7,10 @@ from dataclasses import replace
 from manor.control.audit import anchor_head
 from manor.control.catalog.locks import FLEET_LOCK
 from manor.control.catalog.records import AuditEvent, DatabaseRecord
-from manor.control.engines.driver import Fill, Login, Marker, ServerDriver
+from manor.control.engines.driver import Login, ServerDriver
 from manor.control.engines.entries import ERASING
-from manor.control.rollout.verify import recorded_isolation
+from manor.control.rollout.drift import schema_differences
 from manor.control.runtime import Runtime
-from manor.control.templates.model import Schema
 from manor.errors import NotFoundError, RefusedError
 from manor.tenancy import password_of
 
@@ -98,7 +97,6 @@ async def tenant_drift(runtime: Runtime, record: DatabaseRecord, *, lock_wait_se
     """What differs between the tenant's schema and the golden one it was copied from, and between what its role may and what it
     should, in words; empty where nothing does.
 
-    Nobody may enter a golden database, so a copy is looked at and dropped; one that a kill leaves is swept by the next deploy.
     Raises ``ConflictError`` while a deploy runs: it would sweep the copy away.
     """
     server = server_of(runtime, record)
@@ -107,21 +105,9 @@ async def tenant_drift(runtime: Runtime, record: DatabaseRecord, *, lock_wait_se
 
 
 async def _differences(runtime: Runtime, server: ServerDriver, record: DatabaseRecord) -> list[str]:
-    golden = next((g for g in await runtime.catalog.goldens(record.server) if g.digest == record.golden), None)
-    if golden is None:
-        raise NotFoundError(f"the golden database that {record.database} was copied from is no longer there")
-    isolation = recorded_isolation(record.config)
-    copy = f"manor_new_{runtime.catalog.id}_drift_{runtime.new_token()}"
-    try:
-        await server.clone(golden.database, copy)
-        await server.restrict({copy: Marker(catalog=runtime.catalog.id, kind="building", operation=runtime.operation)})
-        await server.fill(copy, Fill(schema=Schema(), isolation=isolation))
-        expected = await server.describe(copy, isolation)
-    finally:
-        await server.drop_database(copy)
+    differences = await schema_differences(runtime, server, record)
     closed = () if record.is_active else (record.role,)
     faults = await server.role_faults({record.role: record.database}, closed=closed)
-    differences = server.explain_drift(expected, await server.describe(record.database, isolation))
     return [*(fault.message for fault in faults.values()), *differences]
 
 

@@ -21,6 +21,25 @@ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
 ORDER BY 1, 2 LIMIT 1
 """
 
+_DOORS = """
+SELECT CASE WHEN a.grantee = 0 THEN 'every role' ELSE a.grantee::regrole::text END, string_agg(lower(a.privilege_type), ', ')
+FROM pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
+WHERE d.datname = current_database() AND a.grantee <> d.datdba
+GROUP BY a.grantee ORDER BY a.grantee LIMIT 1
+"""
+
+
+async def refuse_open_doors(connection: Connection) -> None:
+    """Raise ``EngineError`` where anybody beside its owner has rights on the database itself: every tenant would be opened so,
+    and the proof against such a golden would find nothing wrong with it."""
+    row = await (await connection.execute(_DOORS.encode())).fetchone()
+    if row is not None:
+        raise EngineError(
+            f"its SQL opens the database: {row[0]} would have the right to {row[1]}, and only the tenant's own role may enter",
+            hint="take GRANT … ON DATABASE out of it, also out of what a block or a function puts together",
+            code=Code.BAD_INPUT,
+        )
+
 
 async def refuse_tables_elsewhere(connection: Connection) -> None:
     """Raise ``EngineError`` where a table was made outside ``public``: the tenant's role could not use it."""

@@ -11,7 +11,7 @@ from manor.control.engines.driver import Fill, GoldenSpec, IsolatedColumn
 from manor.control.engines.postgres import compile as ddl
 from manor.control.engines.postgres.describe import describe
 from manor.control.engines.postgres.fill import fill_database
-from manor.control.engines.postgres.golden_checks import refuse_rows_of_nobody, refuse_tables_elsewhere
+from manor.control.engines.postgres.golden_checks import refuse_open_doors, refuse_rows_of_nobody, refuse_tables_elsewhere
 from manor.control.engines.postgres.isolation import placeholder
 from manor.control.engines.postgres.marker import write_marker
 from manor.control.engines.postgres.roles import GROUP_ROLE
@@ -52,6 +52,7 @@ async def _make(sessions: Sessions, spec: GoldenSpec, isolation: Sequence[Isolat
             await connection.execute(statement.encode())
             await connection.execute(b"RESET search_path")  # a dump sets it to nothing, and names no schema may follow
         await refuse_tables_elsewhere(connection)
+        await refuse_open_doors(connection)
         await fill_database(connection, Fill(schema=spec.schema, rows=spec.rows, varying=_all_columns(spec.rows)))
         for statement in (*ddl.sequence_starts(spec.numbers_taken), *ddl.grants(GROUP_ROLE)):
             await connection.execute(statement.encode())

@@ -14,6 +14,7 @@ from manor.control.engines.postgres import history
 from manor.control.engines.postgres.ballot import PostgresBallot
 from manor.control.engines.postgres.describe import ask, describe
 from manor.control.engines.postgres.fingerprint import Description
+from manor.control.engines.postgres.golden_checks import refuse_open_doors
 from manor.control.engines.postgres.isolation import PLACEHOLDERS, function_body, function_name
 from manor.control.engines.postgres.marker import write_marker
 from manor.control.engines.postgres.scripts import run_placed, script_bytes
@@ -190,6 +191,7 @@ class PostgresReleases:
             await connection.execute("VACUUM (ANALYZE)")
         # A new session: the first one after a change writes pg_internal.init, which copies then need not make.
         async with self._sessions.inside(building) as connection:
+            await refuse_open_doors(connection)
             placeholders = await _placeholders(connection, isolation)
             found = await describe(connection, placeholders)
         if not found.isolated:

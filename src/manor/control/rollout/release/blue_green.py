@@ -14,7 +14,7 @@ from manor.control.engines.swaps import Closed
 from manor.control.migrate.cohort import Segment
 from manor.control.rollout.release.apart import Undecided
 from manor.control.rollout.release.gate import HealthGate
-from manor.control.rollout.release.move import Done, detail_of, move, run_segments
+from manor.control.rollout.release.move import Done, detail_of, done_before, move, run_segments
 from manor.control.rollout.release.swap import Swap, SwapTerms, is_at
 from manor.control.rollout.release.waves import Mover
 from manor.control.rollout.release.work import Work
@@ -36,7 +36,7 @@ async def replace_database(work: Work, target: TargetRecord, *, gate: Gate | Non
     swap = Swap(SwapTerms.of(work, target))
     await swap.tidy()
     if await is_at(work, target, work.cohort(target).after):
-        return Done(detail=detail_of(work, target, False))
+        return await done_before(work, target)
     await _raise_fence(work, target)
     kept = await swap.keep("blue")
     try:

@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from manor.control.catalog.records import GoldenRecord, Lineage
 from manor.control.engines.driver import IsolatedColumn, Marker, ServerDriver
 from manor.control.engines.releases import Change
-from manor.control.migrate.cohort import Cohort, Scripts, Terms, segments
+from manor.control.migrate.cohort import Cohort, Scripts, Terms, section_of, segments
 from manor.control.rollout.goldens import golden_name
 from manor.control.rollout.release.apart import run_apart
+from manor.control.rollout.release.baselines import Trial, recorded_only, refuse_what_is_not_there
 from manor.control.rollout.release.work import gid_of
 from manor.control.rollout.retry import ATTEMPTS, retrying
 from manor.control.runtime import Runtime, operation_token
@@ -41,8 +42,8 @@ async def release_goldens(work: GoldenWork, cohorts: Sequence[Cohort]) -> list[C
     Unless all must be prepared, those whose server does not answer are left without a fingerprint: nobody is moved by them
     (``Work.require_golden``).
 
-    Raises ``EngineError`` with the place in the user's file, ``RefusedError`` where a down section does not lead back, and
-    ``NotFoundError`` where the golden that the tenants were copied from is gone.
+    Raises ``EngineError`` with the place in the user's file, ``RefusedError`` where a down section does not lead back or a
+    baseline records what is not there, and ``NotFoundError`` where the golden that the tenants were copied from is gone.
     """
     built: dict[tuple[str, str], str] = {}
     away = set(work.runtime.away)
@@ -104,6 +105,11 @@ async def _golden(work: GoldenWork, cohort: Cohort) -> str:
         await server.drop_database(building)
 
 
+def _tried(building: str) -> str:
+    """The name of a copy that only something is tried on."""
+    return building.replace("_golden_", "_tried_")
+
+
 def _goes_back(cohort: Cohort) -> bool:
     return any(step.takes_back for step in cohort.steps)
 
@@ -112,13 +118,17 @@ async def _build(
     work: GoldenWork, server: ServerDriver, cohort: Cohort, old: GoldenRecord, known: GoldenRecord | None, building: str
 ) -> str:
     runtime = work.runtime
+    under_way = Marker(catalog=runtime.catalog.id, kind="building", operation=runtime.operation)
+    if known is None and (recorded := recorded_only(cohort, work.scripts)):
+        trial = Trial(server=server, database=_tried(building), marker=under_way, terms=work.terms)
+        await refuse_what_is_not_there(trial, cohort, old, recorded)
     await server.drop_database(building)
     await server.clone(old.database, building)
-    await server.restrict({building: Marker(catalog=runtime.catalog.id, kind="building", operation=runtime.operation)})
+    await server.restrict({building: under_way})
     runtime.telemetry.emit("golden.copied", runtime.operation, cohort.template, server=server.name)
     await _run(work, server, cohort, building)
     runtime.telemetry.emit("golden.migrated", runtime.operation, cohort.template, server=server.name)
-    name = golden_name(runtime.catalog.id, cohort.golden_to) if known is None else building.replace("_golden_", "_tried_")
+    name = golden_name(runtime.catalog.id, cohort.golden_to) if known is None else _tried(building)
     marker = Marker(
         catalog=runtime.catalog.id,
         kind="golden" if known is None else "building",
@@ -127,7 +137,7 @@ async def _build(
         operation=runtime.operation,
     )
     await server.drop_database(name)  # one that the catalog does not vouch for is not trusted
-    fingerprint = await server.releases.seal(building, name, marker, work.isolation[cohort.number])
+    fingerprint = await _seal(work, server, cohort, (building, name), marker)
     runtime.telemetry.emit("golden.sealed", runtime.operation, cohort.template, server=server.name, database=name)
     if known is not None:
         await server.drop_database(name)
@@ -138,6 +148,19 @@ async def _build(
     await runtime.catalog.put_golden(record)
     runtime.telemetry.emit("golden.built", runtime.operation, cohort.template, server=server.name, database=name)
     return fingerprint
+
+
+async def _seal(work: GoldenWork, server: ServerDriver, cohort: Cohort, names: tuple[str, str], marker: Marker) -> str:
+    """Its fingerprint. Where the copy must not become a golden, the error says by which migrations it came to that."""
+    try:
+        return await server.releases.seal(*names, marker, work.isolation[cohort.number])
+    except EngineError as error:
+        if error.code is not Code.BAD_INPUT:
+            raise
+        sections = [section for step in cohort.steps if (section := section_of(step, work.scripts)) is not None]
+        versions = ", ".join(step.version for step in cohort.steps)
+        place = sections[0].place if len(sections) == 1 else None
+        raise EngineError(f"{versions}: {error.message}", hint=error.hint, code=error.code, place=place) from error
 
 
 def _same(known: GoldenRecord, fingerprint: str, cohort: Cohort) -> str:

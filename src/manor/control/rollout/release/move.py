@@ -14,6 +14,7 @@ from manor.control.migrate.cohort import Segment
 from manor.control.rollout.hook_context import HookContext
 from manor.control.rollout.hooks import HookFailed, HookRun
 from manor.control.rollout.release.apart import Begun, Undecided, run_apart
+from manor.control.rollout.release.whose import by_whom, others_doing
 from manor.control.rollout.release.work import Work, ended
 from manor.control.rollout.retry import ATTEMPTS, retrying, until_recorded
 from manor.control.rollout.verify import recorded_isolation
@@ -82,7 +83,17 @@ async def in_place(work: Work, target: TargetRecord, *, begun: Begun = Begun.LOO
     segments = work.segments(target)
     if len(segments) > 1 or segments[0].apart:
         await _require_recorded_schema(work, target, segments[0])
-    return Done(detail=detail_of(work, target, await run_segments(work, target, segments, begun=begun)))
+    if await run_segments(work, target, segments, begun=begun):
+        return Done(detail=detail_of(work, target, True))
+    return await done_before(work, target)
+
+
+async def done_before(work: Work, target: TargetRecord) -> Done:
+    """Of one that is found where its cohort goes; where others brought it there, that is a fact of it."""
+    history = partial(work.server(target).releases.history, target.database)
+    rows = await retrying(history, attempts=ATTEMPTS)
+    fact = others_doing(work.cohort(target), rows, work.operation)
+    return Done(detail=detail_of(work, target, False) + by_whom(fact), facts=fact)
 
 
 async def _require_recorded_schema(work: Work, target: TargetRecord, first: Segment) -> None:

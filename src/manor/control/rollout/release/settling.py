@@ -17,6 +17,7 @@ from manor.control.engines.driver import ServerDriver
 from manor.control.engines.releases import HistoryRow
 from manor.control.migrate.cohort import Cohort
 from manor.control.rollout.release.swap_recovery import recover_swaps
+from manor.control.rollout.release.whose import by_whom, others_doing
 from manor.control.rollout.release.work import UNDECIDED, closed, count, ended, gid_of, gid_prefix
 from manor.control.rollout.retry import ATTEMPTS, retrying, until_recorded
 from manor.control.rollout.states import State, states_before
@@ -189,7 +190,8 @@ class Settling:
             version, golden = cohort.version, cohort.golden_to
             self._moved.append(replace(record, version=version, golden=golden, fingerprint=cohort.fingerprint))
             detail = f"{cohort.version_before or 'none'} → {cohort.version or 'none'}, found done"
-            self._results.append(ended(target, Status.SUCCESS, detail=detail))
+            fact = others_doing(cohort, rows, self.operation)
+            self._results.append(ended(target, Status.SUCCESS, detail=detail + by_whom(fact), facts=fact))
         elif self._was_voted_on(target):
             failure = Failure(
                 code=Code.CORRUPT,
