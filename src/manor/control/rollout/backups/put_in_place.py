@@ -19,6 +19,7 @@ from manor.control.rollout.backups.known_schemas import known_schemas
 from manor.control.rollout.backups.load import Loaded, dropped_on_failure
 from manor.control.rollout.errands import Done
 from manor.control.rollout.release.swap import Swap, SwapTerms
+from manor.control.rollout.release.swap_recovery import OVERTAKEN
 from manor.control.rollout.release.switch_back import DISCARD, exchange
 from manor.control.rollout.retry import until_recorded
 from manor.control.runtime import Runtime
@@ -110,17 +111,21 @@ def _marks(after: DatabaseRecord) -> dict[str, Any]:
 
 
 async def newest_kept(runtime: Runtime, record: DatabaseRecord) -> KeptRecord:
-    """What the last restore of a tenant replaced. Raises ``RefusedError`` where nothing is kept (any more)."""
+    """What the last restore of a tenant replaced. Raises ``RefusedError`` where nothing is kept of that (any more), though what
+    an earlier one replaced may be."""
     kept = await until_recorded(runtime, lambda: runtime.catalog.kept_databases(tenant=str(record.tenant)))
     swaps = runtime.servers[record.server].swaps
     for one in reversed(kept):
         marker = await swaps.marker(one.database) if one.kind == KIND else None
         if marker is not None and marker.kind == "kept":
+            if one.marks.get(OVERTAKEN):
+                raise _nothing_kept(record, f"its grace period was over; {one.database} is what an earlier restore replaced")
             return one
-    raise RefusedError(
-        f"nothing is kept of {record.tenant} that a restore replaced",
-        hint="was its grace period over, or was it never restored?",
-    )
+    raise _nothing_kept(record, "was its grace period over, or was it never restored?")
+
+
+def _nothing_kept(record: DatabaseRecord, hint: str) -> RefusedError:
+    return RefusedError(f"nothing is kept of {record.tenant} that its last restore replaced", hint=hint)
 
 
 async def take_back(runtime: Runtime, record: DatabaseRecord, *, discard_writes: bool, grace_seconds: float) -> Done:
