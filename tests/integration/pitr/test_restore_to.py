@@ -76,6 +76,25 @@ def test_a_tenant_goes_back_to_a_mark(fleet: Site) -> None:
     assert "imported" not in users(fleet, "003")
 
 
+def test_a_moment_with_a_schema_that_was_changed_by_hand_needs_a_word(fleet: Site) -> None:
+    """As a backup of it does; it goes back, and forth again."""
+    fleet.sql(fleet.database("002"), "CREATE INDEX by_hand ON users (email)")
+    moment = moment_after(fleet, "002", "indexed")
+    fleet.sql(fleet.database("002"), "DROP INDEX by_hand", USER.format("later"))
+    for words in ([], ["--migrate"]):
+        refused = fleet.manor("tenant", "restore", "--tenant-id", "002", "--to", moment, *words)
+        assert refused.returncode == 1
+        assert "somebody had changed its schema by hand" in refused.stdout + refused.stderr
+        assert "--keep-head" in refused.stdout + refused.stderr
+    done = fleet.manor("tenant", "restore", "--tenant-id", "002", "--to", moment, "--keep-head")
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert fleet.sql(fleet.database("002"), "SELECT to_regclass('by_hand')::text") == "by_hand"
+    assert "later" not in users(fleet, "002")
+    undone = fleet.manor("tenant", "restore", "--tenant-id", "002", "--undo")
+    assert undone.returncode == 0, undone.stderr + undone.stdout
+    assert "later" in users(fleet, "002")
+
+
 def test_a_time_without_zone_is_refused_with_a_hint(fleet: Site) -> None:
     done = fleet.manor("tenant", "restore", "--tenant-id", "001", "--to", "2026-11-20T14:05:00")
     assert done.returncode == 2

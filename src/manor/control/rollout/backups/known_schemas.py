@@ -21,6 +21,7 @@ class KnownSchemas:
     """Fingerprints by the digest of their golden, on one server, and what the digests are made of."""
 
     by_golden: Mapping[str, str]
+    """The tenant's own first."""
     lineages: Mapping[str, Lineage]
 
     def fingerprints(self, source: Source) -> frozenset[str]:
@@ -38,6 +39,16 @@ class KnownSchemas:
             if fingerprint == found.fingerprint and is_same_history(found.history, history):
                 return digest
         return ""
+
+    def golden_of_changed(self, found: Photograph) -> str:
+        """Digest of the golden with that history, whatever was changed by hand in the schema since: the tenant's own, else the
+        only one; empty where there is none."""
+        same = [
+            digest
+            for digest in self.by_golden
+            if is_same_history(found.history, self.lineages[digest].history if digest in self.lineages else ())
+        ]
+        return same[0] if same and (len(same) == 1 or same[0] == next(iter(self.by_golden))) else ""
 
 
 async def known_schemas(runtime: Runtime, record: DatabaseRecord, golden: str) -> KnownSchemas:
