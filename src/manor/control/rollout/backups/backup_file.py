@@ -6,6 +6,7 @@ schema.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 from dataclasses import dataclass
@@ -96,7 +97,10 @@ async def find_backup(
     key = f"{id_of(name)}{MANIFEST}"
     if await vault.store.head(key) is None:
         return await _without_manifest(vault, name, without_manifest)
-    return await _whole(vault, await _beside(vault, key, name))
+    backup = await _beside(vault, key, name)
+    with contextlib.suppress(NotFoundError):  # of another installation
+        _require_recorded(vault, backup, await runtime.catalog.backup(backup.manifest.id))
+    return await _whole(vault, backup)
 
 
 async def _beside(vault: BackupVault, key: str, name: str) -> Backup:
