@@ -63,8 +63,8 @@ def flip(path: Path, position: int) -> None:
 
 
 def forge(dump: Path, content: bytes | None = None, *, recorded: bool = False, **changes: Any) -> Path:
-    """Write a manifest that is in itself right about ``content``, otherwise with ``changes``; the dump's path then. Unless it is
-    to be the ``recorded`` one, its id is one that the catalog has not heard of."""
+    """Write a manifest that is in itself right about ``content``, otherwise with ``changes``; the dump's path then. Unless
+    it is to be the ``recorded`` one, its id is one that the catalog has not heard of."""
     made = Manifest.from_json(manifest_of(dump).read_bytes())
     if content is not None:
         dump.write_bytes(content)

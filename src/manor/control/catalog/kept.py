@@ -32,7 +32,7 @@ class KeptRecord:
     fingerprint: str = ""
     marks: Mapping[str, Any] = field(default_factory=dict)
     """What proves that nobody has written since; empty proves nothing. ``head`` and ``schema``: release and fingerprint of what
-    a restore put in place, ``schema_left``: fingerprint of what it replaced; ``overtaken``: a later one of its kind was dropped."""
+    a restore put in place, ``schema_left``: fingerprint of what it replaced; ``overtaken``: a later one was dropped."""
     created_at: dt.datetime | None = None
 
 
