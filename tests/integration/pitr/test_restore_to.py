@@ -112,6 +112,23 @@ def test_a_moment_that_cannot_be_reached_changes_nothing_and_names_those_that_ca
     assert users(fleet, "001") == before
 
 
+def test_a_dry_run_to_a_moment_before_the_tenant_was_made_says_so(fleet: Site) -> None:
+    """As the command itself does, once it has recovered that moment."""
+    moment = moment_after(fleet, "001", "before the fifth")
+    made = fleet.manor("tenant", "create", "--name", "Fifth", "--tenant-id", "005", "--group", "tenants")
+    assert made.returncode == 0, made.stderr + made.stdout
+    dry = fleet.manor("tenant", "restore", "--tenant-id", "005", "--to", moment, "--dry-run")
+    done = fleet.manor("tenant", "restore", "--tenant-id", "005", "--to", moment)
+    for found, code in ((dry, 2), (done, 1)):
+        assert found.returncode == code, found.stderr
+        assert "had no database on server embedded at" in found.stderr + found.stdout
+    shown = fleet.manor("backup", "extract", "--tenant-id", "005", "--to", moment, "--dry-run", "--format", "json")
+    assert json.loads(shown.stdout)["reachable"] is False
+    now: dt.datetime = fleet.sql("postgres", "SELECT clock_timestamp()")
+    later = fleet.manor("tenant", "restore", "--tenant-id", "005", "--to", now.isoformat(), "--dry-run")
+    assert later.returncode == 0, later.stderr
+
+
 def test_a_dump_of_a_moment_is_written_to_a_file_and_nothing_is_changed(fleet: Site, tmp_path: Path) -> None:
     moment = moment_after(fleet, "004", "in the file")
     before = users(fleet, "004")

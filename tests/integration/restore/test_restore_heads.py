@@ -124,6 +124,8 @@ def test_a_schema_that_was_changed_by_hand_needs_a_word(fleet: Any, outcome: Out
     backup = fleet.back_up(1)
     fleet.ask("DROP TABLE by_hand", fleet.databases[0])
     assert "somebody had changed its schema by hand" in fleet.refused(1, "--backup-file", backup, code=1)
+    assert "somebody had changed its schema by hand" in fleet.refused(1, "--backup-file", backup, "--dry-run", code=3)
+    assert outcome(fleet.restore(1, "--backup-file", backup, "--keep-head", "--dry-run"))["status"] == "pending"
     outcome(fleet.restore(1, "--backup-file", backup, "--keep-head"))
     assert "by_hand" in fleet("tenant", "show", fleet.tenant(1), "--drift", code=1).stdout
 

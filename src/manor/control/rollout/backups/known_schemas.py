@@ -40,6 +40,12 @@ class KnownSchemas:
                 return digest
         return ""
 
+    def is_changed(self, found: Photograph, golden: str) -> bool:
+        """Whether what is of that golden has another schema or history by now; False where the golden is not known here."""
+        lineage = self.lineages.get(golden)
+        same = is_same_history(found.history, lineage.history if lineage is not None else ())
+        return golden in self.by_golden and not (same and found.fingerprint == self.by_golden[golden])
+
     def golden_of_changed(self, found: Photograph) -> str:
         """Digest of the golden with that history, whatever was changed by hand in the schema since: the tenant's own, else the
         only one; empty where there is none."""

@@ -14,7 +14,15 @@ from manor.control.catalog.kept import KeptRecord
 from manor.control.catalog.records import DatabaseRecord, Lineage
 from manor.control.migrate.plan import history_of
 from manor.control.rollout.backups.bring_to_head import bring_to_head
-from manor.control.rollout.backups.head import Heads, head_json, head_of, is_same_history, kept_head, refuse_other_head
+from manor.control.rollout.backups.head import (
+    Heads,
+    changed_by_hand,
+    head_json,
+    head_of,
+    is_same_history,
+    kept_head,
+    refuse_other_head,
+)
 from manor.control.rollout.backups.known_schemas import known_schemas
 from manor.control.rollout.backups.load import Loaded, dropped_on_failure
 from manor.control.rollout.errands import Done
@@ -87,10 +95,7 @@ def _as_recorded(record: DatabaseRecord, loaded: Loaded, heads: Heads, lineages:
     found = loaded.photograph
     drifted = found.fingerprint != record.fingerprint or not is_same_history(found.history, history)
     if drifted and heads is not Heads.KEEP:
-        raise RefusedError(
-            f"somebody had changed its schema by hand: it is not the one of {record.version or 'its template'}",
-            hint="--keep-head restores it as it is; `manor tenant show TENANT --drift` tells the differences then",
-        )
+        raise changed_by_hand(record.version)
     words = ", its schema changed by hand before" if drifted else ""
     return _Ready(loaded=loaded, record=record, schema=found.fingerprint, words=words)
 
