@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator
@@ -178,6 +179,19 @@ def test_a_dump_without_manifest_of_an_unknown_schema_is_refused(fleet: Any, tmp
     (tmp_path / "foreign.sql").write_text("CREATE TABLE elsewhere (id integer);\n", encoding="utf-8")
     said = fleet.refused(1, "--backup-file", tmp_path / "foreign.sql", "--without-manifest", code=1)
     assert "has a schema that no tenant of template small has had" in said
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\n", bytes(range(256)) * 40, gzip.compress(b"SELECT 1;")],
+    ids=["nothing", "white", "bytes", "gzip"],
+)
+def test_a_file_that_is_no_dump_is_called_so(fleet: Any, tmp_path: Path, content: bytes) -> None:
+    """No program is asked to load it."""
+    (tmp_path / "some.dump").write_bytes(content)
+    for words in ([], ["--dry-run"]):
+        said = fleet.refused(1, "--backup-file", tmp_path / "some.dump", "--without-manifest", *words, code=2)
+        assert "some.dump is no dump" in said
 
 
 def test_a_file_that_is_not_there_is_named(fleet: Any, tmp_path: Path) -> None:
