@@ -144,6 +144,20 @@ def test_a_dump_of_a_moment_is_written_to_a_file_and_nothing_is_changed(fleet: S
     assert json.loads(shown.stdout)["reachable"] is True
 
 
+def test_unlogged_tables_which_come_back_empty_are_named(fleet: Site, tmp_path: Path) -> None:
+    database = fleet.database("003")
+    fleet.sql(database, "CREATE UNLOGGED TABLE sessions (id integer)", "INSERT INTO sessions VALUES (1)")
+    moment = moment_after(fleet, "003", "with sessions")
+    words = ("--tenant-id", "003", "--to", moment, "--format", "json")
+    shown = fleet.manor("backup", "extract", "--output", tmp_path / "then.dump", *words)
+    assert json.loads(shown.stdout)["unlogged"] == ["public.sessions"]
+    done = fleet.manor("tenant", "restore", "--keep-head", *words)
+    assert done.returncode == 0, done.stderr + done.stdout
+    told = "unlogged tables are empty, no log has their rows: public.sessions"
+    assert told in json.loads(done.stdout)["outcomes"][0]["detail"]
+    assert fleet.sql(database, "SELECT count(*) FROM sessions") == 0
+
+
 def test_a_full_disk_under_an_extract_is_told_without_a_traceback(fleet: Site, tmp_path: Path) -> None:
     """One message, and no half file."""
     moment = moment_after(fleet, "004", "where there is no room")

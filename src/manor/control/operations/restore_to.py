@@ -25,6 +25,8 @@ from manor.control.steps import Outcome, Status
 from manor.errors import counted
 from manor.storage.store import Store
 
+_SHOWN = 5
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
@@ -101,6 +103,7 @@ async def extract_to(
         "base": moment.base,
         "log": moment.log_range,
         "rolled_back": list(moment.then.rolled_back),
+        "unlogged": list(moment.then.unlogged),
         "told": moment.told,
     }
 
@@ -125,13 +128,21 @@ async def at_moment(
             yield Moment(
                 tenant=tenant,
                 described=f"{tenant} at {target} ({way.described})",
-                told=way.told,
+                told="; ".join(filter(None, (way.told, _emptied(then)))),
                 then=then,
                 photograph=photograph,
                 snapshot=snapshot,
                 base=recovery.base.id,
                 log_range=recovery.log_range,
             )
+
+
+def _emptied(then: TenantAtMoment) -> str:
+    found = then.unlogged
+    if not found:
+        return ""
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return f"unlogged tables are empty, no log has their rows: {', '.join(found[:_SHOWN])}{more}"
 
 
 async def restore_to(runtime: Runtime, place: BasePlace, tenant: str, target: Target, manner: Manner) -> Report:
