@@ -14,6 +14,9 @@ from manor.control.catalog.ledger import LedgerStore
 from manor.control.catalog.queries import query
 from manor.control.catalog.records import AuditEvent
 
+RESTORED = "restored"
+"""The kind of what a restore replaced."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptRecord:

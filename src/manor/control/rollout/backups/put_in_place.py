@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from manor.control.catalog.kept import KeptRecord
+from manor.control.catalog.kept import RESTORED, KeptRecord
 from manor.control.catalog.records import DatabaseRecord, Lineage
 from manor.control.migrate.plan import history_of
 from manor.control.rollout.backups.bring_to_head import bring_to_head
@@ -33,8 +33,6 @@ from manor.control.rollout.retry import until_recorded
 from manor.control.runtime import Runtime
 from manor.errors import RefusedError, counted
 
-KIND = "restored"
-"""Of the databases that are kept here."""
 _ATTEMPTS = 3
 _LEFT = "schema_left"
 
@@ -102,7 +100,7 @@ def _as_recorded(record: DatabaseRecord, loaded: Loaded, heads: Heads, lineages:
 
 async def _switch(swap: Swap, ready: _Ready) -> None:
     await swap.tidy()
-    kept = await swap.keep(KIND, _marks(ready.record, ready.schema, await schema_now(swap)))
+    kept = await swap.keep(RESTORED, _marks(ready.record, ready.schema, await schema_now(swap)))
     try:
         await swap.runtime.still_alone()  # loading may have taken hours
         closed = await swap.close()
@@ -126,7 +124,7 @@ async def newest_kept(runtime: Runtime, record: DatabaseRecord) -> KeptRecord:
     kept = await until_recorded(runtime, lambda: runtime.catalog.kept_databases(tenant=str(record.tenant)))
     swaps = runtime.servers[record.server].swaps
     for one in reversed(kept):
-        marker = await swaps.marker(one.database) if one.kind == KIND else None
+        marker = await swaps.marker(one.database) if one.kind == RESTORED else None
         if marker is not None and marker.kind == "kept":
             if one.marks.get(OVERTAKEN):
                 raise _nothing_kept(record, f"its grace period was over; {one.database} is what an earlier restore replaced")
@@ -155,7 +153,7 @@ async def take_back(runtime: Runtime, record: DatabaseRecord, *, discard_writes:
     swap = Swap(_terms(runtime, record, grace_seconds))
     await swap.tidy()
     marks = _marks(moved, kept.marks.get(_LEFT) or moved.fingerprint, await schema_now(swap))
-    await exchange(swap, kept, kind=KIND, discard_writes=discard_writes, marks=marks)
+    await exchange(swap, kept, kind=RESTORED, discard_writes=discard_writes, marks=marks)
     detail = f"switched back to what was there before, at {kept.version or 'no version'}, {swap.words}"
     facts = {**swap.facts, "kept": swap.kept, "version": kept.version}
     return Done(detail=detail, facts=facts, moved=moved if moved != record else None)

@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from manor.control.catalog.kept import KeptRecord
+from manor.control.catalog.kept import RESTORED, KeptRecord
 from manor.control.catalog.records import AuditEvent
 from manor.control.engines.driver import FoundDatabase, ServerDriver
 from manor.control.rollout.release.restored_heads import record_restored_heads
@@ -20,7 +20,7 @@ from manor.control.runtime import Runtime, operation_token
 from manor.errors import ManorError
 
 OVERTAKEN = "overtaken"
-"""The mark of what is kept although a later one of its kind was dropped."""
+"""The mark of what a restore replaced, and is kept although what a later one replaced was dropped."""
 IsDead = Callable[[str], bool]
 """Whether the operation with that token is."""
 
@@ -169,9 +169,8 @@ async def drop_kept(runtime: Runtime, kept: KeptRecord) -> None:
 
 
 async def _overtake(runtime: Runtime, kept: KeptRecord) -> None:
-    """Mark what is kept of the same tenant for earlier operations: what took its place is not there any more, so that "what was
-    replaced last" does not mean it."""
-    if kept.created_at is None:
+    """Mark what earlier restores of the same tenant replaced: it is not what the last one replaced, once that is dropped."""
+    if kept.kind != RESTORED or kept.created_at is None:
         return
     for other in await until_recorded(runtime, lambda: runtime.catalog.kept_databases(tenant=kept.tenant)):
         if other.kind == kept.kind and other.created_at is not None and other.created_at < kept.created_at:
