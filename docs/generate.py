@@ -394,7 +394,7 @@ EXITS = {
     errors.EXIT_SOME_FAILED: "some databases failed, or something that was checked is not right",
     errors.EXIT_BAD_INPUT: "bad input: a file or an option cannot be used; nothing was changed",
     errors.EXIT_REFUSED: "refused for safety; nothing was changed",
-    errors.EXIT_UNREACHABLE: "a server cannot be reached or does not let us in",
+    errors.EXIT_UNREACHABLE: "a server cannot be reached or does not let us in, or the key is not the catalog's",
     errors.EXIT_INTERRUPTED: "interrupted; what was under way is finished and recorded",
 }
 

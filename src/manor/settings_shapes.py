@@ -220,8 +220,8 @@ class BackupBlock(StrictModel):
     keep_weekly: Annotated[int, Field(ge=0, le=100_000)] = 0
     """Weeks of which the newest backup is kept; 0: this rule keeps none."""
     keep_bases: Annotated[int, Field(ge=1, le=1_000)] = 2
-    """Base backups of each server that a scheduled one leaves, beside those that they are increments of; the oldest of them
-    says how far back tenants can be restored."""
+    """Base backups of each server's present cluster that a scheduled one leaves, beside those that they are increments of; the
+    oldest of them says how far back tenants can be restored."""
     base_increments: Annotated[int, Field(ge=0, le=100)] = 0
     """Scheduled base backups between two full ones that hold only what has changed since the one before; where a server cannot
     do that (before PostgreSQL 17, `summarize_wal` off), full ones are taken."""

@@ -200,7 +200,7 @@ def _health_row(health: ArchiveHealth) -> tuple[str, ...]:
     "--keep-bases",
     type=click.IntRange(min=0),
     metavar="N",
-    help="Remove all base backups but the newest N and those that these are increments of.",
+    help="Remove all base backups but the newest N of the present cluster and those that these are increments of; 0: all.",
 )
 @with_global_options
 def prune(server: str | None, location: str | None, keep_bases: int | None) -> None:
@@ -218,6 +218,9 @@ def prune(server: str | None, location: str | None, keep_bases: int | None) -> N
     if not print_document(found.to_json()):
         removed = f"{counted(len(found.bases), 'base backup')} and {counted(found.segments, 'segment')}"
         click.echo(f"{found.server}: {removed} removed, {_mb(found.bytes)}")
+        if found.others:
+            left = f"{counted(len(found.others), 'base backup')} of a cluster that {found.server} has replaced"
+            click.echo(f"{left}: neither counted nor removed")
         if not found.archiving:
             click.echo("the log is no longer archived: there is no base backup left")
 

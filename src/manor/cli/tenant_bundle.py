@@ -61,11 +61,19 @@ def export(tenant: str, bundle: Path, report: Path | None) -> None:
 @click.option(
     "--registry", type=click.Path(path_type=Path), metavar="F", help="The group's registry.  [default: the environment's]"
 )
+@click.option("--keep-head", is_flag=True, help="Take it in at its own release, with what was changed in its schema by hand.")
 @deployment_option
 @report_option
 @with_global_options
 def import_command(
-    bundle: Path, group: str, tenant_id: str | None, registry: Path | None, deployment: str | None, report: Path | None
+    *,
+    bundle: Path,
+    group: str,
+    tenant_id: str | None,
+    registry: Path | None,
+    keep_head: bool,
+    deployment: str | None,
+    report: Path | None,
 ) -> None:
     """Take a bundle in: make its tenant, and put what the bundle holds in the place of the template's rows."""
     from manor.control.operations.create import NewTenant, fleet_with
@@ -88,7 +96,14 @@ def import_command(
                 around = erasure_surroundings(workplace)
                 async with open_runtime(workplace, stop=stop) as runtime:
                     return await import_bundle(
-                        runtime, fleet, tenant, opened, around, again=again, lock_wait_seconds=wait_seconds
+                        runtime,
+                        fleet,
+                        tenant,
+                        opened,
+                        around,
+                        again=again,
+                        keep_head=keep_head,
+                        lock_wait_seconds=wait_seconds,
                     )
 
         result = run_stoppable(work)

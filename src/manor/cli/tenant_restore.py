@@ -15,11 +15,13 @@ from manor.cli.releases import finish, looked_at
 from manor.cli.report_file import check_report_file
 
 if TYPE_CHECKING:
+    from manor.control.operations.fleet import Fleet
     from manor.control.operations.restore import RestoreRequest
     from manor.control.operations.restore_as import Heir
     from manor.control.rollout.backups.head import Heads
     from manor.control.rollout.report import Report
     from manor.control.runtime import Runtime, StopSignal
+    from manor.tenancy import TenantId
     from manor.wiring import Workplace
 
 
@@ -109,15 +111,14 @@ def _undone(workplace: Workplace, said: dict[str, Any]) -> Report:
 
 
 def _restored(workplace: Workplace, said: dict[str, Any]) -> Report:
-    from manor.control.operations.restore import dry_run, restore
+    from manor.control.operations.restore import restore
     from manor.control.operations.restore_as import heir_of
     from manor.wiring import open_vault
 
     vault, request = open_vault(workplace), _request(workplace, said)
-    if said["dry_run"]:
-        result: Report = looked_at(workplace, lambda runtime: dry_run(runtime, vault, request))
-        return result
     heir = looked_at(workplace, lambda runtime: heir_of(runtime, vault, request)) if request.into else None
+    if said["dry_run"]:
+        return _looked_at_only(workplace, request, heir)
     if heir is None:
         return _acted(workplace, lambda runtime: restore(runtime, vault, request))
     made = _made(workplace, heir)
@@ -126,6 +127,21 @@ def _restored(workplace: Workplace, said: dict[str, Any]) -> Report:
     tenant_id = str(made.outcomes[0].target.tenant)
     result = _acted(workplace, lambda runtime: restore(runtime, vault, replace(request, into=tenant_id)))
     return replace(result, notices=(*result.notices, f"tenant {tenant_id} was made by operation {made.operation}"))
+
+
+def _looked_at_only(workplace: Workplace, request: RestoreRequest, heir: Heir | None) -> Report:
+    from manor.control.operations.restore_dry_run import dry_run, dry_run_as
+    from manor.wiring import open_vault
+
+    vault = open_vault(workplace)
+
+    def looking(runtime: Runtime) -> Awaitable[Report]:
+        if heir is None:
+            return dry_run(runtime, vault, request)
+        return dry_run_as(runtime, vault, request, *_declared(workplace, heir))
+
+    result: Report = looked_at(workplace, looking)
+    return result
 
 
 def _request(workplace: Workplace, said: dict[str, Any]) -> RestoreRequest:
@@ -143,7 +159,16 @@ def _request(workplace: Workplace, said: dict[str, Any]) -> RestoreRequest:
 
 def _made(workplace: Workplace, heir: Heir) -> Report:
     """The tenant that gets the backup, by the steps of ``tenant create``."""
-    from manor.control.operations.create import create_tenant, fleet_with
+    from manor.control.operations.create import create_tenant
+
+    fleet, made = _declared(workplace, heir)
+    wait_seconds = float(workplace.environment.settings.lock_wait_seconds)
+    return _acted(workplace, lambda runtime: create_tenant(runtime, fleet, made, lock_wait_seconds=wait_seconds))
+
+
+def _declared(workplace: Workplace, heir: Heir) -> tuple[Fleet, TenantId]:
+    """The tenant that has to be made, and the fleet with it."""
+    from manor.control.operations.create import fleet_with
     from manor.control.operations.restore_as import refuse_unfit
     from manor.wiring import template_examiner
 
@@ -151,8 +176,7 @@ def _made(workplace: Workplace, heir: Heir) -> Report:
     source = fleet_source(workplace, workplace.project.folder / registry)
     fleet, made = fleet_with(source, heir.new, template_examiner())
     refuse_unfit(fleet, made, heir)
-    wait_seconds = float(workplace.environment.settings.lock_wait_seconds)
-    return _acted(workplace, lambda runtime: create_tenant(runtime, fleet, made, lock_wait_seconds=wait_seconds))
+    return fleet, made
 
 
 def _acted(workplace: Workplace, act: Callable[[Runtime], Awaitable[Report]]) -> Report:

@@ -130,6 +130,25 @@ def test_a_bundle_of_an_earlier_version_is_brought_to_the_head(fleet: fixtures.F
     assert fleet.ask("SELECT count(*) FROM orders", "acme_t_002") == [(200,)]
 
 
+def test_a_bundle_whose_schema_was_changed_by_hand_needs_a_word(
+    fleet: fixtures.Fleet, other: fixtures.Fleet, tmp_path: Path
+) -> None:
+    """Before anything is made; with it, what was changed comes along, and is told as drift."""
+    fleet.ask("CREATE INDEX by_hand ON orders (what)", "acme_t_002")
+    bundle = tmp_path / "changed.tar"
+    fleet("tenant", "export", "--tenant-id", "acme/tenants/002", "--bundle", bundle)
+    for where in (fleet, other):
+        words = ("tenant", "import", "--bundle", bundle, "--group", "tenants", "--as", "copy")
+        everything = where.everything()
+        error = where.json(*words, code=3)["error"]
+        assert "somebody had changed the schema of acme/tenants/002 by hand" in error["message"]
+        assert "--keep-head" in error["hint"]
+        assert where.everything() == everything
+        assert set(fixtures.statuses(where.json(*words, "--keep-head")).values()) == {"success"}
+        assert where.ask("SELECT to_regclass('by_hand')::text, count(*) FROM orders", "acme_t_copy") == [("by_hand", 200)]
+        assert "by_hand" in where("tenant", "show", "acme/tenants/copy", "--drift", code=1).stdout
+
+
 @pytest.mark.parametrize("how", ["cut", "end", "bit", "pad", "zeros", "dump", "more", "less", "path", "text"])
 def test_what_is_not_the_bundle_that_was_made_is_refused_before_anything_changes(
     fleet: fixtures.Fleet, bundle: Path, tmp_path: Path, how: str

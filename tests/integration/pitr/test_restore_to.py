@@ -76,6 +76,25 @@ def test_a_tenant_goes_back_to_a_mark(fleet: Site) -> None:
     assert "imported" not in users(fleet, "003")
 
 
+def test_a_moment_with_a_schema_that_was_changed_by_hand_needs_a_word(fleet: Site) -> None:
+    """As a backup of it does; it goes back, and forth again."""
+    fleet.sql(fleet.database("002"), "CREATE INDEX by_hand ON users (email)")
+    moment = moment_after(fleet, "002", "indexed")
+    fleet.sql(fleet.database("002"), "DROP INDEX by_hand", USER.format("later"))
+    for words in ([], ["--migrate"]):
+        refused = fleet.manor("tenant", "restore", "--tenant-id", "002", "--to", moment, *words)
+        assert refused.returncode == 1
+        assert "somebody had changed its schema by hand" in refused.stdout + refused.stderr
+        assert "--keep-head" in refused.stdout + refused.stderr
+    done = fleet.manor("tenant", "restore", "--tenant-id", "002", "--to", moment, "--keep-head")
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert fleet.sql(fleet.database("002"), "SELECT to_regclass('by_hand')::text") == "by_hand"
+    assert "later" not in users(fleet, "002")
+    undone = fleet.manor("tenant", "restore", "--tenant-id", "002", "--undo")
+    assert undone.returncode == 0, undone.stderr + undone.stdout
+    assert "later" in users(fleet, "002")
+
+
 def test_a_time_without_zone_is_refused_with_a_hint(fleet: Site) -> None:
     done = fleet.manor("tenant", "restore", "--tenant-id", "001", "--to", "2026-11-20T14:05:00")
     assert done.returncode == 2
@@ -93,6 +112,23 @@ def test_a_moment_that_cannot_be_reached_changes_nothing_and_names_those_that_ca
     assert users(fleet, "001") == before
 
 
+def test_a_dry_run_to_a_moment_before_the_tenant_was_made_says_so(fleet: Site) -> None:
+    """As the command itself does, once it has recovered that moment."""
+    moment = moment_after(fleet, "001", "before the fifth")
+    made = fleet.manor("tenant", "create", "--name", "Fifth", "--tenant-id", "005", "--group", "tenants")
+    assert made.returncode == 0, made.stderr + made.stdout
+    dry = fleet.manor("tenant", "restore", "--tenant-id", "005", "--to", moment, "--dry-run")
+    done = fleet.manor("tenant", "restore", "--tenant-id", "005", "--to", moment)
+    for found, code in ((dry, 2), (done, 1)):
+        assert found.returncode == code, found.stderr
+        assert "had no database on server embedded at" in found.stderr + found.stdout
+    shown = fleet.manor("backup", "extract", "--tenant-id", "005", "--to", moment, "--dry-run", "--format", "json")
+    assert json.loads(shown.stdout)["reachable"] is False
+    now: dt.datetime = fleet.sql("postgres", "SELECT clock_timestamp()")
+    later = fleet.manor("tenant", "restore", "--tenant-id", "005", "--to", now.isoformat(), "--dry-run")
+    assert later.returncode == 0, later.stderr
+
+
 def test_a_dump_of_a_moment_is_written_to_a_file_and_nothing_is_changed(fleet: Site, tmp_path: Path) -> None:
     moment = moment_after(fleet, "004", "in the file")
     before = users(fleet, "004")
@@ -106,6 +142,20 @@ def test_a_dump_of_a_moment_is_written_to_a_file_and_nothing_is_changed(fleet: S
     assert "is there already" in again.stderr
     shown = fleet.manor("backup", "extract", "--tenant-id", "004", "--to", moment, "--dry-run", "--format", "json")
     assert json.loads(shown.stdout)["reachable"] is True
+
+
+def test_unlogged_tables_which_come_back_empty_are_named(fleet: Site, tmp_path: Path) -> None:
+    database = fleet.database("003")
+    fleet.sql(database, "CREATE UNLOGGED TABLE sessions (id integer)", "INSERT INTO sessions VALUES (1)")
+    moment = moment_after(fleet, "003", "with sessions")
+    words = ("--tenant-id", "003", "--to", moment, "--format", "json")
+    shown = fleet.manor("backup", "extract", "--output", tmp_path / "then.dump", *words)
+    assert json.loads(shown.stdout)["unlogged"] == ["public.sessions"]
+    done = fleet.manor("tenant", "restore", "--keep-head", *words)
+    assert done.returncode == 0, done.stderr + done.stdout
+    told = "unlogged tables are empty, no log has their rows: public.sessions"
+    assert told in json.loads(done.stdout)["outcomes"][0]["detail"]
+    assert fleet.sql(database, "SELECT count(*) FROM sessions") == 0
 
 
 def test_a_full_disk_under_an_extract_is_told_without_a_traceback(fleet: Site, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -79,6 +80,36 @@ def test_increments_by_the_clock_follow_a_full_one_so_many_times_and_need_what_t
         assert parents() == ["full"]
     finally:
         embedded_server(bare.workplace.project, bare.workplace.environment).destroy()
+
+
+def test_base_backups_of_a_cluster_that_was_destroyed_do_not_push_out_those_of_the_present_one(
+    tmp_path: Path, make_project: Callable[..., Path]
+) -> None:
+    """Their positions in the log may be higher than any of the new cluster's."""
+    site = Site(project=make_project(tmp_path / "a project"))
+    with (site.project / "customer_a" / "environ.yaml").open("a", encoding="utf-8") as file:
+        file.write(f"settings:\n  backup: {{location: {str(tmp_path / 'elsewhere')!r}}}\n")
+    try:
+        site.deploy()
+        site.write("001", 500)
+        former = [site.take_base().id, site.take_base().id]
+        assert site.manor("server", "destroy", "--confirm").returncode == 0
+        site.deploy()
+        mine = site.take_base().id
+        moment = site.write("001", 3)
+        pruned = site.manor("backup", "archive", "prune", "--keep-bases", "2", "--format", "json")
+        assert pruned.returncode == 0, pruned.stderr
+        assert json.loads(pruned.stdout)["bases"] == []
+        assert json.loads(pruned.stdout)["others"] == former
+        assert site.ledger_at("001", Target(time=moment))[-3:] == site.written[site.database("001")][-3:]
+        site.take_base()
+        site.take_base()
+        pruned = site.manor("backup", "archive", "prune", "--keep-bases", "2", "--format", "json")
+        assert json.loads(pruned.stdout)["bases"] == [mine]
+        assert "2 base backups of a cluster that" in site.manor("backup", "archive", "prune").stdout
+        assert site.manor("backup", "archive", "prune", "--keep-bases", "0").stdout.startswith("embedded: 4 base backups and ")
+    finally:
+        embedded_server(site.workplace.project, site.workplace.environment).destroy()
 
 
 async def listed(site: Site) -> list[BaseRecord]:

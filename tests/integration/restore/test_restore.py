@@ -98,6 +98,22 @@ def test_what_was_replaced_is_dropped_after_its_grace_period(fleet: Any) -> None
     assert fleet.ask("SELECT datname FROM pg_database WHERE datname ~ '^manor_kept_'") == []
 
 
+def test_undo_after_the_last_grace_period_puts_back_nothing_older(fleet: Any) -> None:
+    """What an earlier restore replaced is kept for longer; it is not what the live database took the place of."""
+    fleet.write_entries(1, "oldest")
+    first = fleet.back_up(1)
+    fleet.write_entries(1, "older")
+    fleet.restore(1, "--backup-file", first)
+    fleet.write_entries(1, "second")
+    fleet.restore(1, "--backup-file", fleet.back_up(1), "--grace", 0)
+    error = fleet.restore(1, "--undo", "--discard-writes", code=3)["error"]
+    assert "nothing is kept of acme/tenants/001 that its last restore replaced" in error["message"]
+    assert "an earlier restore replaced" in error["hint"]
+    assert [kind for kind, _ in fleet.kept()] == ["restored"]
+    assert fleet.entries(1) == ["oldest", "second"]
+    fleet.check()
+
+
 def test_settings_of_the_database_stay(fleet: Any) -> None:
     """No dump brings them along: search path, limits and settings are those of the live database."""
     name = fleet.databases[0]

@@ -59,6 +59,17 @@ def test_a_tenant_that_is_not_there_is_made(fleet: Any, outcome: Outcome) -> Non
     fleet.check()
 
 
+def test_a_dry_run_for_a_tenant_that_is_not_there_says_that_it_would_be_made(fleet: Any, outcome: Outcome) -> None:
+    """And makes nothing. What the command itself would refuse is refused."""
+    backup = fleet.back_up(1)
+    before = fleet.untouched(1)
+    found = outcome(fleet.restore(1, "--backup-file", backup, "--as", "copy", "--dry-run"))
+    assert (found["tenant_id"], found["status"]) == ("acme/tenants/copy", "pending")
+    assert "into tenant acme/tenants/copy, which would be made first" in found["detail"]
+    fleet.refused(1, "--backup-file", backup, "--as", "other/tenants/copy", "--dry-run", code=2)
+    assert fleet.untouched(1) == before
+
+
 def test_rights_of_the_role_itself_go_to_the_other_role(fleet: Any) -> None:
     """What was granted to the backup's tenant by name is granted to the one that gets it, and to nobody else."""
     grant = "GRANT TRUNCATE ON ledger TO {}"

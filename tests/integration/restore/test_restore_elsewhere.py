@@ -52,9 +52,11 @@ def test_a_backup_of_a_tenant_that_is_not_there_becomes_anothers(fleet: Any, els
 
 def test_an_encrypted_backup_of_another_installation_cannot_be_read(fleet: Any, elsewhere: Any) -> None:
     """Its key is in the other catalog, and that is said."""
-    said = elsewhere.refused(1, "--backup-file", fleet.back_up(1, "--encrypt"), code=1)
-    assert said.startswith("[not_found]")
-    assert "key" in said
+    backup = fleet.back_up(1, "--encrypt")
+    for words in ([], ["--dry-run"], ["--as", "copy", "--dry-run"], ["--as", "copy"]):
+        said = elsewhere.refused(1, "--backup-file", backup, *words, code=2)
+        assert said.startswith("[not_found]")
+        assert "key" in said
     elsewhere.check()
 
 

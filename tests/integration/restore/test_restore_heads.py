@@ -124,5 +124,22 @@ def test_a_schema_that_was_changed_by_hand_needs_a_word(fleet: Any, outcome: Out
     backup = fleet.back_up(1)
     fleet.ask("DROP TABLE by_hand", fleet.databases[0])
     assert "somebody had changed its schema by hand" in fleet.refused(1, "--backup-file", backup, code=1)
+    assert "somebody had changed its schema by hand" in fleet.refused(1, "--backup-file", backup, "--dry-run", code=3)
+    assert outcome(fleet.restore(1, "--backup-file", backup, "--keep-head", "--dry-run"))["status"] == "pending"
     outcome(fleet.restore(1, "--backup-file", backup, "--keep-head"))
     assert "by_hand" in fleet("tenant", "show", fleet.tenant(1), "--drift", code=1).stdout
+
+
+def test_what_was_changed_by_hand_before_the_backup_does_not_keep_an_undo_from_going_back(fleet: Any) -> None:
+    """Nobody changed anything since; and what somebody does change since is told. So it is in the other direction."""
+    name = fleet.databases[0]
+    fleet.ask("CREATE TABLE by_hand (id integer)", name)
+    backup = fleet.back_up(1)
+    fleet.ask("DROP TABLE by_hand; CREATE INDEX by_hand_too ON ledger (entry)", name)
+    fleet.restore(1, "--backup-file", backup, "--keep-head")
+    fleet.restore(1, "--undo")
+    assert fleet.ask("SELECT to_regclass('by_hand'), to_regclass('by_hand_too')::text", name) == [(None, "by_hand_too")]
+    fleet.restore(1, "--undo")
+    assert fleet.ask("SELECT to_regclass('by_hand')::text, to_regclass('by_hand_too')", name) == [("by_hand", None)]
+    fleet.ask("CREATE INDEX since ON ledger (entry)", name)
+    assert "its schema was changed by hand" in fleet.refused(1, "--undo", code=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator
@@ -62,15 +63,22 @@ def flip(path: Path, position: int) -> None:
     path.write_bytes(content)
 
 
-def forge(dump: Path, content: bytes | None = None, **changes: Any) -> None:
-    """Write a manifest that is in itself right about ``content``, otherwise with ``changes``."""
+def forge(dump: Path, content: bytes | None = None, *, recorded: bool = False, **changes: Any) -> Path:
+    """Write a manifest that is in itself right about ``content``, otherwise with ``changes``; the dump's path then. Unless
+    it is to be the ``recorded`` one, its id is one that the catalog has not heard of."""
     made = Manifest.from_json(manifest_of(dump).read_bytes())
     if content is not None:
         dump.write_bytes(content)
         digest = hashlib.sha256(content).hexdigest()
         file = dataclasses.replace(made.dump, bytes=len(content), sha256=digest, plain_sha256=digest)
-        changes = {"dump": file, **changes}
+        made = dataclasses.replace(made, dump=file)
+    if not recorded:
+        manifest_of(dump).unlink()
+        name = f"{made.id[:-8]}{'0' * 8}"
+        dump = dump.rename(dump.with_name(dump.name.replace(made.id, name)))
+        made = dataclasses.replace(made, id=name, dump=dataclasses.replace(made.dump, key=dump.name))
     manifest_of(dump).write_bytes(dataclasses.replace(made, **changes).to_json())
+    return dump
 
 
 @pytest.mark.parametrize("form", ["dump", "sql", "age"])
@@ -115,7 +123,7 @@ def test_a_dump_of_a_newer_server_is_refused(fleet: Any, copied: Callable[[str],
     """An older server would load some of it, perhaps."""
     backup = copied("dump")
     made = Manifest.from_json(manifest_of(backup).read_bytes())
-    forge(backup, photograph=dataclasses.replace(made.photograph, server_version="99.1"))
+    backup = forge(backup, photograph=dataclasses.replace(made.photograph, server_version="99.1"))
     assert "an older server cannot load it" in fleet.refused(1, "--backup-file", backup, code=2)
 
 
@@ -129,14 +137,24 @@ def test_a_backup_of_another_tenant_is_refused(fleet: Any, backups: dict[str, Pa
 def test_a_dump_that_holds_other_rows_than_its_manifest_says_is_refused(fleet: Any, copied: Callable[[str], Path]) -> None:
     """Even where every digest is right."""
     backup = copied("sql")
-    forge(backup, backup.read_bytes().replace(b"\t'before'", b"").replace(b"1\tbefore\n", b""))
+    backup = forge(backup, backup.read_bytes().replace(b"\t'before'", b"").replace(b"1\tbefore\n", b""))
     assert "table public.ledger holds 0 rows, not 1 row" in fleet.refused(1, "--backup-file", backup, code=1)
+
+
+def test_a_manifest_that_is_not_the_recorded_one_is_refused_wherever_it_lies(fleet: Any, copied: Callable[[str], Path]) -> None:
+    """It agrees with its file and with itself; the catalog knows better."""
+    dump = copied("sql")
+    forge(dump, dump.read_bytes().replace(b"before", b"forged"), recorded=True)
+    for words in ([], ["--dry-run"]):
+        said = fleet.refused(1, "--backup-file", dump, *words, code=1)
+        assert "[corrupt]" in said
+        assert "is not the manifest that was recorded when the backup was made" in said
 
 
 def test_a_missing_extension_is_named(fleet: Any, copied: Callable[[str], Path]) -> None:
     """By the server's own words."""
     backup = copied("sql")
-    forge(backup, b"CREATE EXTENSION stars_and_moons;\n" + backup.read_bytes())
+    backup = forge(backup, b"CREATE EXTENSION stars_and_moons;\n" + backup.read_bytes())
     assert "stars_and_moons" in fleet.refused(1, "--backup-file", backup, code=1)
 
 
@@ -161,6 +179,19 @@ def test_a_dump_without_manifest_of_an_unknown_schema_is_refused(fleet: Any, tmp
     (tmp_path / "foreign.sql").write_text("CREATE TABLE elsewhere (id integer);\n", encoding="utf-8")
     said = fleet.refused(1, "--backup-file", tmp_path / "foreign.sql", "--without-manifest", code=1)
     assert "has a schema that no tenant of template small has had" in said
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\n", bytes(range(256)) * 40, gzip.compress(b"SELECT 1;")],
+    ids=["nothing", "white", "bytes", "gzip"],
+)
+def test_a_file_that_is_no_dump_is_called_so(fleet: Any, tmp_path: Path, content: bytes) -> None:
+    """No program is asked to load it."""
+    (tmp_path / "some.dump").write_bytes(content)
+    for words in ([], ["--dry-run"]):
+        said = fleet.refused(1, "--backup-file", tmp_path / "some.dump", "--without-manifest", *words, code=2)
+        assert "some.dump is no dump" in said
 
 
 def test_a_file_that_is_not_there_is_named(fleet: Any, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manor.control.backup.base_chain import chain_of, choose_parent, missing_parent, with_parents
+from manor.control.backup.base_chain import chain_of, choose_parent, keeping, missing_parent, with_parents
 from manor.control.backup.base_manifest import BaseManifest, Member
 from manor.control.engines.bases import LogFacts, ServerShape
 from manor.errors import RefusedError
@@ -125,3 +125,30 @@ def test_manifests_of_before_there_were_increments_are_read() -> None:
     document["digest"] = hashlib.sha256(text.encode()).hexdigest()
     found = BaseManifest.from_json(json.dumps(document), place="there")
     assert (found.parent, found.file_list, found.format) == ("", None, 1)
+
+
+OLD, OLDER_INCREMENT = base("old", system="6"), base("old plus", "old", system="6")
+FULL, PLUS, LATER = base("full"), base("plus", "full"), base("later")
+ALL = [OLD, OLDER_INCREMENT, FULL, PLUS, LATER]
+
+
+@pytest.mark.parametrize(
+    ("keep_bases", "kept", "gone", "others"),
+    [
+        (None, [FULL, PLUS, LATER], [], [OLD, OLDER_INCREMENT]),
+        (1, [LATER], [FULL, PLUS], [OLD, OLDER_INCREMENT]),
+        (2, [FULL, PLUS, LATER], [], [OLD, OLDER_INCREMENT]),
+        (9, [FULL, PLUS, LATER], [], [OLD, OLDER_INCREMENT]),
+        (0, [], ALL, []),
+    ],
+)
+def test_base_backups_of_a_cluster_that_was_replaced_are_neither_counted_nor_removed(
+    keep_bases: int | None, kept: list[BaseManifest], gone: list[BaseManifest], others: list[BaseManifest]
+) -> None:
+    found = keeping(ALL, system="7", keep_bases=keep_bases)
+    assert [list(found.kept), list(found.gone), list(found.others)] == [kept, gone, others]
+    assert list(found.needed) == kept
+
+
+def test_without_a_base_backup_of_the_present_cluster_the_log_of_the_former_one_stays() -> None:
+    assert keeping([OLD], system="7", keep_bases=1).needed == [OLD]

@@ -98,11 +98,17 @@ def test_times_with_a_zone_are_read(text: str) -> None:
     assert read_time(text) == dt.datetime(2026, 11, 20, 5, 5, tzinfo=dt.UTC)
 
 
-@pytest.mark.parametrize("text", ["2026-11-20T14:05:00", "2026-11-20", "yesterday", ""])
+@pytest.mark.parametrize("text", ["2026-11-20T14:05:00", "2026-11-20", "yesterday", "", "before the import"])
 def test_times_without_a_zone_and_other_words_are_refused_with_an_example(text: str) -> None:
     with pytest.raises(InputError) as caught:
         read_time(text)
     assert "+09:00" in caught.value.hint
+
+
+def test_what_is_no_time_may_have_been_a_mark() -> None:
+    with pytest.raises(InputError) as caught:
+        read_time("before the import")
+    assert "--to-mark" in caught.value.hint
 
 
 @pytest.mark.parametrize("words", [{}, {"mark": "a", "lsn": 1}, {"time": DAY, "mark": "a"}])

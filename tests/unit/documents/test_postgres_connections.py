@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
@@ -49,10 +50,17 @@ class Server:
         return self.made[-1]
 
 
+def opened(connect: Callable[[], Awaitable[Fake]], size: int) -> Connections:
+    """Connections that can be taken."""
+    connections = Connections(connect, size)
+    connections.open()
+    return connections
+
+
 async def test_a_connection_is_used_again() -> None:
     """The one that was given back last."""
     server = Server()
-    connections = Connections(server.connect, 8)
+    connections = opened(server.connect, 8)
     for _ in range(20):
         async with connections.one():
             pass
@@ -62,7 +70,7 @@ async def test_a_connection_is_used_again() -> None:
 async def test_no_more_than_allowed_are_made_and_who_waits_gets_one() -> None:
     """All of them come to their turn."""
     server, busy, most = Server(), 0, 0
-    connections = Connections(server.connect, 3)
+    connections = opened(server.connect, 3)
 
     async def use() -> None:
         nonlocal busy, most
@@ -79,7 +87,7 @@ async def test_no_more_than_allowed_are_made_and_who_waits_gets_one() -> None:
 async def test_a_broken_connection_is_replaced() -> None:
     """Whether it broke in use, while it waited, or was left inside a transaction."""
     server = Server()
-    connections = Connections(server.connect, 1)
+    connections = opened(server.connect, 1)
     async with connections.one() as first:
         first.broken = True
     async with connections.one() as second:
@@ -96,7 +104,7 @@ async def test_a_broken_connection_is_replaced() -> None:
 async def test_a_connection_whose_answer_was_not_waited_for_is_ended(error: type[BaseException]) -> None:
     """It is no use that it says it is in no transaction; its place is free afterwards."""
     server = Server()
-    connections = Connections(server.connect, 1)
+    connections = opened(server.connect, 1)
     with pytest.raises(BaseException):  # noqa: B017, PT011 - whatever becomes of it
         async with connections.one() as first:
             raise error
@@ -108,7 +116,7 @@ async def test_a_connection_whose_answer_was_not_waited_for_is_ended(error: type
 async def test_a_connection_stays_after_an_answer_that_is_a_refusal() -> None:
     """The server's or ours."""
     server = Server()
-    connections = Connections(server.connect, 1)
+    connections = opened(server.connect, 1)
     for error in (asyncpg.UniqueViolationError("no"), TableMissing("no")):
         with pytest.raises(ManorError):
             async with connections.one():
@@ -120,7 +128,7 @@ async def test_a_connection_stays_after_an_answer_that_is_a_refusal() -> None:
 async def test_somebody_who_gives_up_waiting_does_not_take_the_turn_along() -> None:
     """The next one in the queue gets it."""
     server = Server()
-    connections = Connections(server.connect, 1)
+    connections = opened(server.connect, 1)
     held = await connections.take()
     waiting = [asyncio.create_task(connections.take()) for _ in range(3)]
     await asyncio.sleep(0)
@@ -133,7 +141,7 @@ async def test_somebody_who_gives_up_waiting_does_not_take_the_turn_along() -> N
 async def test_a_server_that_is_down_leaves_no_place_taken() -> None:
     """Asking again works as soon as it is up."""
     server = Server()
-    connections = Connections(server.connect, 1)
+    connections = opened(server.connect, 1)
     server.down = True
     for _ in range(3):
         with pytest.raises(UnreachableError) as refused:
@@ -146,7 +154,7 @@ async def test_a_server_that_is_down_leaves_no_place_taken() -> None:
 async def test_closing_ends_all_and_refuses_who_waits() -> None:
     """Those in use are closed when they are given back."""
     server = Server()
-    connections = Connections(server.connect, 2)
+    connections = opened(server.connect, 2)
     used = await connections.take()
     connections.give(await connections.take())
     other = await connections.take()
@@ -167,7 +175,7 @@ async def test_closing_ends_all_and_refuses_who_waits() -> None:
 def test_a_store_of_another_event_loop_is_refused_and_can_be_closed() -> None:
     """From anywhere; then it can be opened in the other one."""
     server = Server()
-    connections = Connections(server.connect, 1)
+    connections = opened(server.connect, 1)
 
     async def use() -> None:
         async with connections.one():

@@ -6,6 +6,7 @@ An increment is of use only with all that it goes on from, down to the full one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from manor.control.backup.base_manifest import BaseManifest
 from manor.control.engines.bases import LogFacts
@@ -44,6 +45,37 @@ def with_parents(kept: Iterable[BaseManifest], manifests: Sequence[BaseManifest]
     """Those, and all that they need, in the order of ``manifests``."""
     needed = {one.id for manifest in kept for one in chain_of(manifest, manifests)}
     return [manifest for manifest in manifests if manifest.id in needed]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keeping:
+    """What is to become of a server's base backups, each list oldest first."""
+
+    kept: Sequence[BaseManifest]
+    gone: Sequence[BaseManifest]
+    others: Sequence[BaseManifest]
+    """Of clusters that the server has replaced: neither counted nor removed."""
+
+    @property
+    def needed(self) -> Sequence[BaseManifest]:
+        """Those whose log must stay. The log of a cluster that was replaced is not kept once there is a base backup of the
+        present one: it lies in the same archive, which would grow for ever."""
+        return self.kept or self.others
+
+
+def keeping(manifests: Sequence[BaseManifest], *, system: str, keep_bases: int | None) -> Keeping:
+    """Which base backups stay: the newest ``keep_bases`` of cluster ``system`` and those that these are increments of (None:
+    all of them). With 0 none stays, of whatever cluster. ``manifests``: usable ones, oldest first."""
+    if keep_bases == 0:
+        return Keeping(kept=(), gone=manifests, others=())
+    ours = [manifest for manifest in manifests if manifest.shape.system == system]
+    newest = ours if keep_bases is None else ours[-keep_bases:]
+    kept = with_parents(newest, manifests)
+    return Keeping(
+        kept=kept,
+        gone=[manifest for manifest in ours if manifest not in kept],
+        others=[manifest for manifest in manifests if manifest.shape.system != system],
+    )
 
 
 def choose_parent(server: str, facts: LogFacts, manifests: Sequence[BaseManifest], *, where: str) -> BaseManifest:

@@ -80,7 +80,7 @@ def read_time(text: str) -> dt.datetime:
     try:
         found = dt.datetime.fromisoformat(text.strip())
     except ValueError:
-        hint = "write 2026-11-20T14:05:00+09:00"
+        hint = "write 2026-11-20T14:05:00+09:00; the name of a mark goes with --to-mark, a position with --to-lsn"
         raise InputError(f"{text!r} is no time", hint=hint) from None
     return Target(time=found).time or found
 

@@ -14,6 +14,9 @@ from manor.control.catalog.ledger import LedgerStore
 from manor.control.catalog.queries import query
 from manor.control.catalog.records import AuditEvent
 
+RESTORED = "restored"
+"""The kind of what a restore replaced."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptRecord:
@@ -31,7 +34,8 @@ class KeptRecord:
     golden: str = ""
     fingerprint: str = ""
     marks: Mapping[str, Any] = field(default_factory=dict)
-    """What proves that nobody has written since; empty proves nothing. ``head``: the release of what a restore put in place."""
+    """What proves that nobody has written since; empty proves nothing. ``head`` and ``schema``: release and fingerprint of what
+    a restore put in place, ``schema_left``: fingerprint of what it replaced; ``overtaken``: a later one was dropped."""
     created_at: dt.datetime | None = None
 
 

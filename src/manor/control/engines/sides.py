@@ -45,6 +45,8 @@ class TenantThen:
     """Transactions that were prepared and in doubt at that moment."""
     complete: bool
     """Whether every file that it should have is there."""
+    unlogged: tuple[str, ...] = ()
+    """Tables that are empty now because no log has their rows."""
 
 
 class Side(Protocol):

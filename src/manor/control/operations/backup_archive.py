@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from manor.control.audit import anchor_head
-from manor.control.backup.base_chain import with_parents
+from manor.control.backup.base_chain import keeping
 from manor.control.backup.base_manifest import MANIFEST, BaseManifest
 from manor.control.backup.recover import gap_after
 from manor.control.catalog.records import AuditEvent
@@ -18,7 +18,7 @@ from manor.control.engines.wal import is_segment, number_at, segment_number
 from manor.control.rollout.bases.place import BasePlace
 from manor.control.rollout.bases.take import base_lock
 from manor.control.runtime import Runtime
-from manor.errors import RefusedError
+from manor.errors import RefusedError, UnreachableError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +104,8 @@ class Pruned:
     bytes: int
     archiving: bool
     """Whether the archive goes on being filled."""
+    others: tuple[str, ...] = ()
+    """Base backups that were left because they are of a cluster which the server has replaced."""
 
     def to_json(self) -> dict[str, Any]:
         """For ``--format json``."""
@@ -113,14 +115,17 @@ class Pruned:
             "segments": self.segments,
             "bytes": self.bytes,
             "archiving": self.archiving,
+            "others": list(self.others),
         }
 
 
 async def prune_archive(
     runtime: Runtime, place: BasePlace, server: str, *, keep_bases: int | None, lock_wait_seconds: float = 10.0
 ) -> Pruned:
-    """Remove all base backups but the newest ``keep_bases`` (None: none of them) and those that these are increments of, and
-    the log that no base backup needs. With the last one archiving is switched off, where it was switched on for them.
+    """Remove all base backups of the server's present cluster but the newest ``keep_bases`` (None: none of them) and those that
+    these are increments of, and the log that no base backup needs. Those of a cluster that the server has replaced are neither
+    counted nor removed, unless ``keep_bases`` is 0. With the last one archiving is switched off, where it was switched on for
+    them.
 
     Raises ``RefusedError`` where a manifest cannot be read: what it needs is not known; ``ConflictError`` while a base backup
     is taken.
@@ -131,18 +136,31 @@ async def prune_archive(
             raise RefusedError(
                 f"server {server}: {broken[0]}", hint=f"remove that base backup's folder by hand; {broken[0].hint}"
             )
-        newest = manifests if keep_bases is None else manifests[len(manifests) - min(keep_bases, len(manifests)) :]
-        kept = with_parents(newest, manifests)
-        gone = [manifest for manifest in reversed(manifests) if manifest not in kept]  # increments before what they go on from
+        found = keeping(manifests, system=await _system(runtime, server, manifests), keep_bases=keep_bases)
+        gone = tuple(reversed(found.gone))  # increments before what they go on from
         await _remove_bases(runtime, place, server, gone)
-        archiving = await _archiving_after(place, server, kept)
-        segments, size = await _remove_segments(place, server, kept)
+        archiving = await _archiving_after(place, server, found.needed)
+        segments, size = await _remove_segments(place, server, found.needed)
     details = {"bases": [m.id for m in gone], "segments": segments, "bytes": size}
     event = AuditEvent(actor=runtime.actor, action="backup.prune", subject=server, details=details)
     await runtime.catalog.forget_bases([m.id for m in gone], operation_id=runtime.operation, audit=[event])
     await anchor_head(runtime.catalog, runtime.anchor, operation_id=runtime.operation)
-    size += sum(manifest.bytes for manifest in gone)
-    return Pruned(server=server, bases=tuple(m.id for m in gone), segments=segments, bytes=size, archiving=archiving)
+    return Pruned(
+        server=server,
+        bases=tuple(m.id for m in gone),
+        segments=segments,
+        bytes=size + sum(manifest.bytes for manifest in gone),
+        archiving=archiving,
+        others=tuple(m.id for m in found.others),
+    )
+
+
+async def _system(runtime: Runtime, server: str, manifests: Sequence[BaseManifest]) -> str:
+    """The present cluster; of a server that does not answer, the one that the newest base backup was taken of."""
+    try:
+        return (await runtime.servers[server].bases.facts()).system
+    except UnreachableError:
+        return manifests[-1].shape.system if manifests else ""
 
 
 async def _remove_bases(runtime: Runtime, place: BasePlace, server: str, gone: Sequence[BaseManifest]) -> None:

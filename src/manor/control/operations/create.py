@@ -58,6 +58,16 @@ def fleet_with(source: FleetSource, new: NewTenant, examine: Examine) -> tuple[F
 
 async def create_tenant(runtime: Runtime, fleet: Fleet, tenant: TenantId, *, lock_wait_seconds: float = 10.0) -> Report:
     """Make it. Raises ``ConflictError`` where there is such a tenant already."""
+    await refuse_taken(runtime, fleet, tenant)
+    request = DeployRequest(only=str(tenant), verb="tenant create", lock_wait_seconds=lock_wait_seconds)
+    report = await deploy(runtime, fleet, request)
+    if any(outcome.status is Status.SKIPPED for outcome in report.outcomes):
+        raise _exists(tenant)
+    return report
+
+
+async def refuse_taken(runtime: Runtime, fleet: Fleet, tenant: TenantId) -> None:
+    """Raise ``ConflictError`` where there is such a tenant already, or was one that was erased."""
     known = {str(record.tenant): record for record in await runtime.catalog.databases(source=fleet.source.shown_as)}
     found = known.get(str(tenant))
     if found is not None and found.state == "ready":
@@ -65,11 +75,6 @@ async def create_tenant(runtime: Runtime, fleet: Fleet, tenant: TenantId, *, loc
     erased = await runtime.catalog.erasure(str(tenant))
     if erased is not None and erased.tenant == str(tenant):
         raise ConflictError(f"tenant {tenant}: {tombstone_words(erased)}", hint="choose another --tenant-id")
-    request = DeployRequest(only=str(tenant), verb="tenant create", lock_wait_seconds=lock_wait_seconds)
-    report = await deploy(runtime, fleet, request)
-    if any(outcome.status is Status.SKIPPED for outcome in report.outcomes):
-        raise _exists(tenant)
-    return report
 
 
 def _exists(tenant: TenantId) -> ConflictError:

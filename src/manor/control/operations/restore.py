@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from manor.control.catalog.records import DatabaseRecord
+from manor.control.engines.driver import ServerDriver
 from manor.control.operations.tenants import find_record, refuse_undeployed, server_of
 from manor.control.rollout.backups.backup_file import BackupFile, find_backup
 from manor.control.rollout.backups.head import Heads, refuse_other_head
@@ -18,14 +19,12 @@ from manor.control.rollout.backups.load import Source, load_beside
 from manor.control.rollout.backups.put_in_place import newest_kept, put_in_place, take_back
 from manor.control.rollout.backups.vault import BackupVault
 from manor.control.rollout.errands import Done, Order, run_errands
-from manor.control.rollout.release.move import target_of
 from manor.control.rollout.release.settle import settle_all
 from manor.control.rollout.release.swap_recovery import drop_expired
 from manor.control.rollout.report import Report
 from manor.control.rollout.verify import recorded_isolation
 from manor.control.runtime import Runtime
-from manor.control.steps import Outcome, Status
-from manor.errors import Code, EngineError, NotFoundError, RefusedError, UnsupportedError, counted
+from manor.errors import Code, EngineError, NotFoundError, RefusedError, UnsupportedError
 
 VERB = "restore"
 Opening = Callable[[Runtime, DatabaseRecord], AbstractAsyncContextManager[Source]]
@@ -153,28 +152,13 @@ async def prepare(runtime: Runtime, configured: BackupVault | None, request: Res
         runtime, configured, request.backup_file, base=request.base, without_manifest=request.without_manifest
     )
     await _refuse_other_tenant(runtime, file, record, request)
-    await _refuse_unloadable(runtime, file, record)
+    await refuse_unloadable(file, server_of(runtime, record))
+    await require_key(runtime, file)
     made = file.manifest
     if made is not None:
         refuse_other_head(record, made.golden, made.photograph.version, request.manner.heads)
     source = file.source(runtime, tenant=str(record.tenant), role=record.role)
     return Prepared(record=record, file=file, source=source)
-
-
-async def dry_run(runtime: Runtime, configured: BackupVault | None, request: RestoreRequest) -> Report:
-    """Look only. Raises as ``restore`` does before it begins."""
-    prepared = await prepare(runtime, configured, request)
-    record, made = prepared.record, prepared.file.manifest
-    facts: dict[str, Any] = {"from": prepared.file.described}
-    what = f"a dump without manifest ({prepared.file.form})"
-    if made is not None:
-        rows, at = made.photograph.total_rows, made.photograph.version or "no version"
-        what = f"{counted(rows, 'row')} of {made.photograph.taken_at:%Y-%m-%d %H:%M:%S} UTC at {at}"
-        facts |= {"backup": made.id, "rows": rows, "version": made.photograph.version, "bytes": made.dump.bytes}
-        facts |= {"taken_at": made.photograph.taken_at.isoformat(), "of": made.tenant}
-    detail = f"would load {what} beside {record.database}, verify it, and switch to it"
-    outcome = Outcome(target=target_of(record), status=Status.PENDING, detail=detail, facts=facts)
-    return Report(operation=runtime.operation, verb=VERB, dry_run=True, source=record.source, outcomes=(outcome,))
 
 
 async def find_ready(runtime: Runtime, text: str) -> DatabaseRecord:
@@ -235,12 +219,17 @@ async def owner_of(runtime: Runtime, file: BackupFile, tenant: str) -> DatabaseR
     return record
 
 
-async def _refuse_unloadable(runtime: Runtime, file: BackupFile, record: DatabaseRecord) -> None:
-    """A dump of a newer major version, or of another engine."""
+async def require_key(runtime: Runtime, file: BackupFile) -> None:
+    """Raise ``CatalogError`` (``not_found``) where an encrypted backup's key was destroyed, or never was here."""
+    if file.manifest is not None and file.manifest.encrypted:
+        await runtime.catalog.secret_for(file.manifest.tenant, file.manifest.encrypted)
+
+
+async def refuse_unloadable(file: BackupFile, server: ServerDriver) -> None:
+    """Raise ``UnsupportedError`` for a dump of a newer major version than ``server`` is, or of another engine."""
     made = file.manifest
     if made is None:
         return
-    server = server_of(runtime, record)
     facts = await server.facts()
     if made.photograph.engine != facts.engine:
         raise UnsupportedError(

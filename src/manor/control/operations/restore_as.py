@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from manor.control.operations.create import NewTenant
 from manor.control.operations.fleet import Fleet
-from manor.control.operations.restore import RestoreRequest, owner_of
+from manor.control.operations.restore import RestoreRequest, owner_of, require_key
 from manor.control.rollout.backups.backup_file import find_backup
 from manor.control.rollout.backups.vault import BackupVault
 from manor.control.runtime import Runtime
@@ -42,6 +42,7 @@ async def heir_of(runtime: Runtime, configured: BackupVault | None, request: Res
             hint="make the tenant with `manor tenant create` first",
         )
     owner = await owner_of(runtime, file, request.tenant)
+    await require_key(runtime, file)
     group, _, short = request.into.rpartition("/")
     return Heir(
         new=NewTenant(name=short, tenant_id=short, group=group.rpartition("/")[2] or made.group),

@@ -15,8 +15,8 @@ from manor.control.engines.wal import read_lsn
 from manor.control.operations.restore import VERB, Manner, begin, find_ready, restore_source
 from manor.control.rollout.backups.load import Source
 from manor.control.rollout.bases.place import BasePlace
-from manor.control.rollout.bases.side_source import TenantAtMoment
-from manor.control.rollout.bases.ways import find_way
+from manor.control.rollout.bases.side_source import TenantAtMoment, had_none
+from manor.control.rollout.bases.ways import Way, find_way
 from manor.control.rollout.release.move import target_of
 from manor.control.rollout.report import Report
 from manor.control.rollout.verify import recorded_isolation
@@ -24,6 +24,8 @@ from manor.control.runtime import Runtime
 from manor.control.steps import Outcome, Status
 from manor.errors import counted
 from manor.storage.store import Store
+
+_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,10 @@ async def explain(runtime: Runtime, place: BasePlace, record: DatabaseRecord, ta
     way = await find_way(runtime, place, record.server, target, act=False)
     found = way.outcome
     document: dict[str, Any] = {"tenant_id": str(record.tenant), "server": record.server, "target": str(target)}
-    if isinstance(found, Recovery):
+    if isinstance(found, Recovery) and await _is_younger(runtime, record, target, way):
+        error = had_none(str(record.tenant), record.server, target)
+        document |= {"reachable": False, "reason": error.message, "hint": error.hint}
+    elif isinstance(found, Recovery):
         document |= {"reachable": True, **way.facts, "log": found.log_range, "timeline": found.timeline}
         document |= way.sizes(str(record.tenant))
     else:
@@ -98,6 +103,7 @@ async def extract_to(
         "base": moment.base,
         "log": moment.log_range,
         "rolled_back": list(moment.then.rolled_back),
+        "unlogged": list(moment.then.unlogged),
         "told": moment.told,
     }
 
@@ -122,13 +128,21 @@ async def at_moment(
             yield Moment(
                 tenant=tenant,
                 described=f"{tenant} at {target} ({way.described})",
-                told=way.told,
+                told="; ".join(filter(None, (way.told, _emptied(then)))),
                 then=then,
                 photograph=photograph,
                 snapshot=snapshot,
                 base=recovery.base.id,
                 log_range=recovery.log_range,
             )
+
+
+def _emptied(then: TenantAtMoment) -> str:
+    found = then.unlogged
+    if not found:
+        return ""
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return f"unlogged tables are empty, no log has their rows: {', '.join(found[:_SHOWN])}{more}"
 
 
 async def restore_to(runtime: Runtime, place: BasePlace, tenant: str, target: Target, manner: Manner) -> Report:
@@ -148,14 +162,25 @@ async def restore_to(runtime: Runtime, place: BasePlace, tenant: str, target: Ta
 
 
 async def dry_run_to(runtime: Runtime, place: BasePlace, tenant: str, target: Target) -> Report:
-    """Look only. Raises as ``restore_to`` does before it begins."""
+    """Look only. Raises as ``restore_to`` does before it begins, and ``NotFoundError`` where the tenant was made later."""
     record = await find_ready(runtime, tenant)
     way = await find_way(runtime, place, record.server, target, act=False)
     log_range = way.required(record.server).log_range
+    if await _is_younger(runtime, record, target, way):
+        raise had_none(str(record.tenant), record.server, target)
     facts = {"to": str(target), **way.facts, "log": log_range}
     detail = f"would recover {way.described} with the log from {log_range}, to {target}, and switch to it"
     outcome = Outcome(target=target_of(record), status=Status.PENDING, detail=detail, facts=facts)
     return Report(operation=runtime.operation, verb=VERB, dry_run=True, source=record.source, outcomes=(outcome,))
+
+
+async def _is_younger(runtime: Runtime, record: DatabaseRecord, target: Target, way: Way) -> bool:
+    """Whether catalog and backup say that the tenant was made after the target; a position in the log says no time."""
+    at = target.time
+    if target.mark:
+        at = next((mark.at for mark in await runtime.catalog.marks(record.server) if mark.name == target.mark), None)
+    made_at = record.created_at
+    return at is not None and made_at is not None and made_at > at and not way.may_hold(str(record.tenant))
 
 
 @contextlib.asynccontextmanager

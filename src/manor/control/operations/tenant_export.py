@@ -105,6 +105,7 @@ async def _words(record: DatabaseRecord, backup: Backup, versions: list[str], ob
         "name": record.name,
         "template": record.template,
         "backup": backup.manifest.id,
+        "schema": record.fingerprint,
         "variables": json.loads(safe_json(dict(record.variables))),
         "history": versions,
         "objects": list(objects.values()),

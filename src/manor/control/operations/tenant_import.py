@@ -56,6 +56,8 @@ class Bundle:
     backup: str
     objects: tuple[int, ...]
     """How many objects each location of its own installation held."""
+    schema: str = ""
+    """Fingerprint that the tenant was recorded with where it was made; empty: an older Manor did not write it down."""
 
 
 @contextlib.asynccontextmanager
@@ -82,6 +84,7 @@ def _read(folder: Path) -> Bundle:
             template=told["template"],
             backup=told["backup"],
             objects=tuple(told["objects"]),
+            schema=str(told.get("schema", "")),
         )
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise corrupt(f"{TENANT} cannot be read ({type(error).__name__})") from error
@@ -95,16 +98,18 @@ async def import_bundle(
     around: Surroundings,
     *,
     again: Again,
+    keep_head: bool = False,
     lock_wait_seconds: float = 10.0,
 ) -> Report:
     """Make ``tenant``, which ``fleet`` declares, and give it what the bundle holds. ``again``: the runtime under another
-    operation's id.
+    operation's id. ``keep_head``: as it is, at its own release and with what was changed by hand.
 
     Raises before anything is changed where that cannot be; a tenant that an import that died has made is gone on with.
     """
     vault = BackupVault(open_store(bundle.folder))
     backup = await _whole(vault, bundle)
     _refuse_other_template(fleet, tenant, bundle)
+    _refuse_changed(bundle, backup.manifest, keep_head)
     if sum(bundle.objects) and len(around.objects) != len(bundle.objects):
         raise RefusedError(
             "the bundle holds objects, and this environment has no place for them",
@@ -125,7 +130,7 @@ async def import_bundle(
         there = await runtime.servers[record.server].roles()
         yield replace(source, roles={old: new for old, new in source.roles.items() if old in there})
 
-    manner = Manner(heads=Heads.MIGRATE, grace_seconds=0.0)
+    manner = Manner(heads=Heads.KEEP if keep_head else Heads.MIGRATE, grace_seconds=0.0)
     told = {"bundle_of": bundle.tenant, "backup": bundle.backup}
     report = await restore_source(again(runtime), record, opening, manner, told)
     if report.exit_code == EXIT_OK:
@@ -148,6 +153,15 @@ def _refuse_other_template(fleet: Fleet, tenant: TenantId, bundle: Bundle) -> No
         raise RefusedError(
             f"the bundle is of template {bundle.template}, tenants of group {tenant.group} are of {template}",
             hint="--group G of the same template",
+        )
+
+
+def _refuse_changed(bundle: Bundle, made: Manifest, keep_head: bool) -> None:
+    if not keep_head and bundle.schema not in ("", made.photograph.fingerprint):
+        raise RefusedError(
+            f"somebody had changed the schema of {bundle.tenant} by hand before the bundle was made: it is not the one of "
+            f"{made.photograph.version or 'its template'}",
+            hint="--keep-head takes it in as it is; `manor tenant show TENANT --drift` tells the differences then",
         )
 
 

@@ -19,6 +19,10 @@ SELECT count(*) FROM pg_class
 WHERE relkind IN ('r', 'i', 'S', 't', 'm') AND relpersistence <> 't' AND NOT relisshared
     AND pg_relation_filenode(oid) IS NOT NULL AND (pg_stat_file(pg_relation_filepath(oid), true)).size IS NULL
 """
+_UNLOGGED = """
+SELECT format('%s.%s', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND c.relpersistence = 'u' ORDER BY 1
+"""
 
 
 async def find_tenant(url: str, tenant: str) -> tuple[str, int] | None:
@@ -61,12 +65,19 @@ async def is_complete(url: str, database: str) -> bool:
     return int(row[0]) == 0
 
 
+async def unlogged_tables(url: str, database: str) -> tuple[str, ...]:
+    """The tables that a recovery leaves empty, because no log has their rows."""
+    async with await psycopg.AsyncConnection.connect(url, dbname=database, autocommit=True) as connection:
+        return tuple(row[0] for row in await (await connection.execute(_UNLOGGED)).fetchall())
+
+
 async def examine(url: str, database: str, oid: int) -> TenantThen:
     """Open it, free it of doubts, and see whether it is whole. One that cannot even be entered is not."""
     try:
         await open_tenant(url, database)
         doubts = await roll_back_doubts(url, database)
         complete = await is_complete(url, database)
+        unlogged = await unlogged_tables(url, database)
     except psycopg.Error:
         return TenantThen(database=database, oid=oid, rolled_back=(), complete=False)
-    return TenantThen(database=database, oid=oid, rolled_back=doubts, complete=complete)
+    return TenantThen(database=database, oid=oid, rolled_back=doubts, complete=complete, unlogged=unlogged)

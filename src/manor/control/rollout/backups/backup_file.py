@@ -6,6 +6,7 @@ schema.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 from dataclasses import dataclass
@@ -23,6 +24,10 @@ from manor.storage import open_store
 _BACKUP_ID = re.compile(r"\d{8}T\d{9}-[0-9a-f]{8}")
 _ARCHIVE = b"PGDMP"
 """With which a custom dump begins (PostgreSQL source, pg_backup_archiver.c)."""
+_LOOKED_AT = 4096
+"""So many bytes of a file without a manifest are looked at."""
+_NO_SCRIPT = re.compile(rb"[\x00-\x07\x0e-\x1a\x1c-\x1f\x7f]")
+"""What stands in no script; ESC does, in encodings such as ISO-2022-JP."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +101,10 @@ async def find_backup(
     key = f"{id_of(name)}{MANIFEST}"
     if await vault.store.head(key) is None:
         return await _without_manifest(vault, name, without_manifest)
-    return await _whole(vault, await _beside(vault, key, name))
+    backup = await _beside(vault, key, name)
+    with contextlib.suppress(NotFoundError):  # of another installation
+        _require_recorded(vault, backup, await runtime.catalog.backup(backup.manifest.id))
+    return await _whole(vault, backup)
 
 
 async def _beside(vault: BackupVault, key: str, name: str) -> Backup:
@@ -172,8 +180,21 @@ async def _without_manifest(vault: BackupVault, name: str, allowed: bool) -> Bac
         )
     if name.endswith(ENCRYPTED):
         raise RefusedError(f"{where} is encrypted, and without its manifest nobody knows for whom", hint="decrypt it first")
-    begins = await vault.store.get_range(name, 0, len(_ARCHIVE))
-    return BackupFile(vault=vault, key=name, form=DumpForm.CUSTOM if begins == _ARCHIVE else DumpForm.PLAIN, backup=None)
+    form = _form_of(await vault.store.get_range(name, 0, _LOOKED_AT), where)
+    return BackupFile(vault=vault, key=name, form=form, backup=None)
+
+
+def _form_of(begins: bytes, where: str) -> DumpForm:
+    """What a file is that begins so. Raises ``InputError`` for one that is neither an archive of pg_dump nor a script: such
+    have no control characters but those of white space."""
+    if begins.startswith(_ARCHIVE):
+        return DumpForm.CUSTOM
+    if not begins.strip() or _NO_SCRIPT.search(begins):
+        raise InputError(
+            f"{where} is no dump: neither what pg_dump --format=custom writes nor a script of SQL",
+            hint="name a dump; one that was compressed or written with --format=tar or directory must be made anew",
+        )
+    return DumpForm.PLAIN
 
 
 def split_location(text: str) -> tuple[str, str]:

@@ -49,6 +49,14 @@ def refuse_other_head(record: DatabaseRecord, golden: str, version: str, heads: 
     )
 
 
+def changed_by_hand(version: str) -> RefusedError:
+    """The error for what is at a release, and has another schema or history than that."""
+    return RefusedError(
+        f"somebody had changed its schema by hand: it is not the one of {version or 'its template'}",
+        hint="--keep-head restores it as it is; `manor tenant show TENANT --drift` tells the differences then",
+    )
+
+
 def way_to_head(record: DatabaseRecord, golden: str, found: Photograph, lineages: Mapping[str, Lineage]) -> Cohort:
     """What brings a loaded database to the tenant's release: the migrations that the tenant has had since.
 

@@ -21,6 +21,7 @@ class KnownSchemas:
     """Fingerprints by the digest of their golden, on one server, and what the digests are made of."""
 
     by_golden: Mapping[str, str]
+    """The tenant's own first."""
     lineages: Mapping[str, Lineage]
 
     def fingerprints(self, source: Source) -> frozenset[str]:
@@ -38,6 +39,22 @@ class KnownSchemas:
             if fingerprint == found.fingerprint and is_same_history(found.history, history):
                 return digest
         return ""
+
+    def is_changed(self, found: Photograph, golden: str) -> bool:
+        """Whether what is of that golden has another schema or history by now; False where the golden is not known here."""
+        lineage = self.lineages.get(golden)
+        same = is_same_history(found.history, lineage.history if lineage is not None else ())
+        return golden in self.by_golden and not (same and found.fingerprint == self.by_golden[golden])
+
+    def golden_of_changed(self, found: Photograph) -> str:
+        """Digest of the golden with that history, whatever was changed by hand in the schema since: the tenant's own, else the
+        only one; empty where there is none."""
+        same = [
+            digest
+            for digest in self.by_golden
+            if is_same_history(found.history, self.lineages[digest].history if digest in self.lineages else ())
+        ]
+        return same[0] if same and (len(same) == 1 or same[0] == next(iter(self.by_golden))) else ""
 
 
 async def known_schemas(runtime: Runtime, record: DatabaseRecord, golden: str) -> KnownSchemas:

@@ -59,7 +59,7 @@ class Loaded:
     database: str
     photograph: Photograph
     golden: str
-    """Digest of the golden that it equals, as far as that is known."""
+    """Digest of the golden that it equals, or equalled before its schema was changed by hand, as far as that is known."""
 
 
 async def load_beside(
@@ -133,7 +133,7 @@ async def _proved(server: ServerDriver, database: str, record: DatabaseRecord, s
         # Of the same golden, built on a server whose login has another name; or with rights of another role.
         expected = replace(source.expected, fingerprint=found.fingerprint) if proved else source.expected
         _refuse_otherwise(source, expected, found)
-        golden = source.golden or known.golden_of(found)
+        golden = source.golden or known.golden_of(found) or known.golden_of_changed(found)
     else:
         golden = known.golden_of(found)
         _refuse_unknown(source, record, found, golden)

@@ -10,23 +10,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from manor.control.catalog.kept import KeptRecord
+from manor.control.catalog.kept import RESTORED, KeptRecord
 from manor.control.catalog.records import DatabaseRecord, Lineage
 from manor.control.migrate.plan import history_of
 from manor.control.rollout.backups.bring_to_head import bring_to_head
-from manor.control.rollout.backups.head import Heads, head_json, head_of, is_same_history, kept_head, refuse_other_head
+from manor.control.rollout.backups.head import (
+    Heads,
+    changed_by_hand,
+    head_json,
+    head_of,
+    is_same_history,
+    kept_head,
+    refuse_other_head,
+)
 from manor.control.rollout.backups.known_schemas import known_schemas
 from manor.control.rollout.backups.load import Loaded, dropped_on_failure
 from manor.control.rollout.errands import Done
 from manor.control.rollout.release.swap import Swap, SwapTerms
-from manor.control.rollout.release.switch_back import DISCARD, exchange
+from manor.control.rollout.release.swap_recovery import OVERTAKEN
+from manor.control.rollout.release.switch_back import DISCARD, SCHEMA, exchange, schema_now
 from manor.control.rollout.retry import until_recorded
 from manor.control.runtime import Runtime
 from manor.errors import RefusedError, counted
 
-KIND = "restored"
-"""Of the databases that are kept here."""
 _ATTEMPTS = 3
+_LEFT = "schema_left"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +44,8 @@ class _Ready:
     loaded: Loaded
     record: DatabaseRecord
     """The tenant as it is recorded afterwards."""
+    schema: str
+    """Fingerprint of what it is; the record has that of its golden."""
     words: str
 
 
@@ -70,11 +80,11 @@ async def _at_head(runtime: Runtime, record: DatabaseRecord, loaded: Loaded, hea
     if heads is Heads.MIGRATE:
         brought, number = await bring_to_head(runtime, record, loaded)
         words = f" after {counted(number, 'migration')} that it lacked"
-        return _Ready(loaded=brought, record=record, words=words)
+        return _Ready(loaded=brought, record=record, schema=record.fingerprint, words=words)
     known = await known_schemas(runtime, record, loaded.golden)
     fingerprint = known.by_golden.get(loaded.golden, found.fingerprint)
     moved = kept_head(record, loaded.golden, found, lineages, fingerprint)
-    return _Ready(loaded=loaded, record=moved, words="; the next release takes it along")
+    return _Ready(loaded=loaded, record=moved, schema=found.fingerprint, words="; the next release takes it along")
 
 
 def _as_recorded(record: DatabaseRecord, loaded: Loaded, heads: Heads, lineages: Mapping[str, Lineage]) -> _Ready:
@@ -83,16 +93,14 @@ def _as_recorded(record: DatabaseRecord, loaded: Loaded, heads: Heads, lineages:
     found = loaded.photograph
     drifted = found.fingerprint != record.fingerprint or not is_same_history(found.history, history)
     if drifted and heads is not Heads.KEEP:
-        raise RefusedError(
-            f"somebody had changed its schema by hand: it is not the one of {record.version or 'its template'}",
-            hint="--keep-head restores it as it is; `manor tenant show TENANT --drift` tells the differences then",
-        )
-    return _Ready(loaded=loaded, record=record, words=", its schema changed by hand before" if drifted else "")
+        raise changed_by_hand(record.version)
+    words = ", its schema changed by hand before" if drifted else ""
+    return _Ready(loaded=loaded, record=record, schema=found.fingerprint, words=words)
 
 
 async def _switch(swap: Swap, ready: _Ready) -> None:
     await swap.tidy()
-    kept = await swap.keep(KIND, _marks(ready.record))
+    kept = await swap.keep(RESTORED, _marks(ready.record, ready.schema, await schema_now(swap)))
     try:
         await swap.runtime.still_alone()  # loading may have taken hours
         closed = await swap.close()
@@ -104,23 +112,28 @@ async def _switch(swap: Swap, ready: _Ready) -> None:
         await swap.open_counted(kept, closed.grants)
 
 
-def _marks(after: DatabaseRecord) -> dict[str, Any]:
-    """What recovery records where we die before that: what took the place."""
-    return {"head": head_json(after)}
+def _marks(after: DatabaseRecord, schema: str, left: str) -> dict[str, Any]:
+    """What took the place: its release, which recovery records where we die before that, and its schema, by which an undo tells
+    whether somebody changed it since. ``left``: the schema of what is kept."""
+    return {"head": head_json(after), SCHEMA: schema, _LEFT: left}
 
 
 async def newest_kept(runtime: Runtime, record: DatabaseRecord) -> KeptRecord:
-    """What the last restore of a tenant replaced. Raises ``RefusedError`` where nothing is kept (any more)."""
+    """What the last restore of a tenant replaced. Raises ``RefusedError`` where nothing is kept of that (any more), though what
+    an earlier one replaced may be."""
     kept = await until_recorded(runtime, lambda: runtime.catalog.kept_databases(tenant=str(record.tenant)))
     swaps = runtime.servers[record.server].swaps
     for one in reversed(kept):
-        marker = await swaps.marker(one.database) if one.kind == KIND else None
+        marker = await swaps.marker(one.database) if one.kind == RESTORED else None
         if marker is not None and marker.kind == "kept":
+            if one.marks.get(OVERTAKEN):
+                raise _nothing_kept(record, f"its grace period was over; {one.database} is what an earlier restore replaced")
             return one
-    raise RefusedError(
-        f"nothing is kept of {record.tenant} that a restore replaced",
-        hint="was its grace period over, or was it never restored?",
-    )
+    raise _nothing_kept(record, "was its grace period over, or was it never restored?")
+
+
+def _nothing_kept(record: DatabaseRecord, hint: str) -> RefusedError:
+    return RefusedError(f"nothing is kept of {record.tenant} that its last restore replaced", hint=hint)
 
 
 async def take_back(runtime: Runtime, record: DatabaseRecord, *, discard_writes: bool, grace_seconds: float) -> Done:
@@ -139,7 +152,8 @@ async def take_back(runtime: Runtime, record: DatabaseRecord, *, discard_writes:
     moved = replace(record, version=kept.version, golden=kept.golden, fingerprint=kept.fingerprint)
     swap = Swap(_terms(runtime, record, grace_seconds))
     await swap.tidy()
-    await exchange(swap, kept, kind=KIND, discard_writes=discard_writes, marks=_marks(moved))
+    marks = _marks(moved, kept.marks.get(_LEFT) or moved.fingerprint, await schema_now(swap))
+    await exchange(swap, kept, kind=RESTORED, discard_writes=discard_writes, marks=marks)
     detail = f"switched back to what was there before, at {kept.version or 'no version'}, {swap.words}"
     facts = {**swap.facts, "kept": swap.kept, "version": kept.version}
     return Done(detail=detail, facts=facts, moved=moved if moved != record else None)

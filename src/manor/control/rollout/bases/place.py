@@ -62,7 +62,7 @@ class BasePlace:
             if isinstance(problem, BaseException) and not isinstance(problem, (CatalogError, NotFoundError)):
                 raise problem
         usable = [manifest for manifest in found if isinstance(manifest, BaseManifest)]
-        return sorted(usable, key=lambda m: m.stop_lsn), [e for e in found if isinstance(e, CatalogError)]
+        return sorted(usable, key=lambda m: (m.stopped_at, m.stop_lsn)), [e for e in found if isinstance(e, CatalogError)]
 
     def _without_parent(self, manifest: BaseManifest, parent: str) -> CatalogError:
         where = self.store.display(self.folder_of(manifest.server, manifest.id))

@@ -25,6 +25,8 @@ class TenantAtMoment:
     database: str
     rolled_back: tuple[str, ...]
     """Transactions that were in doubt then: they are not part of it."""
+    unlogged: tuple[str, ...]
+    """Tables that are empty, whatever they held: no log has their rows."""
     laid_out: tuple[str, ...]
     """The pieces of the base backup whose files were needed."""
 
@@ -43,7 +45,18 @@ async def tenant_at(
     async with place.sides[manifest.server].opening(shape) as side:
         await _give_archive(place, manifest.server, recovery, side)
         server, then, pieces = await _recovered(place, chain, recovery, tenant, side)
-        yield TenantAtMoment(server=server, database=then.database, rolled_back=then.rolled_back, laid_out=pieces)
+        yield reached(server, then, pieces)
+
+
+def reached(server: ServerDriver, then: TenantThen, laid_out: tuple[str, ...]) -> TenantAtMoment:
+    """What a side instance has come to."""
+    return TenantAtMoment(
+        server=server,
+        database=then.database,
+        rolled_back=then.rolled_back,
+        unlogged=then.unlogged,
+        laid_out=laid_out,
+    )
 
 
 def _with_limits_of(shape: ServerShape, now: ServerShape | None) -> ServerShape:

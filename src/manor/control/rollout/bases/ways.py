@@ -36,6 +36,8 @@ class Way:
     """The side instance with the database of a tenant, by its id. Only where the target can be reached."""
     sizes: Callable[[str], Mapping[str, int]]
     """What is read of the backup for a tenant, as far as that is known."""
+    may_hold: Callable[[str], bool] = lambda _: True
+    """Whether a tenant can have had a database when the backup was taken."""
 
     def required(self, server: str) -> Recovery:
         """Raises ``RefusedError`` that says why the moment cannot be reached and which ones can."""
@@ -79,6 +81,7 @@ def _own(place: BasePlace, chosen: Chosen) -> Way:
         problems=chosen.problems,
         opening=opening,
         sizes=sizes,
+        may_hold=lambda tenant: any(database.belongs_to(tenant) for database in chain[-1].databases) if chain else True,
     )
 
 

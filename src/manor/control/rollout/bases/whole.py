@@ -15,7 +15,7 @@ from manor.control.engines.repositories import Held, Repository
 from manor.control.engines.wal import Timelines, read_history
 from manor.control.rollout.bases.place import BasePlace
 from manor.control.rollout.bases.reach import archive_everything
-from manor.control.rollout.bases.side_source import TenantAtMoment, had_none, replay_of
+from manor.control.rollout.bases.side_source import TenantAtMoment, had_none, reached, replay_of
 from manor.control.rollout.bases.take import refuse_tablespaces, require_superuser, shape_of
 from manor.control.runtime import Runtime
 from manor.errors import Code, EngineError, UnsupportedError
@@ -120,7 +120,7 @@ async def tenant_of_whole(place: BasePlace, chosen: ChosenWhole, tenant: str) ->
                 code=Code.CORRUPT,
                 hint=f"pgbackrest --stanza=… verify checks {repository.described}",
             )
-        yield TenantAtMoment(server=server, database=then.database, rolled_back=then.rolled_back, laid_out=(label,))
+        yield reached(server, then, (label,))
 
 
 async def refuse_tablespaces_in(chosen: ChosenWhole, label: str) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from manor.control.catalog.kept import KeptRecord
+from manor.control.catalog.kept import RESTORED, KeptRecord
 from manor.control.catalog.records import AuditEvent
 from manor.control.engines.driver import FoundDatabase, ServerDriver
 from manor.control.rollout.release.restored_heads import record_restored_heads
@@ -19,6 +19,8 @@ from manor.control.rollout.retry import ATTEMPTS, retrying, until_recorded
 from manor.control.runtime import Runtime, operation_token
 from manor.errors import ManorError
 
+OVERTAKEN = "overtaken"
+"""The mark of what a restore replaced, and is kept although what a later one replaced was dropped."""
 IsDead = Callable[[str], bool]
 """Whether the operation with that token is."""
 
@@ -153,6 +155,7 @@ async def drop_expired(runtime: Runtime) -> int:
 async def drop_kept(runtime: Runtime, kept: KeptRecord) -> None:
     """Drop one kept database and its entry; one that is not (any more) what the entry says is left alone."""
     server = runtime.servers[kept.server]
+    await _overtake(runtime, kept)
     marker = await server.swaps.marker(kept.database)
     if marker is not None and (marker.kind, marker.catalog, marker.tenant) == ("kept", runtime.catalog.id, kept.tenant):
         await retrying(functools.partial(server.drop_database, kept.database), attempts=ATTEMPTS)
@@ -163,3 +166,13 @@ async def drop_kept(runtime: Runtime, kept: KeptRecord) -> None:
     )
     await until_recorded(runtime, forget)
     runtime.telemetry.emit("kept.dropped", runtime.operation, kept.tenant, database=kept.database)
+
+
+async def _overtake(runtime: Runtime, kept: KeptRecord) -> None:
+    """Mark what earlier restores of the same tenant replaced: it is not what the last one replaced, once that is dropped."""
+    if kept.kind != RESTORED or kept.created_at is None:
+        return
+    for other in await until_recorded(runtime, lambda: runtime.catalog.kept_databases(tenant=kept.tenant)):
+        if other.kind == kept.kind and other.created_at is not None and other.created_at < kept.created_at:
+            marked = replace(other, marks={**other.marks, OVERTAKEN: True})
+            await until_recorded(runtime, functools.partial(runtime.catalog.put_kept, marked))

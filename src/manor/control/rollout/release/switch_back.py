@@ -23,6 +23,8 @@ from manor.control.rollout.verify import recorded_isolation
 from manor.errors import Code, ManorError, RefusedError
 
 _SHOWN = 3
+SCHEMA = "schema"
+"""The mark with the fingerprint of what took the place, where that need not be the recorded one."""
 DISCARD = "--discard-writes switches back all the same; what was written stays in the database that is kept"
 
 
@@ -114,14 +116,26 @@ async def writes_since(swap: Swap, kept: KeptRecord, *, on_the_way: bool = False
         if on_the_way:
             return writes_between(before, _without_new_tables(before, now))
         found = writes_between(before, now)
-        record = swap.record
-        fingerprint, isolated = await swap.server.fingerprint(swap.database, recorded_isolation(record.config))
+        fingerprint, isolated = await _schema(swap)
     except ManorError as error:
         if error.transient or error.code is Code.UNREACHABLE:
             raise
         return (f"its rows could not be counted ({error.message})",)
-    drifted = () if isolated and fingerprint == record.fingerprint else ("its schema was changed by hand",)
+    expected = kept.marks.get(SCHEMA, swap.record.fingerprint)
+    drifted = () if isolated and fingerprint == expected else ("its schema was changed by hand",)
     return (*found, *drifted)
+
+
+async def schema_now(swap: Swap) -> str:
+    """Fingerprint of the target's live database; empty where it cannot be told just now."""
+    try:
+        return (await _schema(swap))[0]
+    except ManorError:
+        return ""
+
+
+async def _schema(swap: Swap) -> tuple[str, bool]:
+    return await swap.server.fingerprint(swap.database, recorded_isolation(swap.record.config))
 
 
 def _without_new_tables(before: Census, now: Census) -> Census:

@@ -62,11 +62,11 @@ class Connections:
         self._count = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._ending: set[asyncio.Task[None]] = set()
-        self._closed = False
+        self._closed = True
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def open(self) -> None:
-        """Let connections be taken again after ``close``, in whatever event loop asks first."""
+        """Let connections be taken, also again after ``close``, in whatever event loop asks first."""
         if self._closed:
             self._closed = False
             self._loop = None
