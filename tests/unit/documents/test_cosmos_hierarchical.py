@@ -13,7 +13,8 @@ from manor.testing.cosmos_gateway import CosmosGateway
 from manor.testing.cosmos_gateway.spans import hashed
 from manor.testing.documents.indexes import ExpiryCases, IndexCases
 from manor.testing.documents.isolation import IsolationCases
-from manor.testing.documents.items import ItemCases, KeyCases
+from manor.testing.documents.items import ItemCases
+from manor.testing.documents.keys import KeyCases
 from manor.testing.documents.queries import PageCases, QueryCases, ScanCases
 from manor.testing.documents.suite import StoreFixtures
 from manor.testing.documents.together import BatchCases, ConcurrencyCases, TransactionCases

@@ -14,7 +14,8 @@ from manor.data.documents.driver import Driver
 from manor.testing.documents.conditions import ConditionCases
 from manor.testing.documents.indexes import ExpiryCases, IndexCases
 from manor.testing.documents.isolation import IsolationCases
-from manor.testing.documents.items import ItemCases, KeyCases
+from manor.testing.documents.items import ItemCases
+from manor.testing.documents.keys import KeyCases
 from manor.testing.documents.queries import PageCases, QueryCases, ScanCases
 from manor.testing.documents.samples import THINGS, new_tenant
 from manor.testing.documents.together import BatchCases, ConcurrencyCases, TransactionCases
