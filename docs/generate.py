@@ -322,7 +322,11 @@ def settings_page() -> str:
                 "Folder for the embedded server's files that cannot stand in the project; else `/var/lib/manor` (root), "
                 "`$XDG_STATE_HOME/manor` or `~/.local/state/manor`",
             ),
-            ("`${NAME}`", "Any variable that `project.yaml` or `environ.yaml` names; a missing one is an error"),
+            (
+                "`${NAME}`",
+                "Any variable that `project.yaml` or `environ.yaml` names; a missing one is an error, "
+                "in the settings of a source only where the source is used",
+            ),
         ],
     )
     return f"""{NOTICE}

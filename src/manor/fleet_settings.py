@@ -29,6 +29,8 @@ class SourceSettings:
     """Of a built-in provider its shape (``settings_shapes``), of another one a mapping of its own."""
     cache: CacheBlock | None = None
     """None: not said, which for a database means its ``cache_ttl``."""
+    unset: tuple[Finding, ...] = ()
+    """Variables in its settings that are not set: then they were not read, and whoever opens it is told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,13 +66,20 @@ class FleetSettings:
     """None: not said."""
 
 
-def fleet_settings(block: MultiTenant | None, document: YamlDocument) -> FleetSettings:
-    """From the checked block. Raises ``InvalidInput`` with the places of sources without settings of their provider."""
+def fleet_settings(
+    block: MultiTenant | None, document: YamlDocument, held_back: Mapping[str, SourceSettings] | None = None
+) -> FleetSettings:
+    """From the checked block, and the sources that ``unset_sources`` took out.
+
+    Raises ``InvalidInput`` with the places of sources without settings of their provider.
+    """
     if block is None:
         return FleetSettings()
     sources, findings = _sources(block, document)
+    findings += [_named_twice(name, document) for name in held_back or {} if name in sources]
     if findings:
         raise InvalidInput(findings)
+    sources |= held_back or {}
     return FleetSettings(
         enabled=block.enabled,
         scale=block.scale if "scale" in block.model_fields_set else None,
@@ -87,10 +96,15 @@ def _sources(block: MultiTenant, document: YamlDocument) -> tuple[dict[str, Sour
     for name, source, path in _declared(block):
         findings += source_findings(source, document, path)
         if name in found:
-            message = f"{name} is also the name of the source of tenant_registry, which is called like its provider"
-            findings.append(Finding(message=message, place=document.place(path, key=True), hint="choose another name"))
+            findings.append(_named_twice(name, document))
         found[name] = source_settings(name, source)
     return found, findings
+
+
+def _named_twice(name: str, document: YamlDocument) -> Finding:
+    message = f"{name} is also the name of the source of tenant_registry, which is called like its provider"
+    place = document.place(("multi_tenant", "sources", name), key=True)
+    return Finding(message=message, place=place, hint="choose another name")
 
 
 def _declared(block: MultiTenant) -> Iterator[tuple[str, TenantSource, tuple[str, ...]]]:

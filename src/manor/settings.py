@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 
 from manor.errors import InputError, InvalidInput, NotFoundError, Place, UnsupportedError
 from manor.fleet_settings import FleetSettings, SourceSettings, fleet_settings, source_findings, source_settings
-from manor.settings_files import checked_settings, settings_document
+from manor.settings_files import checked_settings, expanded_document, settings_document
+from manor.unset_sources import hold_back
 from manor.yaml_reader import YamlDocument
 
 if TYPE_CHECKING:
@@ -229,7 +230,10 @@ def load_project(folder: Path, *, environment: Mapping[str, str] | None = None) 
     path = folder / PROJECT_FILE
     if not path.exists():
         return Project(folder=folder, name=folder.name)
-    document = settings_document(path, PROJECT_FILE, environment)
+    document, left = expanded_document(path, PROJECT_FILE, environment)
+    held_back, findings = hold_back(document.value, left)
+    if findings:
+        raise InvalidInput(findings)
     read = checked_settings(document, ProjectFile)
     return Project(
         folder=folder,
@@ -237,7 +241,7 @@ def load_project(folder: Path, *, environment: Mapping[str, str] | None = None) 
         description=read.description,
         options=Options(create_foreign_key_constraints=read.options.create_foreign_key_constraints),
         declared=True,
-        fleet=fleet_settings(read.multi_tenant, document),
+        fleet=fleet_settings(read.multi_tenant, document, held_back),
         not_acted_on=_not_acted_on(read),
     )
 

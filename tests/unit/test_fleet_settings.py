@@ -11,6 +11,7 @@ from manor.control.registry.model import Registry
 from manor.errors import InvalidInput
 from manor.fleet_settings import AutomationSettings
 from manor.settings import find_project, load_source
+from manor.wiring.sources import open_source
 
 SOURCES = """\
 multi_tenant:
@@ -128,3 +129,72 @@ def test_the_projects_bounds_fill_what_a_registry_leaves_open() -> None:
         batch = with_bounds(Registry.model_validate(values), bounds).operations.batch_settings
         assert (batch.max_parallel, batch.timeout_seconds, batch.retry_attempts) == (*expected, 3)
     assert with_bounds(Registry.model_validate(silent), AutomationSettings()).operations.batch_settings.max_parallel == 10
+
+
+UNSET = """\
+multi_tenant:
+  tenant_registry:
+    provider: csv
+    config:
+      csv: {csv_path: "${HOLE}", encoding: "${HOLE}"}
+  sources:
+    crm:
+      provider: database
+      config:
+        database: {url: "${CRM_URL}"}
+      cache: {ttl: 5, redis_url: "${REDIS_HOLE}"}
+    sheet:
+      provider: csv
+      config:
+        csv: {csv_path: tenants.csv}
+    both:
+      provider: merged
+      config:
+        merged: {sources: [sheet, crm]}
+"""
+
+
+def test_a_variable_that_is_not_set_is_wanted_by_its_source_only(tmp_path: Path) -> None:
+    """All others can be opened, and what is missing is said with its place by those that need it."""
+    project = project_of(tmp_path, UNSET)
+    assert set(project.fleet.sources) == {"csv", "crm", "sheet", "both"}
+    assert open_source(project, "sheet") is not None
+    hole = "environment variable {} is not set (export {}=… before running manor)"
+    for name, expected in (
+        ("csv", [f"project.yaml:5:{column}: {hole.replace('{}', 'HOLE')}" for column in (23, 44)]),
+        ("crm", [f"project.yaml:11:34: {hole.replace('{}', 'REDIS_HOLE')}"]),
+        ("both", [f"project.yaml:11:34: {hole.replace('{}', 'REDIS_HOLE')}"]),
+    ):
+        with pytest.raises(InvalidInput) as raised:
+            open_source(project, name)
+        assert [str(finding) for finding in raised.value.findings] == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "project_name: ${HOLE}\n",
+        "multi_tenant:\n  templates: {base_dir: '${HOLE}'}\n",
+        "multi_tenant:\n  sources:\n    crm: {provider: '${HOLE}'}\n",
+        "multi_tenant:\n  sources:\n    crm: {config: {csv: {csv_path: '${HOLE}'}}}\n",
+        "multi_tenant:\n  sources:\n    crm: {provider: csv, config: {csv: {csv_path: '${'}}}\n",
+        "multi_tenant:\n  sources: [{provider: csv, config: {csv: {csv_path: '${HOLE}'}}}]\n",
+    ],
+)
+def test_what_is_no_setting_of_a_source_is_wanted_always(tmp_path: Path, text: str) -> None:
+    """So is what is written wrongly."""
+    (said,) = findings_of(tmp_path, text)
+    assert said.startswith("project.yaml:")
+    assert "is not set" in said or "neither a variable" in said
+
+
+@pytest.mark.parametrize("paths", [("${HOLE}", "b"), ("a", "${HOLE}"), ("${HOLE}", "${HOLE}")])
+def test_two_sources_of_one_name_are_refused_whatever_is_not_set(tmp_path: Path, paths: tuple[str, str]) -> None:
+    """The variable does not hide it for long."""
+    said = findings_of(
+        tmp_path,
+        f"multi_tenant:\n  tenant_registry: {{provider: csv, config: {{csv: {{csv_path: '{paths[0]}'}}}}}}\n"
+        f"  sources:\n    csv: {{provider: csv, config: {{csv: {{csv_path: '{paths[1]}'}}}}}}\n",
+    )
+    assert len(said) == 1
+    assert said[0].startswith("project.yaml:4:")

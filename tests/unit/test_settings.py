@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from manor.errors import InputError, InvalidInput, NotFoundError, UnsupportedError
 from manor.settings import Deployment, Project, check_url, find_project, load_environment, redact_url
+from manor.wiring.sources import open_source
 
 V1_BLOCK = """\
 project_name: shop
@@ -81,9 +82,11 @@ def test_the_block_of_the_reference_is_accepted_and_what_waits_is_named(folder: 
 
 
 def test_a_missing_environment_variable_is_named_where_it_stands(folder: Path) -> None:
+    """In the settings of a source, when the source is opened."""
     (folder / "project.yaml").write_text(V1_BLOCK)
+    project = find_project(folder, environment={})
     with pytest.raises(InvalidInput) as error:
-        find_project(folder, environment={})
+        open_source(project, "database")
     assert str(error.value) == "project.yaml:12:14: environment variable TENANT_REGISTRY_DB_URL is not set"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -135,8 +136,15 @@ def _fields(change: DirectoryChange) -> str:
 
 
 def _short(value: Any) -> str:
-    text = "none" if value is None else str(value)
+    text = "none" if value is None else _shown(value)
     return text if len(text) <= 40 else f"{text[:39]}…"
+
+
+def _shown(value: Any) -> str:
+    """Lists of names as a table of tenants has them, mappings as JSON."""
+    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+        return ";".join(value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _summary(result: SyncReport) -> str:
@@ -179,6 +187,6 @@ def print_told(told: Sequence[Told]) -> None:
         click.echo(f"{'source':<12} {one.record.source} ({one.record.state}, operation {one.record.operation})")
         for key, value in one.record.values.items():
             if value not in (None, ""):
-                click.echo(f"  {key:<20} {';'.join(value) if isinstance(value, list) else value}")
+                click.echo(f"  {key:<20} {_shown(value)}")
         for change in one.history:
             click.echo(f"  {change.at:%Y-%m-%d %H:%M:%S} {change.kind}{': ' if _fields(change) else ''}{_fields(change)}")

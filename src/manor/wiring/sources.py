@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from manor.errors import InputError, ManorError, NotFoundError, RefusedError, UnsupportedError
+from manor.errors import InputError, InvalidInput, ManorError, NotFoundError, RefusedError, UnsupportedError
 from manor.fleet_settings import BUILT_IN, SourceSettings
 from manor.scan import suggest
 from manor.settings import Project, load_source
@@ -60,6 +60,8 @@ class _Opening:
         return self.open(known[name])
 
     def open(self, settings: SourceSettings) -> TenantRegistryProvider:
+        if settings.unset:
+            raise InvalidInput(list(settings.unset))
         provider = _BUILT_IN.get(settings.provider, _foreign)(self, settings)
         cache = _cache(settings) if self.cached else None
         if cache is None:

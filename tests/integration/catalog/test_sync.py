@@ -17,6 +17,7 @@ from manor.control.operations.sync import SyncReport, SyncRequest, dry_run, sync
 from manor.control.provision.sync_plan import Kind
 from manor.control.registry.directory_home import DirectoryHome
 from manor.control.registry.listed import ListedTenantProvider
+from manor.control.registry.merged import MergedTenantProvider
 from manor.control.registry.provider import PAGE, Filters
 from manor.control.registry.tenant_info import TenantInfo
 from manor.control.runtime import Runtime
@@ -231,6 +232,24 @@ async def test_a_source_that_takes_too_much_away_is_refused_until_somebody_means
     said = (await dry_run(make_runtime(), Reading(after()), SyncRequest(source="crm", home=HOME))).notices
     assert any(reason in notice for notice in said)
     assert (await synced(after(), allow_large_change=True)).operation
+
+
+async def test_a_merged_source_one_of_whose_parts_falls_silent_is_refused_until_somebody_means_it(make_runtime, direct):
+    """A file that was cut to its header says nothing of anybody: those that it suspended would be active."""
+
+    async def merged(*billing: TenantInfo, **options: Any) -> SyncReport:
+        crm = ListedTenantProvider([TenantInfo(tenant_id=f"t{n}", customer_code=f"c{n}") for n in range(9)], {})
+        provider = MergedTenantProvider({"billing": ListedTenantProvider(billing, {}), "crm": crm}, name="crm")
+        return await sync(make_runtime(), provider, SyncRequest(source="crm", home=HOME, **options))
+
+    suspends = TenantInfo(tenant_id="t1", customer_code="c1", status="suspended")
+    assert (await merged(suspends)).summary == {"new": 9}
+    before = rows(direct)
+    with pytest.raises(RefusedError, match="billing, of which crm is made, told of tenants before"):
+        await merged()
+    assert rows(direct) == before
+    assert (await merged(allow_large_change=True)).summary == {"changed": 1, "unchanged": 8}
+    assert (await merged(suspends)).summary == {"suspended": 1, "unchanged": 8}
 
 
 async def test_new_tenants_small_losses_and_renamings_never_trip_the_guard(synced):

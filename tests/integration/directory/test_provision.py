@@ -134,6 +134,16 @@ def test_what_is_wrong_with_one_tenant_is_said_and_hides_nobody(site, make_tenan
     assert users(site, "c9/main/t9")[0][0].startswith("O'Brien")
 
 
+def test_a_new_tenant_with_the_name_of_a_live_one_is_refused_alone(site, make_tenant):
+    """The live one is looked at as ever, whichever comes first."""
+    site.sync([make_tenant(5, customer_code="one")])
+    site.provision()
+    site.sync([make_tenant(number, customer_code="one") for number in (4, 5, 6)])
+    report = site.provision()
+    assert statuses(report) == {"one/main/t4": "error", "one/main/t5": "skipped", "one/main/t6": "error"}
+    assert "would be that of one/main/t5, one/main/t6 too" in details(report)["one/main/t4"]
+
+
 def test_a_tier_without_a_template_is_said_with_what_to_do_and_a_template_can_be_named(site, make_tenant):
     site.sync([make_tenant(1, tier="gold")])
     report = site.provision()

@@ -105,9 +105,44 @@ def test_more_instances_and_other_fields_do_not_count() -> None:
     assert large_change(planned(before, *now), 30) is None
 
 
-def test_up_to_two_tenants_may_always_go_but_never_the_last_one() -> None:
+@pytest.mark.parametrize("closed", ["suspended", "terminated", "inactive"])
+def test_whoever_is_no_longer_suspended_counts_for_the_guard(closed: str) -> None:
+    """A source that loses its column of statuses makes all of its tenants active."""
+    before = known(*(tenant(f"t{n}", status=closed) for n in range(10)))
+    few = planned(before, *(tenant(f"t{n}", status="active" if n < 3 else closed) for n in range(10)))
+    many = planned(before, *(tenant(f"t{n}", status="active" if n < 4 else closed, region="eu") for n in range(10)))
+    assert large_change(few, 30) is None
+    assert large_change(many, 30) == (
+        "4 tenants no longer suspended there, 6 of 10 change what their databases' names and template are made of; "
+        "30 % is the limit"
+    )
+
+
+def test_who_comes_back_active_after_being_terminated_counts_for_the_guard() -> None:
+    before = known(*(tenant(f"t{n}", status="terminated") for n in range(4)), state="gone")
+    before |= known(tenant("x"), tenant("y"))
+    plan = planned(before, tenant("x"), tenant("y"), *(tenant(f"t{n}") for n in range(4)))
+    assert "4 tenants no longer suspended there" in str(large_change(plan, 30))
+
+
+def test_a_small_fleet_does_not_dwindle_unasked() -> None:
+    """One tenant may always go, two of three may not."""
     before = known(tenant("a"), tenant("b"), tenant("c"))
-    assert large_change(planned(before, tenant("a")), 1) is None
+    assert large_change(planned(before, tenant("a"), tenant("b")), 1) is None
+    assert large_change(planned(before, tenant("a")), 30) == "2 of 3 tenants are gone from crm; 30 % is the limit"
+
+
+def test_a_part_that_falls_silent_needs_a_word_where_that_changes_something() -> None:
+    walked = Comparison("both", {})
+    walked.take(tenant())
+    now, before = {"billing": 0, "crm": 1, "new": 0}, {"billing": 3, "crm": 1}
+    plan = plan_sync(walked, {}, {}, parts=now, parts_before=before)
+    assert large_change(plan, 30) == "billing, of which both is made, told of tenants before and now tells of none"
+    assert large_change(plan_sync(walked, {}, {}, parts=now, parts_before=now), 30) is None
+    assert large_change(plan_sync(Comparison("both", {}), {}, {}, parts=now, parts_before=before), 30) is None
+
+
+def test_the_last_tenant_never_goes_unasked() -> None:
     assert "no tenant at all" in str(large_change(planned(known(tenant("a"))), 100))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
 import os
 from collections.abc import Callable
@@ -217,6 +218,31 @@ async def test_of_very_many_faults_the_number_is_said(sheet: Write) -> None:
     assert isinstance(error, InvalidInput)
     assert len(error.findings) == 51
     assert "950 more" in error.findings[-1].message
+
+
+async def test_a_cell_that_is_too_long_is_said_as_that(sheet: Write) -> None:
+    """Also in a column that is passed over."""
+    limit = csv.field_size_limit(131_072)
+    try:
+        error = await refusal(sheet(f"tenant_id,customer_code,notes\n1,a,b\n2,b,{'x' * 131_073}\n"))
+    finally:
+        csv.field_size_limit(limit)
+    assert "a cell has more than 131,072 characters" in error.message
+    assert str(error.place) == "tenants.csv:3:1"
+
+
+@pytest.mark.parametrize("line", range(3))
+async def test_iso_2022_jp_is_refused_unless_it_is_named(sheet: Write, line: int) -> None:
+    """To whoever does not know it, it is ASCII."""
+    lines = ["tenant_id,customer_code,customer_name", "1,a,b", "2,a,b"]
+    lines[line] = lines[line].replace("customer_name", "顧客名").replace(",b", ",株式会社")
+    text = "\n".join(lines)
+    error = await refusal(sheet(text, "iso2022_jp"))
+    assert "escape sequences" in error.message
+    assert "iso2022_jp" in error.hint
+    assert str(error.place) == f"tenants.csv:{line + 1}:1"
+    columns = {"customer_name": "顧客名"} if line == 0 else {}
+    assert len(await walked(sheet(text, "iso2022_jp", encoding="iso2022_jp", columns=columns))) == 2
 
 
 @pytest.mark.parametrize("rest", ['"never closed\n2,b,x\n', 'a"b"c,"d"e\n'])

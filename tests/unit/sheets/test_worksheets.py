@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import openpyxl
 import pytest
+from openpyxl.chart import BarChart, Reference
 
 from manor.control.registry.sheets import CSVTenantProvider
 from manor.errors import InputError, InvalidInput
@@ -80,6 +81,29 @@ async def test_all_that_is_wrong_is_said_in_one_pass(sheet: Write) -> None:
     messages = " / ".join(message for _, message in found)
     for words in ("no stored value", "holds the error #N/A", "created_at is no point in time", "merged cells", "there twice"):
         assert words in messages
+
+
+@pytest.mark.parametrize("chart", [True, False])
+@pytest.mark.parametrize("position", [0, 1])
+async def test_a_chart_sheet_is_passed_over(sheet: Write, chart: bool, position: int) -> None:
+    """Wherever it stands, with a chart on it and without."""
+    book = book_of(HEADER[:2], ("1", "a"))
+    charts = book.create_chartsheet("Chart", position)
+    if chart:
+        bars = BarChart()
+        bars.add_data(Reference(book["Tenants"], min_col=1, min_row=1, max_row=2))
+        charts.add_chart(bars)
+    (info,) = await walked(sheet(saved(book), name="t.xlsx"))
+    assert info.tenant_id == "1"
+
+
+async def test_a_workbook_of_charts_only_is_no_table(sheet: Write) -> None:
+    """It is said."""
+    book = book_of()
+    book.create_chartsheet("Chart")
+    book.remove(book["Tenants"])
+    with pytest.raises(InputError, match="no worksheet, only charts"):
+        await walked(sheet(saved(book), name="t.xlsx"))
 
 
 @pytest.mark.parametrize("content", [b"", b"tenant_id,customer_code\n1,a\n", b"PK\x03\x04 and so on"])

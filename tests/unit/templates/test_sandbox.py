@@ -142,6 +142,30 @@ ENDLESS = [
     "{% set n = namespace(x='ab') %}{% for i in range(60) %}{% set n.x %}{{ n.x }}{{ n.x }}{% endset %}{% endfor %}{{ n.x }}",
     "{% set n = namespace(x=2) %}{% for i in range(60) %}{% set n.x = n.x * n.x %}{% endfor %}{{ n.x }}",
     "{% for x in [[1, [2]]] recursive %}{{ loop(range(9)) }}{% endfor %}",
+    "{{ [[1], [2]]|sum(start=[]) }}",
+    "{% set n = namespace(x=[]) %}{% for i in range(1000) %}{% set n.x = n.x + [n.x] %}{% endfor %}{{ n.x|sum(start=[]) }}",
+    "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}{% endfor %}{{ n.x }}",
+    "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = (n.x, n.x) %}{% endfor %}{{ n.x == 1 }}",
+    "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = {'a': n.x, 'b': n.x} %}{% endfor %}{{ n.x }}",
+    "{% macro m(n) %}{% if n %}{{ m(n - 1, varargs, varargs) }}{% else %}{{ varargs }}{% endif %}{% endmacro %}{{ m(60, 1) }}",
+    "{% set n = namespace(x=range(99)|list) %}{% for i in range(9) %}{% set n.x = n.x|map('default')|list + n.x %}"
+    "{% endfor %}{% for i in range(9000) %}{{ n.x }}{% endfor %}",
+    "{% set x = range(9999)|list %}{% for i in range(9000) %}{% set y = x|sort %}{% endfor %}",
+    "{% set n = namespace(x='xxxxxxxxxx') %}{% for i in range(16) %}{% set n.x = n.x ~ n.x %}{% endfor %}"
+    "{% set l = range(9999)|list %}{% for u in l|map('replace', '1', n.x) %}{% endfor %}",
+    "{% set n = namespace(x='xxxxxxxxxx') %}{% for i in range(16) %}{% set n.x = n.x ~ n.x %}{% endfor %}"
+    "{% for i in range(9999) %}{% set y = n.x.count('y') %}{% endfor %}",
+    "{{ 1|round(10 ** 9, 'floor') }}",
+    "{{ 1e400 }}",
+    "{{ '1e400'|float }}",
+    "{{ 'inf'|float }}",
+    "{{ 'nan'|float }}",
+    "{{ 1e300 * 1e300 }}",
+    "{{ 1e300 / 1e-300 }}",
+    "{{ config.infinite }}",
+    "{{ config.infinite - 1 }}",
+    "{{ [config.infinite] }}",
+    "{% for i in [1] %}" * 30 + "{% endfor %}" * 30,
     "{% for x in range(9000) %}{{ 'x' * 9000 }}{% endfor %}",
     "{% for x in range(9000) %}" + "y" * 9000 + "{% endfor %}",
 ]
@@ -149,7 +173,7 @@ ENDLESS = [
 
 def render(folder: Path, text: str) -> Any:
     (folder / "t.j2").write_text(text, encoding="utf-8")
-    return TenantTemplateEngine(folder).render("t.j2", TENANT, {"plan": "x"})
+    return TenantTemplateEngine(folder).render("t.j2", TENANT, {"plan": "x", "infinite": float("inf")})
 
 
 @pytest.mark.parametrize("text", ESCAPES)

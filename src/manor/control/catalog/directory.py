@@ -62,6 +62,10 @@ class DirectoryStore(LedgerStore):
         """Every source that was ever synced, by name."""
         return [_source(row) for row in await self._link.rows(query("directory_sources"))]
 
+    async def source_parts(self, source: str) -> dict[str, int]:
+        """Of a source that is made of others, how many tenants each of them told of at the last sync that wrote something."""
+        return {row[0]: row[1] for row in await self._link.rows(query("source_parts"), {"source": source})}
+
     async def directory_marks(self, source: str) -> dict[str, DirectoryMark]:
         """By tenant id, all that a sync must know of a source's tenants to see which of them changed; gone ones too."""
         async with self._link.use() as connection:

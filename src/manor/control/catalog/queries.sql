@@ -749,6 +749,11 @@ WHERE erasures.tenant = batch.tenant;
 -- directory_sources --
 SELECT name, generation, tenants, operation, changed_at FROM manor.sources ORDER BY name;
 
+-- source_parts --
+SELECT part.key, part.value::int FROM manor.sources AS sources JOIN manor.operations AS operations ON operations.id = sources.operation,
+    jsonb_each_text(operations.arguments -> 'parts') AS part
+WHERE sources.name = %(source)s ORDER BY part.key;
+
 -- directory_marks --
 SELECT tenant_id, digest, config_digest, state, status FROM manor.directory WHERE source = %(source)s;
 

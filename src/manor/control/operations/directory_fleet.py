@@ -79,7 +79,7 @@ async def directory_fleet(
     registry, loaded = load_home_settings(places.environment, home.registry_shown_as)
     registry = with_bounds(registry, places.automation)
     records = await catalog.databases(source=str(home))
-    recorded = {(record.tenant.group, record.tenant.id): (record.tenant, record.server) for record in records}
+    recorded = {(record.tenant.group, record.tenant.id): record for record in records}
     placement = Placement(
         deployments=places.deployments, deployment=places.deployment, template=places.template, recorded=recorded
     )

@@ -140,7 +140,8 @@ async def _look(runtime: Runtime | None, provider: TenantRegistryProvider, reque
     configs = await _configs(provider, walked, request)
     known = [tenant for tenant in (*walked.differing, *configs) if tenant in marks]
     before = await catalog.directory_records(request.source, known) if catalog is not None else {}
-    return plan_sync(walked, before, configs)
+    parts_before = await catalog.source_parts(request.source) if catalog is not None else {}
+    return plan_sync(walked, before, configs, parts=provider.parts(), parts_before=parts_before)
 
 
 async def _configs(provider: TenantRegistryProvider, walked: Comparison, request: SyncRequest) -> dict[str, Mapping[str, Any]]:
@@ -190,7 +191,7 @@ async def _write(runtime: Runtime, plan: SyncPlan, generation: int, started_at: 
         digest=plan.digest,
         started_at=started_at,
         actor=runtime.actor,
-        arguments={"tenants": plan.seen},
+        arguments={"tenants": plan.seen} | ({"parts": dict(plan.parts)} if plan.parts else {}),
         summary=counts,
     )
     event = AuditEvent(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from manor.control.catalog.records import DatabaseRecord
 from manor.control.registry.bound_checks import check_targets
 from manor.control.registry.names import template_name_findings
 from manor.control.registry.tenant_info import TenantInfo
@@ -55,8 +56,12 @@ class Placement:
     """The one named for this run."""
     template: str | None = None
     """The one named for this run; None: the environment's ``base``."""
-    recorded: Mapping[tuple[str, str], tuple[TenantId, str]] = field(default_factory=dict)
-    """By instance and the source's id, those that are recorded and their servers: neither changes by itself."""
+    recorded: Mapping[tuple[str, str], DatabaseRecord] = field(default_factory=dict)
+    """By instance and the source's id, those that are recorded: neither tenant nor server nor name changes by itself."""
+
+    def record_of(self, tenant: TenantId) -> DatabaseRecord | None:
+        """What is recorded of a tenant, which may be under another customer_code."""
+        return self.recorded.get((tenant.group, tenant.id))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -91,7 +96,7 @@ def draft_targets(tenants: Iterable[Told], placement: Placement) -> Draft:
             _refuse_all(draft, told, told.environment)
         else:
             _enter(draft, told, told.environment, placement)
-    _refuse_collisions(draft)
+    _refuse_collisions(draft, placement)
     return draft
 
 
@@ -149,7 +154,8 @@ def _check(draft: Draft, target: Target, told: Told, environment: Environment) -
 
 def _server(tenant: TenantId, config: Mapping[str, Any], placement: Placement) -> tuple[str, tuple[str, str] | None]:
     """(name, what is wrong and what to do)."""
-    known, server = placement.recorded.get((tenant.group, tenant.id), (tenant, ""))
+    record = placement.record_of(tenant)
+    known, server = (record.tenant, record.server) if record is not None else (tenant, "")
     if known != tenant:
         reason = f"recorded as {known}, the source now says customer_code {tenant.customer_code}: a tenant's id never changes"
         return server, (reason, f"put {known.customer_code} back in the source, or move to a new tenant and delete the old one")
@@ -183,16 +189,22 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _refuse_collisions(draft: Draft) -> None:
-    """Two tenants that get one name are both set aside: which of them is meant, nobody knows."""
+def _refuse_collisions(draft: Draft, placement: Placement) -> None:
+    """Of tenants that get one name, all are set aside but the one whose database has it: new rows take it from nobody."""
     by_name: dict[tuple[str, str], list[Target]] = {}
     for target in draft.usable():
         by_name.setdefault((target.server, target.database.lower()), []).append(target)
     for found in by_name.values():
-        for target in found if len(found) > 1 else ():
+        refused = [target for target in found if not _has_the_name(target, placement)]
+        for target in refused if len(found) > 1 else ():
             others = ", ".join(str(other.tenant) for other in found if other is not target)
             reason = f"the database name {target.database!r} would be that of {others} too"
             draft.put_aside(target, reason, "put {{ tenant.tenant_id }} into the names of environment.j2")
+
+
+def _has_the_name(target: Target, placement: Placement) -> bool:
+    record = placement.record_of(target.tenant)
+    return record is not None and record.database == target.database
 
 
 def check_against_templates(

@@ -22,6 +22,8 @@ from manor.errors import ConflictError, InputError, counted
 DECIDING = ("customer_code", "region", "tier", "isolation_strategy", "database_prefix", "schema_suffix", "table_prefix")
 """Fields from which an environment's template makes the names of databases and the choice of their template."""
 
+ALWAYS_LEFT = 1
+"""So many tenants may go unasked, however few there are."""
 _CLOSED = frozenset({"suspended", "terminated", "inactive"})
 
 
@@ -56,6 +58,12 @@ class SyncEntry:
         fewer = bool(set(before) - set(after))
         return self.kind in (Kind.CHANGED, Kind.RETURNED) and (fewer or any(name in self.fields for name in DECIDING))
 
+    @property
+    def reopens(self) -> bool:
+        """Whether it was closed and no longer is."""
+        before, after = self.fields.get("status", ("", ""))
+        return before in _CLOSED and after not in _CLOSED
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncPlan:
@@ -68,6 +76,10 @@ class SyncPlan:
     """Tenants that were present in the directory."""
     seen: int
     """Tenants that the source has now."""
+    parts: Mapping[str, int] = field(default_factory=dict)
+    """Of a source that is made of others, how many tenants each of them has now."""
+    silent: tuple[str, ...] = ()
+    """Those of them that had tenants, and have none."""
 
     @property
     def digest(self) -> str:
@@ -126,9 +138,16 @@ class Comparison:
         return sorted(t for t, mark in self.marks.items() if mark.state == "present" and t not in self.seen)
 
 
-def plan_sync(walked: Comparison, before: Mapping[str, DirectoryRecord], configs: Mapping[str, Mapping[str, Any]]) -> SyncPlan:
+def plan_sync(
+    walked: Comparison,
+    before: Mapping[str, DirectoryRecord],
+    configs: Mapping[str, Mapping[str, Any]],
+    *,
+    parts: Mapping[str, int] | None = None,
+    parts_before: Mapping[str, int] | None = None,
+) -> SyncPlan:
     """The plan. ``before``: what is known of all that differ and of all in ``configs``; ``configs``: the settings that were
-    read, of whom they were read."""
+    read, of whom they were read; ``parts``: tenants by part of a source that is made of others, now and at the last sync."""
     named = sorted({*walked.differing, *configs})
     entries = [e for tenant in named if (e := _entry(walked, tenant, before.get(tenant), configs.get(tenant))) is not None]
     entries += [SyncEntry(tenant=tenant, kind=Kind.GONE) for tenant in walked.gone]
@@ -137,6 +156,8 @@ def plan_sync(walked: Comparison, before: Mapping[str, DirectoryRecord], configs
         entries=tuple(sorted(entries, key=lambda entry: entry.tenant)),
         known=sum(mark.state == "present" for mark in walked.marks.values()),
         seen=len(walked.seen),
+        parts=parts or {},
+        silent=tuple(name for name, count in (parts or {}).items() if not count and (parts_before or {}).get(name)),
     )
 
 
@@ -224,19 +245,24 @@ def _sounds_secret(name: str) -> bool:
 def large_change(plan: SyncPlan, max_change_percent: float) -> str | None:
     """Why the plan needs an explicit word, or None.
 
-    Whoever is gone, is suspended, or changes what names and templates are made of counts; new ones never do. It trips above
-    ``max_change_percent`` of what the directory knows from the source, and above two tenants; and where nobody is left.
+    Whoever is gone, is suspended or no longer is, or changes what names and templates are made of counts, once; new ones never
+    do. It trips above ``max_change_percent`` of what the directory knows from the source, and above ``ALWAYS_LEFT`` tenants;
+    and where nobody is left, in the source or in one of those that it is made of.
     """
     if plan.known and not plan.seen:
         return f"the source {plan.source} has no tenant at all, and the directory knows {plan.known} from it"
+    if plan.silent and plan.entries:
+        return f"{', '.join(plan.silent)}, of which {plan.source} is made, told of tenants before and now tells of none"
     gone, closed = len(plan.of(Kind.GONE)), len(plan.of(Kind.SUSPENDED))
-    moved = sum(entry.decides for entry in plan.entries)
-    count = gone + closed + moved
-    if count <= 2 or count * 100 <= max_change_percent * plan.known:
+    opened = sum(entry.reopens for entry in plan.entries)
+    moved = sum(entry.decides and not entry.reopens for entry in plan.entries)
+    count = gone + closed + opened + moved
+    if count <= ALWAYS_LEFT or count * 100 <= max_change_percent * plan.known:
         return None
     parts = (
         f"{gone} of {counted(plan.known, 'tenant')} are gone from {plan.source}" if gone else "",
         f"{closed} of {plan.known} are suspended there" if closed else "",
+        f"{counted(opened, 'tenant')} no longer suspended there" if opened else "",
         f"{moved} of {plan.known} change what their databases' names and template are made of" if moved else "",
     )
     return f"{', '.join(part for part in parts if part)}; {max_change_percent:g} % is the limit"

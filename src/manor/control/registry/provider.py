@@ -55,6 +55,10 @@ class TenantRegistryProvider(abc.ABC):
         """The settings of several, by id; like ``get_tenant_config``. Here one by one: override it where it can be less."""
         return {tenant_id: await self.get_tenant_config(tenant_id) for tenant_id in tenant_ids}
 
+    def parts(self) -> Mapping[str, int]:
+        """Where the source is made of others, by name how many tenants each of them told of in the last whole walk."""
+        return {}
+
     async def forget(self) -> None:  # noqa: B027 - most keep nothing
         """Let go of all answers that are kept, here and where others find them: from now on the source itself is asked."""
 

@@ -5,27 +5,27 @@ Filters that could make a value larger than its parts check the size before they
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
 from typing import Any
 
-from jinja2.filters import FILTERS
+from jinja2 import Environment, pass_environment
+from jinja2.filters import FILTERS, make_attrgetter
 from jinja2.runtime import Undefined
 
 from manor.control.templates import tenant_names
+from manor.control.templates.jinja_bounds import bounded, check_length, listed, pay
 from manor.control.templates.opaque import LEDGER, as_data, as_text
 from manor.control.templates.tenant_names import TenantFacts
 from manor.control.templates.tenant_view import TenantView
 from manor.errors import InputError
 
-MAX_CHARACTERS = 1_000_000
-"""Length of one value."""
-MAX_ITEMS = 100_000
-MAX_BITS = 4_096
-
-_KEPT = """
-abs count d default dictsort first float groupby int items last length list map max min reject rejectattr reverse round select
-selectattr sort sum unique
-"""
+MAX_PLACES = 100
+_KEPT = "abs count d default first last length"
+"""As they are: what they do takes no longer for a larger value, and its result is the value or a number."""
+_ON_LISTS = "dictsort groupby items list map max min reject rejectattr reverse select selectattr sort unique"
+"""Those that go through a list; it is paid for."""
 _ON_TEXT = "capitalize lower string title trim upper"
 """Filters that would make a text of anything; here of data only, so that nothing of Python's gets into one."""
 
@@ -40,16 +40,35 @@ def table() -> dict[str, Callable[..., Any]]:
         "safe_identifier": lambda text: tenant_names.safe_identifier(_text(text)),
         "join": join,
         "replace": replace,
-        "tojson": as_data,
+        "float": number,
+        "int": lambda value, default=0, base=10: bounded(FILTERS["int"](value, default, base)),
+        "round": rounded,
+        "sum": total,
+        "tojson": lambda value: as_data(pay(value)),
+        "_made": bounded,
         "_joined": lambda parts: join(parts),
         "_turns": turns,
     }
     of_text = {name: _on_text(FILTERS[name]) for name in _ON_TEXT.split()}
-    return {**{name: FILTERS[name] for name in _KEPT.split()}, **of_text, **own}
+    on_lists = {name: _on_lists(FILTERS[name]) for name in _ON_LISTS.split()}
+    return {**{name: FILTERS[name] for name in _KEPT.split()}, **of_text, **on_lists, **own}
 
 
 def _on_text(function: Callable[..., str]) -> Callable[..., str]:
     return lambda value, *arguments, **options: function(_text(value), *arguments, **options)
+
+
+def _on_lists(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Jinja2's filter, which may want its context or environment before the value."""
+    position = 1 if hasattr(function, "jinja_pass_arg") else 0
+
+    @functools.wraps(function)
+    def paid(*arguments: Any, **options: Any) -> Any:
+        given = list(arguments)
+        given[position] = listed(given[position])
+        return listed(function(*given, **options))
+
+    return paid
 
 
 def _tenant_prefix(tenant: Any) -> str:
@@ -65,7 +84,8 @@ def _tenant(value: Any, name: str) -> TenantFacts:
 def _text(value: Any) -> str:
     if isinstance(value, Undefined):
         return str(value)  # raises, and says what is undefined
-    return as_text(as_data(value))
+    text: str = pay(as_text(as_data(value)))
+    return text
 
 
 def join(parts: Iterable[Any], separator: Any = "", attribute: str | None = None) -> str:
@@ -73,15 +93,38 @@ def join(parts: Iterable[Any], separator: Any = "", attribute: str | None = None
     if attribute is not None:
         raise InputError("join has no attribute here", hint="write | map(attribute='…') | join")
     texts, between = [_text(part) for part in parts], _text(separator)
-    _check(sum(map(len, texts)) + len(between) * len(texts))
+    check_length(sum(map(len, texts)) + len(between) * len(texts))
     return between.join(texts)
 
 
 def replace(text: Any, old: Any, new: Any, count: int = -1) -> str:
     """``text`` with every ``old`` exchanged for ``new``."""
     found, old, new = _text(text), _text(old), _text(new)
-    _check(len(found) + found.count(old) * max(len(new) - len(old), 0))
+    check_length(len(found) + found.count(old) * max(len(new) - len(old), 0))
     return found.replace(old, new, count)
+
+
+def number(value: Any, default: float = 0.0) -> Any:
+    """``value`` as a number with a fraction, ``default`` where it is none."""
+    return bounded(FILTERS["float"](value, default))
+
+
+def rounded(value: Any, precision: int = 0, method: str = "common") -> Any:
+    """``value`` to so many places behind the point."""
+    if abs(precision) > MAX_PLACES:
+        raise InputError(f"round has {MAX_PLACES} places at most, found {precision}")
+    return bounded(FILTERS["round"](value, precision, method))
+
+
+@pass_environment
+def total(environment: Environment, values: Any, attribute: Any = None, start: Any = 0) -> Any:
+    """The sum of numbers, or of the numbers that ``attribute`` names."""
+    items = listed(values)
+    found = [start, *(items if attribute is None else map(make_attrgetter(environment, attribute), items))]
+    for one in found:
+        if not isinstance(one, (int, float, Decimal)):
+            raise InputError(f"sum works on numbers, found {type(one).__name__}", hint="join texts with join")
+    return bounded(sum(found))
 
 
 def turns(value: Any) -> list[Any]:
@@ -89,19 +132,3 @@ def turns(value: Any) -> list[Any]:
     items = list(value)
     LEDGER.get().spend(len(items))
     return items
-
-
-def bounded(value: Any) -> Any:
-    """``value`` itself. Raises ``InputError`` where it is too large."""
-    if isinstance(value, str):
-        _check(len(value))
-    elif isinstance(value, (list, tuple)) and len(value) > MAX_ITEMS:
-        raise InputError(f"a list of {len(value):,} items, {MAX_ITEMS:,} are allowed")
-    elif isinstance(value, int) and value.bit_length() > MAX_BITS:
-        raise InputError("the number is too large")
-    return value
-
-
-def _check(characters: int) -> None:
-    if characters > MAX_CHARACTERS:
-        raise InputError(f"a text of {characters:,} characters, {MAX_CHARACTERS:,} are allowed")

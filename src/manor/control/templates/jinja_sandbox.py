@@ -11,15 +11,16 @@ import datetime as dt
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateSyntaxError, nodes, pass_context
+from jinja2 import StrictUndefined, Template, nodes, pass_context
 from jinja2.environment import TemplateModule
 from jinja2.loaders import BaseLoader
 from jinja2.runtime import LoopContext, Macro, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
-from jinja2.visitor import NodeTransformer
 
 from manor.control.templates import jinja_filters
+from manor.control.templates.jinja_bounds import bounded, pay, spend
+from manor.control.templates.jinja_code import Bounds, DataWriter, FreshTemplate
 from manor.control.templates.opaque import LEDGER
 from manor.control.templates.tenant_names import FIELDS
 from manor.control.templates.tenant_view import TenantView
@@ -51,6 +52,8 @@ _METHODS: Mapping[type, frozenset[str]] = {
 class TemplateSandbox(ImmutableSandboxedEnvironment):
     """The environment of all templates of one engine."""
 
+    code_generator_class = DataWriter
+    template_class = FreshTemplate
     intercepted_binops = frozenset({"*", "**", "+", "%"})
 
     def __init__(self, loader: BaseLoader, *, cache_size: int) -> None:
@@ -62,6 +65,7 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
             finalize=_write,
             cache_size=cache_size,
             auto_reload=False,
+            optimized=False,  # constants are worked out while a template renders, under its bounds
         )
         self.globals = {"range": _range, "namespace": Namespace}
         self.filters = jinja_filters.table()
@@ -69,17 +73,17 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
         self.concat = _capture  # type: ignore[method-assign]
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
-        tree: nodes.Template = _Bounds().visit(super()._parse(source, name, filename))
+        tree: nodes.Template = Bounds().visit(super()._parse(source, name, filename))
         return tree
 
     def get_template(self, *args: Any, **kwargs: Any) -> Template:
         """A template; one that another one includes costs a step."""
-        _spend(1)
+        spend(1)
         return super().get_template(*args, **kwargs)
 
     def select_template(self, *args: Any, **kwargs: Any) -> Template:
         """The first template that exists; costs a step."""
-        _spend(1)
+        spend(1)
         return super().select_template(*args, **kwargs)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
@@ -119,9 +123,10 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
         return obj is Namespace or (not isinstance(obj, type) and super().is_safe_callable(obj))
 
     def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:
-        """Call a macro or a method; costs a step."""
-        _spend(1)
-        return super().call(__context, __obj, *args, **kwargs)
+        """Call a macro or a method; costs a step, and what goes in and comes out."""
+        spend(1)
+        pay((getattr(__obj, "__self__", None), args, kwargs))
+        return pay(super().call(__context, __obj, *args, **kwargs))
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         """Arithmetic on numbers, ``+`` also on texts and lists, both bounded."""
@@ -130,7 +135,7 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
             return _refuse_operator(operator, left, right)
         if operator == "**" and (abs(left) > 1_000_000 or abs(right) > 64):
             raise InputError(f"{left} ** {right} is too large")
-        return jinja_filters.bounded(super().call_binop(context, operator, left, right))
+        return bounded(super().call_binop(context, operator, left, right))
 
 
 def _refuse_operator(operator: str, left: Any, right: Any) -> Any:
@@ -141,18 +146,14 @@ def _refuse_operator(operator: str, left: Any, right: Any) -> Any:
     raise InputError(f"{operator} works on numbers, found {kinds}", hint="join texts with ~")
 
 
-def _spend(steps: int) -> None:
-    ledger = LEDGER.get(None)
-    if ledger is not None:
-        ledger.spend(steps)
-
-
 @pass_context
 def _write(_context: Any, value: Any) -> str:
     """What is written at ``{{ … }}``; with a context, so that Jinja2 does not write constants when it compiles."""
     if type(value) is str:
         return LEDGER.get().mark(value)
-    return str(value) if isinstance(value, Undefined) else LEDGER.get().write(value)  # str of it raises, and says what it is
+    return (
+        str(value) if isinstance(value, Undefined) else LEDGER.get().write(pay(value))
+    )  # str of it raises, and says what it is
 
 
 def _capture(parts: Iterable[str]) -> str:
@@ -164,24 +165,3 @@ def _range(*bounds: int) -> range:
     if len(made) > MAX_RANGE:
         raise InputError(f"a range of {len(made):,} numbers, {MAX_RANGE:,} are allowed")
     return made
-
-
-class _Bounds(NodeTransformer):
-    """Puts the turns of loops and the joining of texts under the bounds of a rendering."""
-
-    def visit_For(self, node: nodes.For) -> nodes.Node:
-        """A loop goes through a list that was paid for."""
-        if node.recursive:
-            raise TemplateSyntaxError("a loop cannot be recursive here", node.lineno)
-        self.generic_visit(node)
-        node.iter = _filtered(node.iter, "_turns")
-        return node
-
-    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:
-        """``~`` is bounded."""
-        self.generic_visit(node)
-        return _filtered(nodes.List(node.nodes, lineno=node.lineno), "_joined")
-
-
-def _filtered(value: nodes.Node, name: str) -> nodes.Filter:
-    return nodes.Filter(value, name, [], [], None, None, lineno=value.lineno)

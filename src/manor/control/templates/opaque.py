@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
+import secrets
 from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -19,11 +20,12 @@ from typing import Any
 
 from manor.errors import InputError
 
-MARK = re.compile(r"mAnOrVaLuE(\d+)eNd")
+_MARK_BEGIN = f"mAnOr{secrets.token_hex(8)}VaLuE"
+"""Of this process: nobody who writes a template can know it, and two tenants still get the same text."""
+MARK = re.compile(_MARK_BEGIN + r"(\d+)eNd")
 MAX_VALUES = 200_000
 """Values that one rendering may write."""
 MAX_CAPTURED_CHARACTERS = 2_000_000
-_MARK_BEGIN = "mAnOrVaLuE"
 _FIRST = 200
 _FIRST_MARKS = tuple(f"{_MARK_BEGIN}{number}eNd" for number in range(_FIRST))
 """Most documents need no others."""
@@ -115,12 +117,14 @@ def split(text: str) -> list[str | Slot]:
 
 def as_data(value: Any) -> Value:
     """``value`` as JSON has it. Raises ``InputError`` for what no document can hold."""
+    if isinstance(value, float):
+        value = Decimal(repr(value))
     if value is None or isinstance(value, (bool, int, Decimal)):
+        if isinstance(value, Decimal) and not value.is_finite():
+            raise InputError(f"{value} cannot be written into a document", hint="write a number")
         return value
     if isinstance(value, str):
         return str.__str__(value)
-    if isinstance(value, float):
-        return Decimal(repr(value))
     if isinstance(value, (dt.datetime, dt.date)):
         return value.isoformat()
     if isinstance(value, dict):

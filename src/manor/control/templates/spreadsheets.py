@@ -54,16 +54,29 @@ def read_sheet(path: Path, shown: str) -> Sheet:
 def open_sheet(path: Path, shown: str, name: str = "") -> Iterator[SheetReader]:
     """The worksheet called ``name``, else the first one, to be read row by row. Raises as ``read_sheet`` does."""
     _check_size(path)
-    import openpyxl
-
     with _translated():
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        book = _book(path)
     try:
         with _translated():
             sheet = _chosen(book.worksheets, name)
         yield SheetReader(sheet, shown, [other for other in book.worksheets if other is not sheet])
     finally:
         book.close()
+
+
+def _book(path: Path) -> Any:
+    """The workbook. Its chart sheets are there without their charts, which openpyxl does not find in all of them."""
+    from openpyxl.chartsheet import Chartsheet
+    from openpyxl.reader.excel import ExcelReader
+
+    class Reader(ExcelReader):
+        def read_chartsheet(self, sheet: Any, _rel: Any) -> None:
+            book: Any = self.wb
+            book._add_sheet(Chartsheet(title=sheet.name, parent=book))
+
+    reader = Reader(path, read_only=True, data_only=True)
+    reader.read()
+    return reader.wb
 
 
 def _check_size(path: Path) -> None:
@@ -79,6 +92,8 @@ def _check_size(path: Path) -> None:
 
 
 def _chosen(sheets: list[Any], name: str) -> Any:
+    if not sheets:
+        raise InputError("the workbook has no worksheet, only charts", hint="save the rows in a worksheet")
     if not name:
         return sheets[0]
     found = next((sheet for sheet in sheets if sheet.title == name), None)

@@ -37,7 +37,9 @@ MAX_STEPS = 100_000
 MAX_OUTPUT_CHARACTERS = 4_000_000
 COMPILED_TEMPLATES = 200
 _PARTS_AT_A_TIME = 64
-_OF_EXPRESSIONS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+_OF_EXPRESSIONS = (
+    ArithmeticError, AttributeError, LookupError, MemoryError, NameError, RuntimeError, SyntaxError, TypeError, ValueError,
+)  # fmt: skip
 """What an expression of a template can raise; the text of a template is the author's, so that it is an error of input."""
 
 

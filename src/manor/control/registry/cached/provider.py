@@ -54,6 +54,10 @@ class CachedTenantProvider(TenantRegistryProvider):
         """From the source."""
         return self.source.iter_tenants(filters)
 
+    def parts(self) -> Mapping[str, int]:
+        """From the source."""
+        return self.source.parts()
+
     async def get_tenant(self, tenant_id: str) -> TenantInfo:
         """As it was at most as long ago as answers are kept. That a tenant is not there is not kept."""
         return await self._kept("tenant", tenant_id, _INFO, lambda: self.source.get_tenant(tenant_id))

@@ -34,6 +34,7 @@ class MergedTenantProvider(TenantRegistryProvider):
         self.name = name
         self.report = ConflictReport()
         """Of the last walk that was begun; complete once it has ended."""
+        self._parts: dict[str, int] = {}
         self._sources = dict(sources)
         self._telemetry = telemetry or Telemetry()
 
@@ -69,8 +70,9 @@ class MergedTenantProvider(TenantRegistryProvider):
         search = search_of_filters(filters)
         self.report = report = ConflictReport()
         with Spool(list(self._sources)) as spool:
-            for rank, provider in enumerate(self._sources.values()):
-                await _lay_down(spool, rank, provider)
+            self._parts = {
+                name: await _lay_down(spool, rank, provider) for rank, (name, provider) in enumerate(self._sources.items())
+            }
             told = spool.told()
             while batch := await asyncio.to_thread(lambda: list(islice(told, PAGE))):
                 for one in batch:
@@ -80,6 +82,10 @@ class MergedTenantProvider(TenantRegistryProvider):
                         yield info
         if report.tenants:
             self._telemetry.emit("source.disagreed", "", self.name, tenants=report.tenants, fields=dict(report.by_field))
+
+    def parts(self) -> Mapping[str, int]:
+        """One that is itself made of others is one part."""
+        return self._parts
 
     async def forget(self) -> None:
         """All of them do."""
@@ -107,11 +113,15 @@ class MergedTenantProvider(TenantRegistryProvider):
         return found
 
 
-async def _lay_down(spool: Spool, rank: int, provider: TenantRegistryProvider) -> None:
+async def _lay_down(spool: Spool, rank: int, provider: TenantRegistryProvider) -> int:
+    """How many there were."""
     page: list[TenantInfo] = []
+    count = 0
     async for info in provider.iter_tenants():
         page.append(info)
+        count += 1
         if len(page) == PAGE:
             await asyncio.to_thread(spool.put, rank, page)
             page = []
     await asyncio.to_thread(spool.put, rank, page)
+    return count

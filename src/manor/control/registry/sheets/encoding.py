@@ -7,6 +7,7 @@ write it) is taken by itself, where its text reads like Japanese; everything els
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,8 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_ESCAPE = re.compile(rb"\x1b[$(]")
+"""What switches the set of characters (ISO/IEC 2022, 14.3)."""
 _PYTHON_NAMES = {"utf-8": "utf-8-sig", "shift_jis": "cp932"}
 """Python's Shift_JIS lacks the characters of NEC and IBM, which every program that says Shift_JIS writes."""
 _CALLED_CP932 = frozenset({"windows-31j", "x-sjis"})
@@ -75,12 +78,28 @@ def _found(path: Path, shown: str, sample: bytes) -> str:
             return encoding
     if wide := _wide(sample):
         return wide
+    _refuse_escapes(path, shown)
     foreign = next((block for block in _blocks(path) if not block.isascii()), b"")
     if _begins_as_utf8(foreign):
         return "utf-8"
     if first_fault(path, "cp932") is None and reads_like_japanese(_foreign_lines(path).decode("cp932", errors="ignore")):
         return "cp932"
     raise _uncertain(path, shown)
+
+
+def _refuse_escapes(path: Path, shown: str) -> None:
+    """ISO-2022-JP is ASCII to whoever does not know it: its characters stand behind ``ESC`` as letters and signs."""
+    lines, end = 1, b""
+    for block in _blocks(path):
+        found = _ESCAPE.search(end + block)
+        if found is not None:
+            raise InputError(
+                "the file has escape sequences in it, as ISO-2022-JP has and no table of tenants",
+                place=Place(shown, lines + (end + block).count(b"\n", 0, found.start()), 1),
+                hint="name it by encoding: iso2022_jp, or save the file as UTF-8",
+            )
+        end = block[-1:] if block.endswith(b"\x1b") else b""
+        lines += block.count(b"\n")
 
 
 def _begins_as_utf8(block: bytes) -> bool:

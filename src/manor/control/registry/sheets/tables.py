@@ -153,6 +153,10 @@ class CsvTable:
             place = Place(self.shown, first_fault(self.path, self.encoding) or line, 1)
             hint = "name its encoding by encoding:, or save it as UTF-8"
             return Finding(message=f"the file is not {self.encoding}", place=place, hint=hint)
+        if "field limit" in str(error):
+            message = f"from here on a cell has more than {csv.field_size_limit():,} characters"
+            hint = "shorten it, or take its column out; or is a quotation mark not closed?"
+            return Finding(message=message, place=Place(self.shown, line, 1), hint=hint)
         hint = "is a quotation mark not closed, or not written twice?"
         return Finding(message=f"this is not CSV from here on: {error}", place=Place(self.shown, line, 1), hint=hint)
 
