@@ -180,6 +180,28 @@ class SourceSuite:
                 assert list(await provider.list_tenants(filters, limit=1000)) == expected, filters
                 assert await provider.get_tenant_count(filters) == len(expected), filters
 
+    async def test_a_filter_finds_who_has_the_value_by_default(self, bench: SourceBench) -> None:
+        """A row that says nothing of its status is active, for whatever part of the source filters."""
+        rows = self.rows(20)
+        rows[::2] = [{name: row[name] for name in self.required() if name in row} for row in rows[::2]]
+        async with bench.open(rows) as provider:
+            everybody = await walked(provider)
+            assert sum(info.status == "active" for info in everybody) >= 10
+            for name in ("status", "tier", "region", "customer_name", "isolation_strategy"):
+                default = TenantInfo.model_fields[name].default
+                for value in (default, [default], [default, "x"]):
+                    expected = [info for info in everybody if getattr(info, name) == default]
+                    assert await walked(provider, {name: value}) == expected, name
+                    assert await provider.get_tenant_count({name: value}) == len(expected), name
+                for negated in (f"NOT {name} = '{default}'", f"{name} <> '{default}'", f"{name} NOT IN ('{default}')"):
+                    others = [info for info in everybody if getattr(info, name) != default]
+                    assert list(await provider.search_tenants(negated)) == others, name
+                assert list(await provider.search_tenants(f"{name} IS NULL")) == []
+
+    def required(self) -> Sequence[str]:
+        """What every row has, whatever else it says nothing of."""
+        return ("tenant_id", "customer_code", "instances")
+
     def filters(self) -> Sequence[Mapping[str, Any]]:
         """One value, several values, several fields, no value, points in time, and what no tenant has."""
         return (

@@ -27,7 +27,7 @@ from manor.control.registry.http_json.paging import (
 from manor.control.registry.http_json.pushdown import Asked, asked_of
 from manor.control.registry.search.fields import TENANT_INFO, Kind
 from manor.control.registry.search.filters import search_of_filters, search_of_query
-from manor.control.registry.tenant_info import FIELDS
+from manor.control.registry.tenant_info import FIELDS, TenantInfo
 from manor.errors import Code, InputError, ManorError
 
 NOW = dt.datetime(2026, 11, 20, 12, 0, 0, tzinfo=dt.UTC)
@@ -198,24 +198,40 @@ FILTERS = {"status": "state", "tier": "plan", "customer_code": "plan"}
 @pytest.mark.parametrize(
     ("query", "parameters", "here"),
     [
-        ("status = 'active'", {"state": "active"}, 0),
-        ("status = 'active' AND tier = 'premium'", {"state": "active", "plan": "P"}, 0),
-        ("status IN ('active')", {"state": "active"}, 0),
-        ("status = 'active' AND (tier = 'a' OR tier = 'b')", {"state": "active"}, 1),
-        ("status = 'active' AND status = 'inactive'", {"state": "active"}, 1),
+        ("status = 'inactive'", {"state": "inactive"}, 0),
+        ("status = 'inactive' AND tier = 'premium'", {"state": "inactive", "plan": "P"}, 0),
+        ("status IN ('inactive')", {"state": "inactive"}, 0),
+        ("status = 'inactive' AND (tier = 'a' OR tier = 'b')", {"state": "inactive"}, 1),
+        ("status = 'inactive' AND status = 'suspended'", {"state": "inactive"}, 1),
         ("tier = 'basic' AND customer_code = 'c'", {"plan": "basic"}, 1),
-        ("status = 'active' OR tier = 'premium'", {}, 1),
-        ("NOT status = 'active'", {}, 1),
-        ("status <> 'active'", {}, 1),
+        ("status = 'inactive' OR tier = 'premium'", {}, 1),
+        ("NOT status = 'inactive'", {}, 1),
+        ("status <> 'inactive'", {}, 1),
         ("status IN ('active', 'inactive')", {}, 1),
-        ("status LIKE 'active'", {}, 1),
-        ("region = 'eu' AND billing_info.status = 'active'", {}, 2),
+        ("status LIKE 'inactive'", {}, 1),
+        ("region = 'eu' AND billing_info.status = 'inactive'", {}, 2),
+        ("status = 'active'", {}, 1),
+        ("status IN ('active')", {}, 1),
+        ("tier = 'standard' AND status = 'suspended'", {"state": "suspended"}, 1),
     ],
 )
 def test_the_api_is_asked_for_what_all_must_fulfil(query: str, parameters: dict[str, str], here: int) -> None:
     """And never for something that would leave out a tenant that is looked for."""
     asked = asked_of(search_of_query(query), FILTERS, {"tier": {"premium": "P"}})
     assert (asked.parameters, len(asked.here)) == (parameters, here)
+
+
+def test_no_default_is_asked_for() -> None:
+    """A record without the field has it, and the API does not know."""
+    texts = typing.get_args(FilterField)
+    defaults = {
+        name: TenantInfo.model_fields[name].default for name in texts if not TenantInfo.model_fields[name].is_required()
+    }
+    for name, default in defaults.items():
+        if default is not None:
+            asked = asked_of(search_of_filters({name: default}), {name: name}, {name: {default or "x": "ours"}})
+            assert asked.parameters == {}
+    assert {name for name, default in defaults.items() if default is not None} >= {"status", "tier", "region"}
 
 
 def test_without_filters_nothing_is_asked_for() -> None:

@@ -1,5 +1,8 @@
 """Which part of a search the API is asked for. Only conditions that all tenants found must fulfil, and only ``field = 'text'``.
 
+A text that Manor puts where a record says nothing (status ``active``, tier ``standard``, an empty region) is never asked for:
+an API that is asked for ``status=active`` leaves out the records without a status, which are active too.
+
 What comes back is filtered here by the whole search all the same: an API may overlook a parameter, or the case of letters.
 """
 
@@ -10,6 +13,7 @@ from dataclasses import dataclass
 
 from manor.control.registry.search.nodes import Among, And, Compare, Comparison, Node
 from manor.control.registry.search.predicate import Search
+from manor.control.registry.tenant_columns import DEFAULTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +34,7 @@ def asked_of(search: Search | None, filters: Mapping[str, str], values: Mapping[
     here = []
     for node in search.root.operands if isinstance(search.root, And) else (search.root,):
         field, text = _equality(node)
-        if text is None or field not in filters or filters[field] in parameters:
+        if text in (None, DEFAULTS.get(field)) or field not in filters or filters[field] in parameters:
             here.append(str(node))
         else:
             parameters[filters[field]] = values.get(field, {}).get(text, text)
