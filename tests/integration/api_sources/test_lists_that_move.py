@@ -185,6 +185,32 @@ async def test_a_setting_that_looks_for_the_next_page_in_the_wrong_place_is_foun
     assert "pagination.next" in raised.value.hint
 
 
+@pytest.mark.parametrize("rel", ['rel="Next"', 'Rel="next"', 'rel="next last"', "REL=next"])
+async def test_a_link_to_the_next_page_is_followed_however_it_is_written(api: TenantApi, rest: Any, rel: str) -> None:
+    """The standard lets names and relations be in any case, and a link have several."""
+
+    def trouble(seen: Seen) -> Reply:
+        begin = int(seen.query.get("from", "0"))
+        header = f'</>; rel="first", </v1/tenants?from={begin + 10}>; {rel}' if begin < 20 else '</>; rel="first"'
+        return as_json({"items": api.rows[begin : begin + 10]}, Link=header)
+
+    api.trouble = trouble
+    assert await ids(rest(pagination={"style": "link"})) == EVERYBODY
+
+
+async def test_a_link_header_about_something_else_is_no_word_of_the_last_page(api: TenantApi, rest: Any) -> None:
+    """Nor is one that names two next pages, or cannot be read, an end."""
+    for header, said in (
+        ('<https://api.example.com/>; rel="describedby"', "no next page is named"),
+        ("</a>; rel=next, </b>; rel=next", "names two next pages"),
+        ("/a; rel=next", "cannot be read"),
+    ):
+        api.trouble = lambda _, header=header: as_json({"items": api.rows[:10]}, Link=header)  # type: ignore[misc]
+        with pytest.raises(ManorError, match=said) as raised:
+            await ids(rest(pagination={"style": "link"}))
+        assert raised.value.code is Code.CORRUPT
+
+
 @pytest.mark.parametrize("count", [0, 1, 7, 10])
 async def test_an_api_that_leaves_out_the_key_at_the_end_is_believed_after_a_look(
     api: TenantApi, rest: Any, count: int

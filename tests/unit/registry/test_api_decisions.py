@@ -13,6 +13,7 @@ from manor.control.registry.http_json.answers import decoded, refusal, retry_aft
 from manor.control.registry.http_json.credentials import OAuth
 from manor.control.registry.http_json.expressions import Expression
 from manor.control.registry.http_json.kept import Kept, KeptAnswer
+from manor.control.registry.http_json.link_header import read_links
 from manor.control.registry.http_json.paging import (
     ByFollowing,
     ByNumber,
@@ -159,6 +160,43 @@ def test_a_page_is_asked_for_by_the_settings_names(settings: dict[str, Any], pos
     assert parameters_of(Step(number=1, position=position, size=50), pagination) == asked
 
 
+@pytest.mark.parametrize(
+    ("header", "following"),
+    [
+        (None, ()),
+        ("", ()),
+        ('<https://crm/a?b=1,2;3>; rel="next"', ("https://crm/a?b=1,2;3",)),
+        ('<a>; rel="Next"', ("a",)),
+        ('<a>; Rel="next"', ("a",)),
+        ("<a>;REL=NEXT", ("a",)),
+        ('<a>; rel="next last"', ("a",)),
+        ('<a>; rel="last  next"', ("a",)),
+        ("<a>; rel='next'", ("a",)),
+        ('<a>; title="a, <b>; rel=prev"; rel = "next" ; type="x"', ("a",)),
+        ('<a>; rel="first", <b>; rel="next",<c>;rel=last', ("b",)),
+        ('<a>; rel="prev"; rel="next"', ()),
+        ('<a>; rel="https://crm/next"', ()),
+        ("<a>; rev=next", ()),
+        ("<a>", ()),
+        ("<a>; crossorigin; rel=next,", ("a",)),
+        ("<a>; rel=next, <b>; rel=next, <a>; rel=next", ("a", "b")),
+        ("<a>; title*=UTF-8''n%c3%a4chste; rel=next", ("a",)),
+        ('<a>; title="a \\" b"; rel=next', ("a",)),
+    ],
+)
+def test_a_link_header_names_the_next_page_however_it_is_written(header: str | None, following: tuple[str, ...]) -> None:
+    """Parameters and relations in any case and order, several of them, with whatever stands beside."""
+    assert read_links(header, "u").following == following
+
+
+@pytest.mark.parametrize("header", ["a; rel=next", "<a; rel=next", "<a>; rel=next last", '<a>; rel="next', "<a> rel=next"])
+def test_a_link_header_that_cannot_be_read_is_an_error(header: str) -> None:
+    """Not one without a next page."""
+    with pytest.raises(ManorError, match="cannot be read") as raised:
+        read_links(header, "u")
+    assert raised.value.code is Code.CORRUPT
+
+
 # Expressions
 
 
@@ -250,7 +288,7 @@ def test_the_settings_know_all_fields_of_a_tenant() -> None:
 
 
 def kept(size: int, etag: str = '"1"') -> KeptAnswer:
-    return KeptAnswer(etag=etag, body=b"x" * size, headers={}, next_link=None)
+    return KeptAnswer(etag=etag, body=b"x" * size, headers={})
 
 
 def test_what_is_kept_has_a_bound() -> None:

@@ -32,8 +32,6 @@ class Answer:
     """What its JSON says; None where there is no body."""
     headers: Mapping[str, str]
     """By name in lower case."""
-    next_link: str | None = None
-    """Address of ``rel="next"`` in its ``Link`` header."""
 
 
 class Waited(UnreachableError):

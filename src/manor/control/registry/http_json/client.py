@@ -183,7 +183,7 @@ class ApiClient:
             raise self._hidden(error)
         if method == "GET" and "etag" in answer.headers:
             headers = dict(answer.headers)
-            self._kept.keep(key, KeptAnswer(etag=headers["etag"], body=body, headers=headers, next_link=answer.next_link))
+            self._kept.keep(key, KeptAnswer(etag=headers["etag"], body=body, headers=headers))
         return answer
 
     def _unchanged(self, kept: KeptAnswer | None, key: str, url: str) -> Answer:
@@ -194,7 +194,7 @@ class ApiClient:
         except ManorError:
             self._kept.forget(key)
             raise
-        return Answer(value=value, headers=kept.headers, next_link=kept.next_link)
+        return Answer(value=value, headers=kept.headers)
 
     def _read(self, response: httpx.Response, body: bytes, url: str) -> Answer:
         headers = _headers(response)
@@ -202,7 +202,7 @@ class ApiClient:
             value = decoded(body, headers.get("content-type", ""), url)
         except ManorError as error:
             raise self._hidden(error) from None
-        return Answer(value=value, headers=headers, next_link=response.links.get("next", {}).get("url"))
+        return Answer(value=value, headers=headers)
 
     async def _post_form(self, url: str, form: Mapping[str, str], headers: Mapping[str, str]) -> Any:
         built = self._client().build_request("POST", url, data=dict(form), headers=headers)

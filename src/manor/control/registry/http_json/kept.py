@@ -15,7 +15,6 @@ class KeptAnswer:
     etag: str
     body: bytes
     headers: dict[str, str]
-    next_link: str | None
 
 
 class Kept:

@@ -11,6 +11,7 @@ from manor.api_shapes import ApiPagination, ApiSource
 from manor.control.registry.http_json.answers import Answer, shown
 from manor.control.registry.http_json.client import ApiClient, Patience, Request
 from manor.control.registry.http_json.expressions import Expression, expression_of
+from manor.control.registry.http_json.link_header import read_links
 from manor.control.registry.http_json.paged import PagedProvider, record_list, settings_of, whole_number
 from manor.control.registry.http_json.paging import Page, Step, pager_of, parameters_of
 from manor.control.registry.http_json.records import Records
@@ -68,7 +69,7 @@ class PageReader:
     def _following(self, answer: Answer, url: str) -> tuple[str | None, bool]:
         """Cursor or address, and whether the answer has a place for it."""
         if self._next is None:
-            found, told = (answer.next_link, "link" in answer.headers) if self._by_address else (None, True)
+            found, told = self._linked(answer, shown(url)) if self._by_address else (None, True)
         else:
             found, told = self._next.find(answer.value), self._next.stands_in(answer.value)
         if isinstance(found, bool) or not isinstance(found, str | int | None):
@@ -78,6 +79,12 @@ class PageReader:
         if found is None or found == "":
             return None, told
         return (urljoin(url, str(found)) if self._by_address else str(found)), True
+
+    def _linked(self, answer: Answer, url: str) -> tuple[str | None, bool]:
+        links = read_links(answer.headers.get("link"), url)
+        if len(links.following) > 1:
+            raise ManorError(f"{url} names two next pages", code=Code.CORRUPT, hint="is pagination.next in the answer itself?")
+        return next(iter(links.following), None), links.of_pages
 
 
 class APITenantProvider(PagedProvider):
