@@ -174,22 +174,24 @@ class ApiPagination(StrictModel):
     """Parameter for the row to begin with (`offset`)."""
     page_parameter: Name = "page"
     """Parameter for the page's number (`page`)."""
-    first_page: Literal[0, 1] = 1
-    """Number of the first page (`page`)."""
+    first_page: Literal[0, 1] | None = None
+    """Number of the first page (`page`). Where this is absent it is 1, and page 0 is asked for once: tenants that stand
+    only there are an error."""
     cursor_parameter: Name = "cursor"
     """Parameter for the cursor (`cursor`)."""
     next: Expression | None = None
     """Where the answer has the next page's cursor (`cursor`; `next_cursor` where this is absent) or address (`link`), as
     JMESPath."""
     more: Expression | None = None
-    """Where the answer says whether there are further pages, as JMESPath, where it does."""
+    """Where the answer says whether there are further pages, by true or false, as JMESPath, where it does."""
     total: Expression | None = None
     """Where the answer says how many tenants there are, as JMESPath, where it does so exactly."""
     total_header: Header | None = None
     """Header that says so, such as `X-Total-Count`."""
     verify: bool = True
     """Whether each boundary of pages is looked at again, so that a list that moves under the walk is noticed
-    (`offset`: pages overlap by one tenant; `page` and `link`: the page before is asked for once more)."""
+    (`offset`: pages overlap by one tenant; `page` and `link`: the page before is asked for once more), and whether the end is
+    looked behind that is an empty page, or a total of no more than the first page."""
 
 
 class ApiSource(ApiAccess):

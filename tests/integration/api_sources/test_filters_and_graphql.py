@@ -119,6 +119,11 @@ async def test_a_token_that_graphql_does_not_accept_is_renewed(api: TenantApi, g
         ({"nodes": None, "pageInfo": {"hasNextPage": False}}, "without a list of records"),
         ({"nodes": [], "pageInfo": {"hasNextPage": True, "endCursor": None}}, "tells of more and does not say where"),
         ({"nodes": [], "pageInfo": {"hasNextPage": True, "endCursor": "a"}}, "leads back to a page that was read"),
+        (
+            {"nodes": [], "edges": [{"node": {"tenant_id": "a"}}], "pageInfo": {"hasNextPage": False}},
+            "0 nodes beside 1 edges",
+        ),
+        ({"nodes": [], "edges": None, "pageInfo": {"hasNextPage": False}}, "without a list of records"),
         ({"edges": [None], "pageInfo": {"hasNextPage": False}}, "is not a record"),
         ({"edges": [{"node": None}], "pageInfo": {"hasNextPage": False}}, "is not a record"),
     ],

@@ -242,6 +242,9 @@ async def test_an_api_that_leaves_out_the_key_at_the_end_is_believed_after_a_loo
         ({"items": [], "next_cursor": {"a": 1}}, {"style": "cursor"}, "names a mapping as its next page"),
         ({"items": [], "more": True}, {"style": "cursor", "more": "more"}, "tells of more and does not say where"),
         ({"items": [], "more": True}, {"style": "none", "more": "more"}, "tells of more"),
+        ({"items": [], "more": None}, {"more": "more"}, "does not say whether there is more, found nothing"),
+        ({"items": [], "more": "no"}, {"more": "more"}, "does not say whether there is more, found text 'no'"),
+        ({"items": [], "more": 0}, {"more": "more"}, "does not say whether there is more"),
     ],
 )
 async def test_what_the_settings_name_must_be_there(
@@ -253,6 +256,133 @@ async def test_what_the_settings_name_must_be_there(
         await ids(rest(pagination=pagination))
     assert raised.value.code is Code.CORRUPT
     assert raised.value.hint
+
+
+@pytest.mark.parametrize("count", [25, 7, 12])
+@pytest.mark.parametrize("told", [{}, {"total": "total"}, {"more": "has_more"}])
+async def test_an_api_that_counts_its_pages_from_0_is_found_out(
+    api: TenantApi, rest: Any, count: int, told: dict[str, str]
+) -> None:
+    """Its first page would be lost without a word; with the right number it is whole."""
+    del api.rows[count:]
+
+    def trouble(seen: Seen) -> Reply:
+        begin = int(seen.query["page"]) * 10
+        return as_json({"items": api.rows[begin : begin + 10], "total": count, "has_more": begin + 10 < count})
+
+    api.trouble = trouble
+    with pytest.raises(ManorError) as raised:
+        await ids(rest(pagination={"style": "page", **told}))
+    if not told:
+        assert raised.value.code is Code.BAD_INPUT
+        assert "first_page: 0" in raised.value.hint
+    assert await ids(rest(pagination={"style": "page", "first_page": 0, **told})) == EVERYBODY[:count]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [as_json({}, 404), as_json({"detail": "from 1"}, 400), as_json({"items": []}), as_json({"error": "from 1"}), None],
+)
+async def test_an_api_that_has_no_page_0_is_asked_for_it_once(api: TenantApi, rest: Any, answer: Reply | None) -> None:
+    """By an error, an empty page or once more the first page; not at all where the settings have the number."""
+    first = as_json({"items": api.rows[:10]})
+    api.trouble = lambda seen: (answer or first) if seen.query["page"] == "0" else None
+    provider = rest(pagination={"style": "page"})
+    for _ in range(2):
+        assert await ids(provider) == EVERYBODY
+    assert [seen.query["page"] for seen in api.seen].count("0") == 1
+    api.seen.clear()
+    assert await ids(rest(pagination={"style": "page", "first_page": 1})) == EVERYBODY
+    assert "0" not in [seen.query["page"] for seen in api.seen]
+
+
+async def test_a_page_0_that_cannot_be_asked_for_is_no_proof(api: TenantApi, rest: Any) -> None:
+    """Nor is one that has a part of page 1: the list moved."""
+    provider = rest(pagination={"style": "page"})
+    api.trouble = lambda seen: as_json({}, 503) if seen.query["page"] == "0" else None
+    for _ in range(2):
+        with pytest.raises(ManorError) as raised:
+            await ids(provider)
+        assert "first_page" in raised.value.hint
+    api.trouble = lambda seen: as_json({"items": api.rows[5:15]}) if seen.query["page"] == "0" else None
+    with pytest.raises(ConflictError, match="page 1 changed"):
+        await ids(provider)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("lasting", [True, False])
+async def test_a_page_that_is_empty_once_is_no_end(api: TenantApi, rest: Any, number: int, lasting: bool) -> None:
+    """Neither where the page behind it has tenants, nor where it has some itself when it is asked for again."""
+    served: list[str] = []
+
+    def trouble(seen: Seen) -> Reply | None:
+        served.append(seen.query["page"])
+        is_empty = seen.query["page"] == str(number) and (lasting or served.count(str(number)) == 1)
+        return as_json({"items": []}) if is_empty else None
+
+    api.trouble = trouble
+    api.rows = [{"tenant_id": f"t{n:02}", "customer_code": "c"} for n in range(number * 10 + 5 * lasting)]
+    with pytest.raises(ConflictError, match=f"page {number} had no tenants"):
+        await ids(rest(pagination={"style": "page", "first_page": 1}))
+
+
+async def test_behind_an_empty_page_an_error_is_an_end(api: TenantApi, rest: Any) -> None:
+    """Some APIs refuse what is too far behind their end."""
+    api.trouble = lambda seen: as_json({"detail": "too far"}, 400) if seen.query["page"] == "5" else None
+    assert await ids(rest(pagination={"style": "page", "first_page": 1})) == EVERYBODY
+
+
+@pytest.mark.parametrize("style", ["offset", "page"])
+@pytest.mark.parametrize("maximum", [10, 4])
+@pytest.mark.parametrize("total", [{"total": "total"}, {"total_header": "X-Total"}])
+async def test_a_total_that_counts_the_page_alone_is_found_out(
+    api: TenantApi, rest: Any, style: str, maximum: int, total: dict[str, str]
+) -> None:
+    """It would end every list after its first page, and be the count."""
+
+    def trouble(seen: Seen) -> Reply:
+        begin = int(seen.query["offset"]) if style == "offset" else (int(seen.query["page"]) - 1) * maximum
+        items = api.rows[max(begin, 0) : begin + maximum]
+        return as_json({"items": items, "total": len(items)}, X_Total=str(len(items)))
+
+    api.trouble = trouble
+    provider = rest(pagination={"style": style, **total})
+    for asked in (ids(provider), provider.get_tenant_count()):
+        with pytest.raises(ManorError, match=f"tells of {maximum} tenants") as raised:
+            await asked
+        assert raised.value.code is Code.CORRUPT
+        assert "pagination.total" in raised.value.hint
+
+
+@pytest.mark.parametrize("style", ["offset", "page"])
+@pytest.mark.parametrize("count", [1, 7, 10])
+async def test_a_total_of_one_page_is_believed_after_a_look_behind_it(
+    api: TenantApi, rest: Any, style: str, count: int
+) -> None:
+    """Nothing stands there, or an error, or the same page once more where it is not full."""
+    del api.rows[count:]
+    api.tells = frozenset({"total"})
+    provider = rest(pagination={"style": style, "total": "total"})
+    assert await ids(provider) == EVERYBODY[:count]
+    assert await provider.get_tenant_count() == count
+    last = as_json({"items": api.rows, "total": count})
+    for answer in (as_json({}, 404), as_json({"items": None, "total": count}), *([last] if count < 10 else [])):
+        api.trouble = lambda seen, answer=answer: (  # type: ignore[misc]
+            answer if seen.query.get("page") == "2" or int(seen.query.get("offset", "0")) else None
+        )
+        assert await ids(provider) == EVERYBODY[:count]
+
+
+async def test_a_list_in_one_answer_names_no_next_page(api: TenantApi, rest: Any) -> None:
+    """In a header or where ``next`` looks."""
+    api.tells = frozenset({"Link"})
+    with pytest.raises(ManorError, match="page 1 tells of more") as raised:
+        await ids(rest(pagination={"style": "none"}, parameters={"limit": "10"}))
+    assert raised.value.code is Code.CORRUPT
+    api.tells = frozenset({"next_cursor"})
+    with pytest.raises(ManorError, match="page 1 tells of more"):
+        await ids(rest(pagination={"style": "none", "next": "next_cursor"}, parameters={"limit": "10"}))
+    assert await ids(rest(pagination={"style": "none", "next": "next_cursor"})) == EVERYBODY
 
 
 async def test_more_is_believed_before_the_total(api: TenantApi, rest: Any) -> None:

@@ -106,6 +106,11 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, url: str, *, n
     return InputError(message, hint="check the parameters: pagination, filters, parameters, headers")
 
 
+def is_no_page(error: ManorError) -> bool:
+    """Whether ``error`` says that there is no such page: by its status, or by an answer without a list."""
+    return not error.transient and error.code in (Code.NOT_FOUND, Code.BAD_INPUT, Code.CORRUPT)
+
+
 def retry_after(text: str | None, *, now: dt.datetime) -> float | None:
     """Seconds that ``Retry-After`` asks for, as a number or a date (RFC 9110, 10.2.3); None where it cannot be read."""
     if text is None:

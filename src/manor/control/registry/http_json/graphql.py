@@ -16,7 +16,7 @@ from manor.control.registry.http_json.answers import Rejected
 from manor.control.registry.http_json.client import ApiClient, Patience, Request
 from manor.control.registry.http_json.expressions import Expression, expression_of
 from manor.control.registry.http_json.paged import PagedProvider, record_list, settings_of, whole_number
-from manor.control.registry.http_json.paging import ByFollowing, Page, Step
+from manor.control.registry.http_json.paging import ByFollowing, Page, Step, counts_the_page
 from manor.control.registry.http_json.records import Records
 from manor.control.registry.http_json.walk import Walk
 from manor.control.registry.tenant_info import TenantInfo
@@ -130,7 +130,10 @@ class GraphQLTenantProvider(PagedProvider):
         return Page(items=_nodes(connection, url), total=total, more=more, following=following, following_told=True)
 
     async def _told_count(self) -> int | None:
-        return None if self._total is None else (await self._page(self._pager.begin(0), {})).total
+        if self._total is None:
+            return None
+        page = await self._page(self._pager.begin(0), {})
+        return None if counts_the_page(page) else page.total
 
     async def _data(self, query: str, variables: Mapping[str, Any]) -> Any:
         body = {"query": query, "variables": dict(variables)}
@@ -194,10 +197,17 @@ def error_of(value: Any, url: str) -> ManorError | None:
 
 
 def _nodes(connection: Mapping[str, Any], url: str) -> Any:
-    if "nodes" in connection:
-        return record_list(connection["nodes"], url, "connection")
+    nodes = record_list(connection["nodes"], url, "connection") if "nodes" in connection else None
+    if nodes is not None and "edges" not in connection:
+        return nodes
     edges = record_list(connection.get("edges"), url, "connection")
-    return [edge.get("node") if isinstance(edge, Mapping) else edge for edge in edges]
+    if nodes is not None and len(nodes) != len(edges):
+        raise ManorError(
+            f"{url} answers with {len(nodes)} nodes beside {len(edges)} edges",
+            code=Code.CORRUPT,
+            hint="whoever runs the API can tell; ask for one of the two only",
+        )
+    return nodes if nodes is not None else [edge.get("node") if isinstance(edge, Mapping) else edge for edge in edges]
 
 
 def _json_value(value: Any) -> Any:

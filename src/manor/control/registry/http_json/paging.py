@@ -1,7 +1,8 @@
 """Which page comes next, and what an answer says about it. Decisions only; ``walk`` asks.
 
 A page that is shorter than asked for proves nothing (an API has a maximum of its own), so a list ends where the API says so: by
-its total, by its word that there is no more, by a cursor or an address that is missing, or by an empty page.
+its total, by its word that there is no more, by a cursor or an address that is missing, or by an empty page. A total that
+counts just the page, and a page that is empty once, would end it too early: these are looked behind.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from typing import Any, Protocol
 
 from manor.api_shapes import ApiPagination
 from manor.errors import Code, ManorError
+
+FIRST_PAGE = 1
+"""Where the settings do not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +75,10 @@ class Pager(Protocol):
         """Whether an end at ``page`` may as well be a setting that looks for the next page in the wrong place."""
         ...
 
+    def beyond(self, step: Step, page: Page) -> Sequence[Step]:
+        """What is to be looked at where the list ends at ``page`` without the API having said so: nothing new may be there."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ByRow:
@@ -100,6 +108,12 @@ class ByRow:
         """An empty page is an end."""
         return False
 
+    def beyond(self, step: Step, page: Page) -> Sequence[Step]:
+        """What stands behind a first page that is all that the total counts."""
+        assert isinstance(step.position, int)  # noqa: S101 - its own steps
+        following = Step(number=step.number + 1, position=step.position + len(page.items), size=self.size)
+        return (following,) if self.overlapping and _may_count_the_page(step, page) else ()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ByNumber:
@@ -124,6 +138,15 @@ class ByNumber:
     def is_doubtful(self, step: Step, page: Page) -> bool:  # noqa: ARG002 - the port's signature
         """An empty page is an end."""
         return False
+
+    def beyond(self, step: Step, page: Page) -> Sequence[Step]:
+        """The page behind one that is all that the total counts; an empty page, which may have been so once, and the next."""
+        following = Step(number=step.number + 1, position=self.first + step.number, size=self.size)
+        if not self.looks_back or page.more is not None:
+            return ()
+        if not page.items and page.total is None:
+            return (step, following)
+        return (following,) if _may_count_the_page(step, page) else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +180,10 @@ class ByFollowing:
         silent = page.following is None and not page.following_told and page.more is None and page.total is None
         return step.number == 1 and silent and len(page.items) > 1
 
+    def beyond(self, step: Step, page: Page) -> Sequence[Step]:  # noqa: ARG002 - the port's signature
+        """The API has said it."""
+        return ()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InOne:
@@ -173,7 +200,7 @@ class InOne:
 
     def after(self, step: Step, page: Page, received: int) -> Step | None:  # noqa: ARG002 - the port's signature
         """There is none. Raises ``ManorError`` (CORRUPT) where the answer tells of more."""
-        if page.more:
+        if page.more or page.following is not None:
             raise ManorError(
                 f"page {step.number} tells of more", code=Code.CORRUPT, hint="pagination.style: none is for lists in one answer"
             )
@@ -183,12 +210,26 @@ class InOne:
         """The settings say so."""
         return False
 
+    def beyond(self, step: Step, page: Page) -> Sequence[Step]:  # noqa: ARG002 - the port's signature
+        """The settings say so."""
+        return ()
+
 
 def _is_through(page: Page, received: int) -> bool:
     """Where the API tells of more, its total is not believed: ``walk`` will find that they differ."""
     if page.more is not None:
         return not page.more
     return page.total is not None and received >= page.total
+
+
+def _may_count_the_page(step: Step, page: Page) -> bool:
+    """Some APIs' total is that of the page: it ends every list after the first one."""
+    return step.number == 1 and page.more is None and counts_the_page(page)
+
+
+def counts_the_page(page: Page) -> bool:
+    """Whether the total may be that of the page alone."""
+    return bool(page.items) and page.total == len(page.items) and page.more is not False
 
 
 def pager_of(pagination: ApiPagination) -> Pager:
@@ -198,7 +239,11 @@ def pager_of(pagination: ApiPagination) -> Pager:
         case "offset":
             return ByRow(size=size, overlapping=pagination.verify)
         case "page":
-            return ByNumber(size=size, first=pagination.first_page, looks_back=pagination.verify)
+            return ByNumber(
+                size=size,
+                first=FIRST_PAGE if pagination.first_page is None else pagination.first_page,
+                looks_back=pagination.verify,
+            )
         case "cursor":
             return ByFollowing(size=size, looks_back=False, named="pagination.next")
         case "link":

@@ -8,16 +8,16 @@ from typing import Any
 from urllib.parse import quote, urljoin
 
 from manor.api_shapes import ApiPagination, ApiSource
-from manor.control.registry.http_json.answers import Answer, shown
+from manor.control.registry.http_json.answers import Answer, is_no_page, shown
 from manor.control.registry.http_json.client import ApiClient, Patience, Request
 from manor.control.registry.http_json.expressions import Expression, expression_of
 from manor.control.registry.http_json.link_header import read_links
 from manor.control.registry.http_json.paged import PagedProvider, record_list, settings_of, whole_number
-from manor.control.registry.http_json.paging import Page, Step, pager_of, parameters_of
+from manor.control.registry.http_json.paging import Page, Step, counts_the_page, pager_of, parameters_of
 from manor.control.registry.http_json.records import Records
 from manor.control.registry.http_json.walk import Walk
 from manor.control.registry.tenant_info import TenantInfo
-from manor.errors import Code, ManorError, NotFoundError
+from manor.errors import Code, ConflictError, InputError, ManorError, NotFoundError
 from manor.telemetry import Telemetry
 from manor.typed_input import describe
 
@@ -33,7 +33,7 @@ class PageReader:
         self._more = expression_of(pagination.more, "pagination.more")
         default = "next_cursor" if pagination.style == "cursor" else None
         self._next = expression_of(pagination.next or default, "pagination.next")
-        self._by_address = pagination.style == "link"
+        self._by_address = pagination.style in ("link", "none")
 
     @property
     def tells_total(self) -> bool:
@@ -62,9 +62,13 @@ class PageReader:
         if self._more is None:
             return None
         found = self._more.find(value)
-        if found is None and not self._more.stands_in(value):
-            raise ManorError(f"{url} does not say whether there is more", code=Code.CORRUPT, hint="is pagination.more right?")
-        return bool(found)
+        if not isinstance(found, bool):
+            raise ManorError(
+                f"{url} does not say whether there is more, found {describe(found)}",
+                code=Code.CORRUPT,
+                hint="pagination.more is where true or false stands; where it is a cursor or an address use pagination.next",
+            )
+        return found
 
     def _following(self, answer: Answer, url: str) -> tuple[str | None, bool]:
         """Cursor or address, and whether the answer has a place for it."""
@@ -113,6 +117,7 @@ class APITenantProvider(PagedProvider):
         self._settings = Expression(config.config, "config")
         self._list_url = client.address(config.list_path)
         self.rows_have_numbers = self._pager.rows_have_numbers
+        self._looks_at_page_0 = config.pagination.style == "page" and config.pagination.first_page is None
 
     async def get_tenant(self, tenant_id: str) -> TenantInfo:
         """Asked for by its path, or looked for in the list."""
@@ -158,16 +163,47 @@ class APITenantProvider(PagedProvider):
             return self._reader.read(await self._client.ask(Request(path=url, parameters=asked)), url)
         request = Request(path=self._config.list_path, parameters={**self._config.parameters, **parameters, **asked})
         try:
-            return self._reader.read(await self._client.ask(request), self._list_url)
+            page = self._reader.read(await self._client.ask(request), self._list_url)
         except NotFoundError as error:
             if step.number > 1:  # some APIs say so that the list is through; so does a proxy that lost its way
                 error.hint = "where the API answers so behind its last page, let pagination.more or total tell the end"
             raise
+        if step.number == 1 and self._looks_at_page_0:
+            self._looks_at_page_0 = False
+            try:
+                await self._refuse_page_0(page, parameters)
+            except ManorError:
+                self._looks_at_page_0 = True
+                raise
+        return page
+
+    async def _refuse_page_0(self, first: Page, parameters: Mapping[str, str]) -> None:
+        """An API that counts from 0 would lose its first page, without a word."""
+        try:
+            before = await self._page(Step(number=1, position=0, size=self._config.pagination.size), parameters)
+        except ManorError as error:
+            if is_no_page(error):
+                return
+            error.hint = "Manor looked whether the API counts its pages from 0; pagination.first_page says so"
+            raise
+        ids, others = ({self._records.id_of(item) for item in page.items} for page in (before, first))
+        if ids and ids.isdisjoint(others):
+            raise InputError(
+                f"{shown(self._list_url)}: page 0 has tenants that page 1 does not have",
+                hint="the API counts its pages from 0: write pagination.first_page: 0; or 1, if page 0 is something else",
+            )
+        if ids and ids != others:
+            raise ConflictError(
+                f"{shown(self._list_url)}: page 1 changed before page 0 was there",
+                transient=True,
+                hint="run it again; pagination.first_page says from where the API counts its pages",
+            )
 
     async def _told_count(self) -> int | None:
         if not self._reader.tells_total:
             return None
-        return (await self._page(self._pager.begin(0), {})).total
+        page = await self._page(self._pager.begin(0), {})
+        return None if counts_the_page(page) else page.total
 
 
 def open_api(

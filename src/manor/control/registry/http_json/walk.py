@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any
 
+from manor.control.registry.http_json.answers import is_no_page
 from manor.control.registry.http_json.paging import Page, Pager, Step
 from manor.control.registry.http_json.records import Records
 from manor.control.registry.tenant_info import TenantInfo
@@ -133,6 +134,26 @@ class Walk:
             raise self._moved(f"the list ends after {offset + len(self._seen)} tenants of {self._total}")
         if self._pager.is_doubtful(step, page):
             await self._prove_end(page)
+        for look in self._pager.beyond(step, page):
+            await self._look_beyond(step, page, look)
+
+    async def _look_beyond(self, step: Step, page: Page, look: Step) -> None:
+        """Raises unless nothing new stands there; behind the end some APIs answer with an error, or with the last page."""
+        try:
+            items = (await self._fetch(look)).items
+        except ManorError as error:
+            if look == step or not is_no_page(error):
+                raise
+            return
+        is_new = not self._seen.issuperset(filter(None, self._ids(items)))
+        if items and page.items and (is_new or len(page.items) >= look.size):
+            raise ManorError(
+                f"{self._url} tells of {page.total} tenants, which is what page {step.number} has, and goes on behind it",
+                code=Code.CORRUPT,
+                hint="pagination.total must count the whole list; without it the list is read to its end",
+            )
+        if items and not page.items and (is_new or look == step):
+            raise self._moved(f"page {step.number} had no tenants, and page {look.number} has some")
 
     async def _prove_end(self, page: Page) -> None:
         """With several tenants, a page of one must name the next one; if it does not, nothing says where that would stand."""
