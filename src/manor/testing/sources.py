@@ -257,6 +257,27 @@ class SourceSuite:
                 assert info.created_at == dt.datetime(2026, 3, 1, 9, 30, tzinfo=dt.UTC)
                 assert info.created_at.tzinfo == dt.UTC
 
+    async def test_a_text_is_a_point_in_time_by_iso_8601_alone(self, bench: SourceBench) -> None:
+        """Digits are a day, in every source: never seconds since 1970."""
+        async with bench.open([{**self.row(0), "created_at": "20260131"}]) as provider:
+            (info,) = await walked(provider)
+            assert info.created_at == dt.datetime(2026, 1, 31, tzinfo=dt.UTC)
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("created_at", "2026"),
+            ("created_at", "1769817600"),
+            ("created_at", "2026-01-31+09:00"),
+            ("instances", ["main", "test", "main"]),
+        ],
+    )
+    async def test_what_one_source_refuses_every_source_refuses(self, bench: SourceBench, name: str, value: Any) -> None:
+        """A value has one meaning, wherever it stands."""
+        async with bench.open([self.row(0), {**self.row(1), name: value}]) as provider:
+            with pytest.raises(InputError, match=name):
+                await walked(provider)
+
     async def test_settings_come_back_as_json_values(self, bench: SourceBench) -> None:
         """Numbers stay numbers and texts texts; a tenant without settings has an empty mapping."""
         rows = self.rows(3)

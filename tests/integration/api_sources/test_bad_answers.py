@@ -226,6 +226,29 @@ async def test_records_in_another_shape_are_mapped(api: TenantApi, rest: Any) ->
     assert (info.tier, info.status, info.instances) == ("premium", "active", ("main", "test"))
 
 
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        (1769817600, "2026-01-31T00:00:00+00:00"),
+        (1769817600.25, "2026-01-31T00:00:00.250000+00:00"),
+        (1769817600000, "2026-01-31T00:00:00+00:00"),
+        ("2026-01-31T09:00:00+09:00", "2026-01-31T00:00:00+00:00"),
+        *((wrong, None) for wrong in (20260131, 20260131093000, 202601310930, 0, -1, True, "1769817600", "2026", 10**30, [])),
+    ],
+)
+async def test_a_number_is_seconds_or_milliseconds_of_this_century(
+    api: TenantApi, rest: Any, told: Any, expected: str | None
+) -> None:
+    """What is not is a day written as a number, or nothing at all."""
+    api.rows = [{"tenant_id": "a", "customer_code": "c", "created_at": told}]
+    if expected is None:
+        with pytest.raises(InvalidInput, match="created_at: must be a point in time"):
+            await ids(rest())
+        return
+    (info,) = await rest().list_tenants()
+    assert info.created_at.isoformat() == expected
+
+
 async def test_a_function_that_does_not_fit_a_record_has_its_place(api: TenantApi, rest: Any) -> None:
     """JMESPath's functions are strict about types."""
     api.rows[2]["tier"] = 5

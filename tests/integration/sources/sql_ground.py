@@ -65,10 +65,15 @@ class Types:
         return made
 
 
+def _is_plain(moment: str | None) -> bool:
+    """Whether a column for points in time takes it, and as what it says."""
+    return moment is None or (moment[4:5] == "-" and moment[10:11] in ("T", " "))
+
+
 def fill(url: str, rows: Sequence[Row], configs: Mapping[str, Mapping[str, Any]]) -> None:
     """Make the tables and fill them, not in the order of the ids."""
     types, metadata = Types(url), sa.MetaData()
-    texts_only = any(row.get("created_at") == "yesterday" for row in rows)
+    texts_only = any(not _is_plain(row.get("created_at")) for row in rows)
     tenants = types.table(metadata, texts_only=texts_only)
     settings = sa.Table("tenant_configs", metadata, sa.Column("tenant_id", types.text), sa.Column("config", types.document))
     engine = writable(url)

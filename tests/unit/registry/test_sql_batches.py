@@ -20,6 +20,7 @@ TIMES = st.sampled_from(
     [
         *(None, "2026-01-01", "2026-01-01 09:30", "2026-01-01T09:30:00.25+09:00", "20260101T093000", "2026-W01-1T09:30", "x"),
         *(NAIVE, dt.datetime(2026, 1, 1, tzinfo=dt.timezone(dt.timedelta(hours=9))), 1_767_225_600),
+        *(20260131, "20260131", "2026", "1767225600"),
         *(dt.date(2026, 1, 1), "2026-01-01T24:00", "2026-01-01 09:30:00Z"),
     ]
 )
@@ -38,7 +39,24 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "schema_suffix": WORDS,
     "table_prefix": WORDS,
     "instances": st.sampled_from(
-        ["main", "main;test", " a , b ", '["a", "b"]', ["a", "b"], [], ["a b"], [1], "", "[", None, "a;;b", '[["a"]]', "[{}]"]
+        [
+            "main",
+            "main;test",
+            " a , b ",
+            '["a", "b"]',
+            ["a", "b"],
+            [],
+            ["a b"],
+            [1],
+            "",
+            "a;a",
+            ["a", "b", "a"],
+            "[",
+            None,
+            "a;;b",
+            '[["a"]]',
+            "[{}]",
+        ]
     ),
     "billing_info": DOCUMENTS,
     "contract_info": DOCUMENTS,

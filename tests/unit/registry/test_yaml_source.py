@@ -64,6 +64,12 @@ class TestYamlSource(SourceSuite):
     @pytest.mark.skip(reason="the file has no such field of a tenant")
     async def test_points_in_time_without_a_zone_are_in_utc(self) -> None: ...  # type: ignore[override]
 
+    @pytest.mark.skip(reason="the file has no such field of a tenant")
+    async def test_a_text_is_a_point_in_time_by_iso_8601_alone(self) -> None: ...  # type: ignore[override]
+
+    @pytest.mark.skip(reason="the file has no such field of a tenant")
+    async def test_what_one_source_refuses_every_source_refuses(self) -> None: ...  # type: ignore[override]
+
     @pytest.mark.skip(reason="settings are made of the registry: the next test")
     async def test_settings_come_back_as_json_values(self) -> None: ...  # type: ignore[override]
 

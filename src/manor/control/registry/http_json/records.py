@@ -97,7 +97,8 @@ class Records:
             return Finding(
                 message=f"has no {name}", place=place, hint=f"say under fields where it stands: fields: {{{name}: …}}"
             )
-        why = detail["msg"][:1].lower() + detail["msg"][1:]
+        said = detail["msg"].removeprefix("Value error, ")
+        why = said[:1].lower() + said[1:]
         return Finding(message=f"{name}: {why}; found {describe(detail['input'])}", place=place, hint=_hint(str(path[0])))
 
     def _place(self, item: Any, url: str, number: int) -> Place:

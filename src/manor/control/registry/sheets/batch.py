@@ -16,10 +16,10 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from manor.control.registry.sheets.cells import SEPARATORS, instances
+from manor.control.registry.sheets.cells import instances
 from manor.control.registry.sheets.header import Header
 from manor.control.registry.tenant_columns import DEFAULTS, tenants_of, told_of
-from manor.control.registry.tenant_info import TenantInfo
+from manor.control.registry.tenant_info import BEFORE_TIMES, TenantInfo
 
 SIZE = 100
 """Rows at a time: few enough that Python's collector and the processor's cache do not notice them."""
@@ -29,7 +29,7 @@ _READY = frozenset({"tenant_id", "customer_code"})
 _WORDS = frozenset({"database_prefix", "schema_suffix", "table_prefix"})
 _NOT_IN_JSON = ("\\u0000", "NaN", "Infinity")
 """What the parser lets through and others do not; within a text they are only looked at more closely."""
-_BEFORE_TIMES = SEPARATORS - {""}
+_BEFORE_TIMES = BEFORE_TIMES - {""}
 _before_time = operator.itemgetter(slice(10, 11))
 _MOST_REMEMBERED = 2_000
 _LONGEST_TEXT = 1_000

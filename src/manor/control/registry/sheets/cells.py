@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from manor.control.registry.tenant_info import iso_moment
 from manor.typed_input import describe
 
 _LOOSE_MOMENT = re.compile(
@@ -21,8 +22,6 @@ _LOOSE_MOMENT = re.compile(
     re.ASCII,
 )
 """As spreadsheets write times into CSV where the year comes first."""
-SEPARATORS = frozenset({"", "T", " "})
-"""What may stand between a date and a time."""
 
 
 class Misfit(ValueError):
@@ -44,16 +43,10 @@ def cell_value(field: str, text: str) -> Any:
 
 def moment(text: str) -> dt.datetime:
     """A point in time in UTC, which one without a zone is. Raises ``ValueError``."""
-    if text[10:11] not in SEPARATORS:  # Python takes any, and would read 2026-01-31+09:00 as nine o'clock
-        return _loose_moment(text)
     try:
-        found = dt.datetime.fromisoformat(text)
+        return iso_moment(text)
     except ValueError:
         return _loose_moment(text)
-    try:
-        return found.replace(tzinfo=dt.UTC) if found.tzinfo is None else found.astimezone(dt.UTC)
-    except OverflowError:
-        raise ValueError(text) from None
 
 
 def _loose_moment(text: str) -> dt.datetime:

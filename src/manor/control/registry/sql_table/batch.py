@@ -159,6 +159,8 @@ def _instances(value: Any) -> tuple[str, ...]:
     names = list_of_instances(value)
     if not isinstance(names, tuple) or not names or not all(isinstance(n, str) and _ONE_PART.fullmatch(n) for n in names):
         raise Unsure
+    if len(set(names)) < len(names):
+        raise Unsure
     return names
 
 
