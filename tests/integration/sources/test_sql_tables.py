@@ -180,6 +180,90 @@ async def test_settings_that_are_none_have_a_place(sqlite_url: str, source: Open
     assert str(raised.value.place) == "crm: table tenant_configs, settings of tenant 't1'"
 
 
+@pytest.mark.parametrize(
+    ("kind", "column", "value", "said"),
+    [
+        (
+            "postgres_url",
+            "created_at timestamptz",
+            "'infinity'",
+            "created_at of tenant 't2': a value of the table cannot be read",
+        ),
+        ("postgres_url", "created_at timestamptz", "'0044-03-15 BC'", "created_at of tenant 't2'"),
+        (
+            "postgres_url",
+            "billing_info jsonb",
+            """('{"a": 1' || repeat('0', 5000) || '}')::jsonb""",
+            "billing_info of tenant 't2'",
+        ),
+        ("sqlite_url", "customer_name text", "CAST(x'ff41' AS text)", "customer_name of tenant 't2'"),
+    ],
+)
+async def test_a_value_that_the_driver_cannot_read_is_told_with_its_tenant_and_field(
+    request: pytest.FixtureRequest, source: Open, kind: str, column: str, value: str, said: str
+) -> None:
+    """By each way of asking, as something that is wrong in the table."""
+    url = request.getfixturevalue(kind)
+    run(url, f"CREATE TABLE tenants (tenant_id varchar(40), customer_code varchar(40), {column})")
+    run(url, f"INSERT INTO tenants VALUES ('t3', 'a', NULL), ('t2', 'a', {value}), ('t1', 'a', NULL)")
+    crm = source(url)
+    for asked in (listed(crm, close=False), crm.list_tenants(), crm.get_tenant("t2"), crm.search_tenants("tenant_id <> 'x'")):
+        with pytest.raises(EngineError) as raised:
+            await asked
+        assert raised.value.code is Code.CORRUPT
+        assert said in raised.value.message
+        assert raised.value.place is not None
+        assert raised.value.hint
+    assert (await crm.get_tenant("t1")).tenant_id == "t1"
+
+
+async def test_a_view_that_divides_by_nothing_is_told_with_its_field(postgres_url: str, source: Open) -> None:
+    """The server does not say at which row."""
+    run(postgres_url, TENANTS, TWO)
+    run(postgres_url, "CREATE VIEW every AS SELECT tenant_id, customer_code, (1 / length(region))::text AS tier FROM tenants")
+    run(postgres_url, "UPDATE tenants SET region = ''")
+    with pytest.raises(EngineError, match="source crm: tier: a value of the table cannot be read: division by zero") as raised:
+        await source(postgres_url, tenant_table="every").list_tenants()
+    assert raised.value.code is Code.CORRUPT
+    assert "column tier" in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "expected"),
+    [
+        ("billing_info", "''", None),
+        ("billing_info", "'{'", "billing_info cannot be read: EOF while parsing"),
+        ("contract_info", "' '", None),
+        ("created_at", "''", None),
+        ("customer_name", "x'ff41'", "customer_name"),
+        ("instances", "'main;'", None),
+        ("instances", "'main, '", None),
+        ("instances", "''", None),
+        ("instances", "'main;;test'", "instances"),
+    ],
+)
+async def test_texts_of_a_table_mean_what_cells_of_a_spreadsheet_do(
+    sqlite_url: str, source: Open, column: str, value: str, expected: str | None
+) -> None:
+    """An empty one says nothing, a list may end in its separator; what is wrong is told by its field."""
+    run(sqlite_url, f"CREATE TABLE tenants (tenant_id text, customer_code text, {column} text)")
+    run(sqlite_url, f"INSERT INTO tenants VALUES ('t1', 'a', {value})")
+    if expected is None:
+        assert await source(sqlite_url).list_tenants() == [TenantInfo(tenant_id="t1", customer_code="a")]
+        return
+    with pytest.raises(InputError, match=expected) as raised:
+        await source(sqlite_url).list_tenants()
+    assert str(raised.value.place) == "crm: table tenants, row of tenant 't1'"
+
+
+async def test_a_row_without_an_id_is_told_as_one(sqlite_url: str, source: Open) -> None:
+    """There is no tenant 'None'."""
+    run(sqlite_url, TENANTS, "INSERT INTO tenants (customer_code) VALUES ('a')")
+    with pytest.raises(InputError, match="tenant_id") as raised:
+        await source(sqlite_url).list_tenants()
+    assert str(raised.value.place) == "crm: table tenants, a row without a tenant_id"
+
+
 async def test_ids_that_a_collation_finds_alike_are_different_tenants(mysql_url: str, source: Open) -> None:
     """MariaDB would say that 'T1' and 't1' are one."""
     run(mysql_url, TENANTS, "INSERT INTO tenants (tenant_id, customer_code) VALUES ('T1', 'a'), ('t1', 'b'), ('t2', 'c')")

@@ -20,11 +20,11 @@ TIMES = st.sampled_from(
     [
         *(None, "2026-01-01", "2026-01-01 09:30", "2026-01-01T09:30:00.25+09:00", "20260101T093000", "2026-W01-1T09:30", "x"),
         *(NAIVE, dt.datetime(2026, 1, 1, tzinfo=dt.timezone(dt.timedelta(hours=9))), 1_767_225_600),
-        *(20260131, "20260131", "2026", "1767225600"),
+        *("", 20260131, "20260131", "2026", "1767225600"),
         *(dt.date(2026, 1, 1), "2026-01-01T24:00", "2026-01-01 09:30:00Z"),
     ]
 )
-DOCUMENTS = st.sampled_from([None, {}, {"a": [1, None]}, '{"a": 1}', "[1]", "{", "null", '{"a": NaN}', b'{"b": 2}', 5])
+DOCUMENTS = st.sampled_from([None, "", " ", {}, {"a": [1, None]}, '{"a": 1}', "[1]", "{", "null", '{"a": NaN}', b'{"b": 2}', 5])
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "tenant_id": st.sampled_from(["t1", "t2", "A.b-c", "a/b", "", "a\nb", None, "x" * 129]),
     "customer_code": st.sampled_from(["c", "c", "C-1", "c d", None]),
@@ -50,6 +50,10 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
             [1],
             "",
             "a;a",
+            "main;",
+            "a, b, ",
+            ";",
+            " ",
             ["a", "b", "a"],
             "[",
             None,

@@ -136,13 +136,16 @@ def reading(engine: Engine, source: str) -> Iterator[Connection]:
 
 @contextlib.contextmanager
 def translated(source: str) -> Iterator[None]:
-    """Raises ``UnreachableError`` (transient) where the database is away, else ``EngineError`` with the server's words."""
+    """Raises ``UnreachableError`` (transient) where the database is away, else ``EngineError`` with the server's words: CORRUPT
+    where a value cannot be read."""
     try:
         yield
     except sa.exc.SQLAlchemyError as error:
         raise _ours(error, source) from error
     except UnicodeDecodeError as error:
         raise EngineError(f"source {source}: a text of the table is not {error.encoding}", code=Code.CORRUPT) from error
+    except (ValueError, OverflowError) as error:  # of the driver: a point in time or a number beyond what Python has
+        raise EngineError(f"source {source}: a value of the table cannot be read: {error}", code=Code.CORRUPT) from error
 
 
 def _ours(error: sa.exc.SQLAlchemyError, source: str) -> ManorError:
@@ -157,6 +160,9 @@ def _ours(error: sa.exc.SQLAlchemyError, source: str) -> ManorError:
     away = isinstance(error, sa.exc.DBAPIError) and (error.connection_invalidated or number in _GONE_NUMBERS)
     if away or (isinstance(error, sa.exc.OperationalError) and _is_away(state, cause)):
         return UnreachableError(f"source {source}: the database does not answer: {said}", transient=True)
+    of_data = isinstance(error, sa.exc.DataError) or state.startswith("22") or said.startswith("Could not decode")
+    if of_data:
+        return EngineError(f"source {source}: a value of the table cannot be read: {said}", code=Code.CORRUPT)
     return EngineError(f"source {source}: the database cannot answer: {said}")
 
 

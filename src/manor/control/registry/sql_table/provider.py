@@ -22,9 +22,10 @@ from manor.control.registry.sql_table.batch import TableReader
 from manor.control.registry.sql_table.columns import BoundFields, bind_fields
 from manor.control.registry.sql_table.condition import Compiled, compile_condition, equal_text, in_order
 from manor.control.registry.sql_table.engine import SqlPlace, open_engine, reading
+from manor.control.registry.sql_table.faults import find_fault
 from manor.control.registry.sql_table.settings_table import SettingsTable
 from manor.control.registry.tenant_info import TenantInfo
-from manor.errors import ConflictError, InputError, NotFoundError
+from manor.errors import Code, ConflictError, EngineError, InputError, NotFoundError, Place
 from manor.scan import suggest
 
 _WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")
@@ -244,10 +245,32 @@ class DatabaseTenantProvider(TenantRegistryProvider):
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[tuple[Connection, _Reflected]]:
+        try:
+            with reading(self._engine, self.name) as connection:
+                if self._reflected is None:
+                    self._reflected = self._reflect(connection)
+                yield connection, self._reflected
+        except EngineError as error:
+            if error.code is Code.CORRUPT and self._reflected is not None:
+                raise self._placed(error, self._reflected) from error
+            raise
+
+    def _placed(self, error: EngineError, found: _Reflected) -> EngineError:
+        """The same with the field and the tenant, where they can be told."""
         with reading(self._engine, self.name) as connection:
-            if self._reflected is None:
-                self._reflected = self._reflect(connection)
-            yield connection, self._reflected
+            order = in_order(found.fields["tenant_id"], self._dialect)
+            fault = find_fault(connection, found.table, found.fields, order)
+        if fault is None:
+            return error
+        whose = "" if fault.tenant_id is None else f" of tenant {fault.tenant_id[:128]!r}"
+        said = error.message.partition(": ")[2]
+        column = found.table.c.get(self._names.columns.get(fault.field, fault.field))
+        return EngineError(
+            f"source {self.name}: {fault.field}{whose}: {said}",
+            code=Code.CORRUPT,
+            place=Place(f"{self.name}: table {self._names.tenant_table}"),
+            hint=f"correct the column {fault.field if column is None else column.name} there, or read another one: columns",
+        )
 
     def _reflect(self, connection: Connection) -> _Reflected:
         names = self._names

@@ -14,6 +14,7 @@ from manor.control.registry.tenant_info import TenantInfo, tenant_at
 from manor.errors import InputError, Place
 
 _SEPARATORS = re.compile(r"[;,]")
+_AT_THE_END = re.compile(r"[;,]\s*\Z")
 
 
 class RowReader:
@@ -27,19 +28,27 @@ class RowReader:
 
     def tenant(self, row: Sequence[Any]) -> TenantInfo:
         """Raises ``InputError`` with the place of a row that is no tenant."""
-        try:
-            values = {
-                name: value if read is None else read(value)
-                for (name, read), value in zip(self._readers, row, strict=True)
-                if value is not None
-            }
-        except ValueError as error:
-            raise InputError(f"a column cannot be read: {error}", place=self.place(row)) from error
+        values = {}
+        for (name, read), given in zip(self._readers, row, strict=True):
+            value = given if read is None or given is None else self._read(name, read, given, row)
+            if value is not None:
+                values[name] = value
         return tenant_at({**self._defaults, **values} if self._defaults else values, self.place(row))
+
+    def _read(self, name: str, read: Callable[[Any], Any], given: Any, row: Sequence[Any]) -> Any:
+        """An empty text says nothing, as an empty cell of a spreadsheet does."""
+        if isinstance(given, str) and not given.strip():
+            return None
+        try:
+            return read(given)
+        except ValueError as error:
+            raise InputError(f"{name} cannot be read: {error}", place=self.place(row)) from error
 
     def place(self, row: Sequence[Any]) -> Place:
         """A row is found again by its tenant."""
         number = next((index for index, (name, _) in enumerate(self._readers) if name == "tenant_id"), 0)
+        if row[number] is None:
+            return Place(f"{self._where}, a row without a tenant_id")
         return Place(f"{self._where}, row of tenant {str(row[number])[:128]!r}")
 
 
@@ -50,9 +59,10 @@ def _reader(name: str) -> Callable[[Any], Any] | None:
 
 
 def list_of_instances(value: Any) -> Any:
-    """``main;test``, a JSON list, or a list."""
+    """``main;test``, with a semicolon or a comma at its end or without, a JSON list, or a list."""
     if isinstance(value, str):
-        value = json_object(value) if value.lstrip().startswith("[") else [p.strip() for p in _SEPARATORS.split(value)]
+        is_json = value.lstrip().startswith("[")
+        value = json_object(value) if is_json else [p.strip() for p in _SEPARATORS.split(_AT_THE_END.sub("", value))]
     return tuple(value) if isinstance(value, list) else value
 
 
