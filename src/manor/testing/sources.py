@@ -216,6 +216,12 @@ class SourceSuite:
             {"customer_code": "' OR '1'='1"},
         )
 
+    async def test_large_numbers_of_json_are_whole(self, bench: SourceBench) -> None:
+        """One that just looks as if it could not be stored, or stands in a text, stays."""
+        large = {"a": 1e22, "b": -2e-300, "c": "1e400", "e": "0e000"}
+        async with bench.open([{**self.row(0), "billing_info": large}]) as provider:
+            assert [info.billing_info for info in await walked(provider)] == [large]
+
     async def test_a_filter_by_something_unknown_is_refused(self, bench: SourceBench) -> None:
         """By its name, and by every method: a filter that is passed over would let all tenants through."""
         async with bench.open(self.rows(3)) as provider:

@@ -126,6 +126,7 @@ async def test_an_api_that_wants_to_be_left_alone_for_too_long_is_not_waited_for
         (as_json({}, 501), Code.UNSUPPORTED, "501"),
         (Reply(status=302, headers={"Location": "https://sso.example.com/login?token=abc"}), Code.BAD_INPUT, "sso.example.com"),
         (Reply(status=204), Code.CORRUPT, "without a list"),
+        (Reply(body=b'{"items": [{"billing_info": {"a": 1e400}}]}'), Code.CORRUPT, r"items\[0\]\.billing_info\.a is too large"),
     ],
 )
 async def test_what_does_not_pass_by_itself_is_asked_once(

@@ -24,7 +24,25 @@ TIMES = st.sampled_from(
         *(dt.date(2026, 1, 1), "2026-01-01T24:00", "2026-01-01 09:30:00Z"),
     ]
 )
-DOCUMENTS = st.sampled_from([None, "", " ", {}, {"a": [1, None]}, '{"a": 1}', "[1]", "{", "null", '{"a": NaN}', b'{"b": 2}', 5])
+DOCUMENTS = st.sampled_from(
+    [
+        {"a": float("inf")},
+        {"a": [-float("inf")]},
+        '{"a": 1e400}',
+        None,
+        "",
+        " ",
+        {},
+        {"a": [1, None]},
+        '{"a": 1}',
+        "[1]",
+        "{",
+        "null",
+        '{"a": NaN}',
+        b'{"b": 2}',
+        5,
+    ]
+)
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "tenant_id": st.sampled_from(["t1", "t2", "A.b-c", "a/b", "", "a\nb", None, "x" * 129]),
     "customer_code": st.sampled_from(["c", "c", "C-1", "c d", None]),

@@ -70,6 +70,9 @@ class TestYamlSource(SourceSuite):
     @pytest.mark.skip(reason="the file has no such field of a tenant")
     async def test_what_one_source_refuses_every_source_refuses(self) -> None: ...  # type: ignore[override]
 
+    @pytest.mark.skip(reason="the file has no such field of a tenant")
+    async def test_large_numbers_of_json_are_whole(self) -> None: ...  # type: ignore[override]
+
     @pytest.mark.skip(reason="settings are made of the registry: the next test")
     async def test_settings_come_back_as_json_values(self) -> None: ...  # type: ignore[override]
 

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
-from pydantic_core import from_json
-
 from manor.collector import paused_collector
+from manor.control.registry.finite_json import TooLarge, finite_json
 from manor.errors import Code, InputError, ManorError, NotFoundError, UnreachableError, UnsupportedError
 
 LARGEST_BODY_BYTES = 64 * 1024 * 1024
@@ -55,24 +54,33 @@ def shown(url: str) -> str:
     return f"{parts.scheme}://{host}{parts.path}" if host else parts.path
 
 
-def decoded(body: bytes, content_type: str, url: str) -> Any:
-    """The value of a body. Raises ``ManorError`` (CORRUPT), transient where the body ends too early."""
+def decoded(body: bytes, content_type: str, url: str, *, setting: str = "api_base_url") -> Any:
+    """The value of a body; ``setting`` is where its address comes from.
+
+    Raises ``ManorError`` (CORRUPT), transient where the body ends too early.
+    """
     if not body:
         return None
     try:
         with paused_collector():
-            return from_json(body.removeprefix(_BYTE_ORDER_MARK), allow_inf_nan=False, cache_strings="keys")
+            return finite_json(body.removeprefix(_BYTE_ORDER_MARK), cache_strings="keys")
+    except TooLarge as error:
+        raise ManorError(
+            f"the answer of {url} holds a number that nothing can store: {error}",
+            code=Code.CORRUPT,
+            hint="whoever runs the API can correct it",
+        ) from None
     except ValueError as error:
-        _not_json(body, content_type, url, error)
+        _not_json(body, content_type, url, error, setting)
 
 
-def _not_json(body: bytes, content_type: str, url: str, error: ValueError) -> NoReturn:
+def _not_json(body: bytes, content_type: str, url: str, error: ValueError, setting: str) -> NoReturn:
     kind = content_type.partition(";")[0].strip().lower()
     if "json" not in kind and body.lstrip()[:1] not in (b"{", b"["):
         raise ManorError(
             f"{url} answers with {kind or 'something without a type'}, not with JSON",
             code=Code.CORRUPT,
-            hint="is api_base_url the API's own address, and not a page for people or a sign-in?",
+            hint=f"is {setting} the API's own address, and not a page for people or a sign-in?",
         )
     raise ManorError(
         f"the answer of {url} cannot be read as JSON, {len(body)} bytes: {error}",

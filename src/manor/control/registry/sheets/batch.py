@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from manor.control.registry.finite_json import may_overflow
 from manor.control.registry.sheets.cells import instances
 from manor.control.registry.sheets.header import Header
 from manor.control.registry.tenant_columns import DEFAULTS, tenants_of, told_of
@@ -144,7 +145,7 @@ def _moments(texts: Column) -> list[Any]:
 
 def _objects(texts: Column) -> list[Any]:
     joined = "".join(texts)
-    if any(word in joined for word in _NOT_IN_JSON):
+    if any(word in joined for word in _NOT_IN_JSON) or may_overflow(joined):
         raise Unsure
     found = list(map(from_json, texts))
     if set(map(type, found)) != {dict}:

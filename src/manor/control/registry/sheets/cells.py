@@ -11,8 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pydantic_core import from_json
-
+from manor.control.registry.finite_json import finite_json
 from manor.control.registry.tenant_info import iso_moment
 from manor.typed_input import describe
 
@@ -84,7 +83,7 @@ def json_object(text: str) -> dict[str, Any]:
     """Raises ``ValueError`` for what is no JSON object, or one that PostgreSQL cannot store."""
     if "\\u0000" in text:
         raise ValueError("it holds a NUL character")
-    found = from_json(text, allow_inf_nan=False)
+    found = finite_json(text)
     if type(found) is not dict:
         raise ValueError(f"it is {describe(found)}")
     return found

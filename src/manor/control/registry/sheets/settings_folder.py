@@ -7,8 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from pydantic_core import from_json
-
+from manor.control.registry.finite_json import finite_json
 from manor.errors import InputError, Place
 from manor.typed_input import describe
 from manor.yaml_reader import MAX_FILE_BYTES, read_yaml
@@ -39,7 +38,7 @@ def _json(path: Path, shown: str) -> Any:
     try:
         if path.stat().st_size > MAX_FILE_BYTES or not path.is_file():
             raise InputError(f"this is no file of at most {MAX_FILE_BYTES:,} bytes", place=Place(shown))
-        return from_json(path.read_bytes(), allow_inf_nan=False)
+        return finite_json(path.read_bytes())
     except OSError as error:
         raise InputError(f"cannot read the file: {error.strerror}", place=Place(shown)) from error
     except ValueError as error:

@@ -12,6 +12,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from manor.control.registry.finite_json import holds_infinity
 from manor.control.registry.search.fields import TENANT_INFO, Kind
 from manor.control.registry.sql_table.rows import RowReader, json_object, list_of_instances
 from manor.control.registry.tenant_columns import DEFAULTS, tenants_of, told_of
@@ -189,7 +190,7 @@ def _moments(column: Column) -> list[Any]:
 
 
 def _objects(column: Column) -> list[Any]:
-    found = list(map(json_object, column)) if str in set(map(type, column)) else list(column)
-    if set(map(type, found)) != {dict}:
+    found = list(map(json_object, column)) if set(map(type, column)) != {dict} else list(column)
+    if set(map(type, found)) != {dict} or holds_infinity(found):
         raise Unsure
     return found

@@ -7,8 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pydantic_core import from_json
-
+from manor.control.registry.finite_json import checked, finite_json
 from manor.control.registry.search.fields import TENANT_INFO, Kind
 from manor.control.registry.tenant_info import TenantInfo, tenant_at
 from manor.errors import InputError, Place
@@ -74,7 +73,7 @@ def _moment(value: Any) -> Any:
 
 def json_object(value: Any) -> Any:
     """What a text of JSON holds; values that were read already stay. Raises ``ValueError``."""
-    return from_json(value, allow_inf_nan=False) if isinstance(value, str | bytes) else value
+    return finite_json(value) if isinstance(value, str | bytes) else checked(value)
 
 
 def json_value(value: Any) -> Any:

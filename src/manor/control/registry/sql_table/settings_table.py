@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
+from manor.control.registry.finite_json import checked, finite_json
 from manor.control.registry.sql_table.rows import json_value
 from manor.errors import InputError, Place
 from manor.scan import suggest
@@ -67,7 +67,7 @@ def _by_key(pairs: Sequence[tuple[Any, Any]], place: Place) -> Mapping[str, Any]
 
 def _object(value: Any, place: Place) -> Mapping[str, Any]:
     try:
-        found = json.loads(value) if isinstance(value, str | bytes) else value
+        found = finite_json(value) if isinstance(value, str | bytes) else checked(value)
     except ValueError as error:
         raise InputError(f"the settings are no JSON: {error}", place=place) from error
     if found is None:
