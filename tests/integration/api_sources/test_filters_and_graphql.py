@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from manor.control.registry.provider import TenantRegistryProvider
-from manor.errors import Code, InputError, ManorError, UnreachableError
+from manor.errors import Code, InputError, InvalidInput, ManorError, UnreachableError
 from manor.telemetry import Event
 from manor.testing.tenant_api import Seen, TenantApi, as_json
 
@@ -134,6 +134,14 @@ async def test_what_is_no_connection_is_no_empty_list(api: TenantApi, graphql: A
     with pytest.raises(ManorError, match=said) as raised:
         await ids(graphql())
     assert raised.value.hint
+
+
+async def test_a_node_that_is_none_leads_to_the_setting_that_finds_nodes(api: TenantApi, graphql: Any) -> None:
+    """GraphQL has no setting ``items``."""
+    api.trouble = lambda _: as_json({"data": {"tenants": {"nodes": [None], "pageInfo": {"hasNextPage": False}}}})
+    with pytest.raises(InvalidInput) as raised:
+        await ids(graphql())
+    assert [finding.hint for finding in raised.value.findings] == ["is the setting connection right?"]
 
 
 async def test_a_total_that_differs_is_an_error(api: TenantApi, graphql: Any) -> None:

@@ -210,7 +210,7 @@ class ApiClient:
         if not response.is_success:
             status = 401 if response.status_code == 400 and b"invalid_client" in body else response.status_code
             raise self._hidden(refusal(status, _headers(response), body, shown(url), now=dt.datetime.now(dt.UTC)))
-        return decoded(body, _headers(response).get("content-type", ""), shown(url))
+        return decoded(body, _headers(response).get("content-type", ""), shown(url), setting="auth.oauth.token_url")
 
     async def _exchanged(self, request: httpx.Request) -> tuple[httpx.Response, bytes]:
         """The answer and its whole body. Raises ``UnreachableError`` where it does not come whole, or not in time."""

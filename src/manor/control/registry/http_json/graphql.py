@@ -58,7 +58,7 @@ class GraphQLTenantProvider(PagedProvider):
         self._total = expression_of(config.total, "total")
         self._tenant = Expression(config.tenant, "tenant")
         self._settings = expression_of(config.config, "config")
-        self._records = Records(config.fields)
+        self._records = Records(config.fields, found_by="connection")
         self._variables = {name: _json_value(value) for name, value in config.variables.items()}
 
     async def get_tenant(self, tenant_id: str) -> TenantInfo:

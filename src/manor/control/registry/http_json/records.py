@@ -22,8 +22,12 @@ _NUMBERS_ARE_TEXT = ("tenant_id", "customer_code", "customer_name")
 class Records:
     """Reads the records of one API."""
 
-    def __init__(self, fields: Mapping[TenantField, str]) -> None:
-        """``fields``: JMESPath by field; the others are the record's keys. Raises ``InputError`` for what is no JMESPath."""
+    def __init__(self, fields: Mapping[TenantField, str], *, found_by: str = "items") -> None:
+        """``fields``: JMESPath by field; the others are the record's keys. ``found_by``: the setting that finds the records.
+
+        Raises ``InputError`` for what is no JMESPath.
+        """
+        self._found_by = found_by
         self._mapped = tuple((name, Expression(text, f"fields.{name}")) for name, text in fields.items())
         self._plain = tuple(name for name in FIELDS if name not in fields)
         self._plain_records = not fields
@@ -90,7 +94,9 @@ class Records:
         place = self._place(items[index], url, number + index)
         if not path:
             return Finding(
-                message=f"is not a record but {describe(detail['input'])}", place=place, hint="is the setting items right?"
+                message=f"is not a record but {describe(detail['input'])}",
+                place=place,
+                hint=f"is the setting {self._found_by} right?",
             )
         name = ".".join(str(step) for step in path)
         if detail["type"] == "missing":
