@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import datetime as dt
 import ipaddress
 import logging
@@ -128,6 +129,36 @@ async def test_a_token_that_is_not_given_out_is_an_error(api: TenantApi, rest: A
     assert raised.value.code is code
     assert SECRET not in str(raised.value)
     assert api.lists() == []
+
+
+async def test_a_page_for_people_where_tokens_belong_leads_to_its_own_setting(api: TenantApi, rest: Any) -> None:
+    """Not to the API's address."""
+    settings = oauth(api)
+    page = Reply(body=b"<html>", headers={"Content-Type": "text/html"})
+    api.trouble = lambda seen: page if seen.path == "/token" else None
+    with pytest.raises(ManorError, match="/token answers with text/html") as raised:
+        await ids(rest(**settings))
+    assert "auth.oauth.token_url" in raised.value.hint
+    assert "api_base_url" not in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("client_id", "secret", "sent"),
+    [
+        ("a:b", "s3cret%/+", "a%3Ab:s3cret%25%2F%2B"),
+        ("one two", "ü", "one+two:%C3%BC"),
+        ("service", "s3cret", "service:s3cret"),
+    ],
+)
+async def test_id_and_secret_of_a_client_are_encoded_as_the_standard_says(
+    api: TenantApi, rest: Any, client_id: str, secret: str, sent: str
+) -> None:
+    """RFC 6749, 2.3.1: as in a form, then HTTP Basic; else a colon in an id would end it."""
+    settings = oauth(api, client_id=client_id, client_secret=secret)
+    api.trouble = lambda seen: as_json({"access_token": "token-0"}) if seen.path == "/token" else None
+    assert await ids(rest(**settings)) == EVERYBODY
+    (asked,) = [seen for seen in api.seen if seen.path == "/token"]
+    assert base64.b64decode(asked.headers["authorization"].removeprefix("Basic ")).decode() == sent
 
 
 async def test_where_tokens_come_from_is_tried_again_too(api: TenantApi, rest: Any) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+from urllib.parse import quote_plus
 
 from pydantic import SecretStr
 
@@ -98,7 +99,8 @@ class OAuth:
 
     def hide(self, text: str) -> str:
         """``text`` without the client's secret and the token."""
-        return _without(text, (self._client.client_secret.get_secret_value(), self._token))
+        secret = self._client.client_secret.get_secret_value()
+        return _without(text, (secret, quote_plus(secret), self._token))
 
     async def _fetch(self, post: PostForm) -> None:
         client, place = self._client, shown(self._client.token_url)
@@ -106,7 +108,8 @@ class OAuth:
         secret = client.client_secret.get_secret_value()
         headers = {}
         if client.send_as == "basic":
-            headers["Authorization"] = _basic(client.client_id, secret)
+            # RFC 6749, 2.3.1: each is encoded as in a form before HTTP Basic joins them.
+            headers["Authorization"] = _basic(quote_plus(client.client_id), quote_plus(secret))
         else:
             form |= {"client_id": client.client_id, "client_secret": secret}
         asked = self._clock()
