@@ -153,6 +153,7 @@ async def test_a_circle_of_cursors_is_an_error(api: TenantApi, rest: Any) -> Non
 
 async def test_cursors_without_tenants_end_some_time(api: TenantApi, rest: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some empty pages are allowed (an API that filters behind its pages has them), not all that there could be."""
+    assert walk.MOST_EMPTY_PAGES <= 100
     monkeypatch.setattr(walk, "MOST_EMPTY_PAGES", 5)
     api.trouble = lambda seen: as_json({"items": [], "next_cursor": seen.number})
     with pytest.raises(ManorError, match="goes on without tenants") as raised:

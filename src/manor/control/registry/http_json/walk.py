@@ -16,7 +16,7 @@ from manor.control.registry.http_json.records import Records
 from manor.control.registry.tenant_info import TenantInfo
 from manor.errors import Code, ConflictError, ManorError, Place
 
-MOST_EMPTY_PAGES = 1_000
+MOST_EMPTY_PAGES = 100
 """One after the other, each with another cursor."""
 _AGAIN = (
     "run it again; if it stays so, let the API sort by something that does not change (parameters: {sort: id}), or use cursors"
