@@ -30,6 +30,10 @@ WRONG = {
         "size(yes)",
     ],
     "an index that is added holds nothing of what was there": ["gains_an_index_with_the_items"],
+    "takes keys of another type than the table's": [
+        "declared_with_other_keys_is_not_used[True-type]",
+        "declared_with_other_keys_is_not_used[False-type]",
+    ],
     "takes values of any depth": ["nests_no_deeper_than_an_item"],
     "fails (500) at an index with a key of another type": ["holds_no_item_whose_key_is_of_another_type"],
     "does not find the alias of a name with a dot in a projection": [
