@@ -246,11 +246,12 @@ def _make_folder(folder: Path) -> None:
     if folder.is_dir():
         return
     _make_folder(folder.parent)
-    with suppress(FileExistsError):
+    with suppress(FileExistsError, FileNotFoundError):
         folder.mkdir(mode=0o700)
         _sync_folder(folder.parent)
-    if not folder.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, "a file", str(folder))
+    with suppress(FileNotFoundError):  # removed meanwhile: whoever moves a file into it sees that
+        if not stat.S_ISDIR(folder.stat().st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, "a file", str(folder))
 
 
 def _sync_folder(folder: Path) -> None:

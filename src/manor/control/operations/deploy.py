@@ -242,7 +242,8 @@ async def carry_out(
     hooks = hooks_of(runtime, fleet)
     outcomes += await _finish(runtime, fleet, by_action[Action.FINISH], survey, limits, hooks)
     there = {str(step.target.tenant): step for step in by_action[Action.VERIFY]}
-    claims = {claim.tenant: claim.operation for claim in await runtime.catalog.claims(there)}
+    claimed = await until_recorded(runtime, lambda: runtime.catalog.claims(there))
+    claims = {claim.tenant: claim.operation for claim in claimed}
     verified = [_claimed(there[tenant], operation) for tenant, operation in claims.items()]
     verified += await verify_all(
         runtime,

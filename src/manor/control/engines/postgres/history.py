@@ -25,7 +25,12 @@ Connection = psycopg.AsyncConnection[Any]
 MISSING = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)
 """Raised where a database has no history of ours yet."""
 
-_RACED = (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable, psycopg.errors.DuplicateColumn)
+_RACED = (
+    psycopg.errors.UniqueViolation,
+    psycopg.errors.DuplicateObject,  # a table's own type
+    psycopg.errors.DuplicateTable,
+    psycopg.errors.DuplicateColumn,
+)
 """Raised where somebody else makes the same tables just now: IF NOT EXISTS does not see what is not committed."""
 
 _SESSION = (
