@@ -14,7 +14,7 @@ from manor.control.catalog.chain import safe_json
 from manor.control.catalog.ledger import LedgerStore
 from manor.control.catalog.link import Connection
 from manor.control.catalog.queries import query
-from manor.control.catalog.records import AuditEvent, DatabaseRecord
+from manor.control.catalog.records import AuditEvent, DatabaseRecord, shared
 from manor.control.catalog.store import batch_json
 from manor.control.steps import Outcome, Status
 from manor.errors import ConflictError, InputError, NotFoundError
@@ -143,23 +143,23 @@ def _tenant(row: TupleRow) -> TenantId:
 
 def _record(row: TupleRow, parse: Callable[[str], Any], url: str = "") -> DatabaseRecord:
     return DatabaseRecord(
-        tenant=TenantId(row[0], row[1], row[2]),
+        tenant=TenantId(shared(row[0]), shared(row[1]), row[2]),
         database=row[3],
-        server=row[4],
-        group=row[5],
-        template=row[6],
-        state=row[7],
+        server=shared(row[4]),
+        group=shared(row[5]),
+        template=shared(row[6]),
+        state=shared(row[7]),
         role=row[8],
-        golden=row[9],
-        fingerprint=row[10],
-        source=row[11],
+        golden=shared(row[9]),
+        fingerprint=shared(row[10]),
+        source=shared(row[11]),
         name=row[12],
         is_active=row[13],
         config=parse(row[14]),
         variables=parse(row[15]),
         created_at=row[16],
         updated_at=row[17],
-        version=row[18],
+        version=shared(row[18]),
         url=url,
     )
 

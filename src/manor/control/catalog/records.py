@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from manor.tenancy import TenantId
+
+
+def shared(text: Any) -> Any:
+    """One copy of a text that stands in thousands of rows (a group, a server, a digest); anything else as it is."""
+    return sys.intern(text) if type(text) is str else text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ from manor.control.catalog.records import (
     OperationRecord,
     ReleaseRecord,
     TargetRecord,
+    shared,
 )
 from manor.control.catalog.store import batch_json
 from manor.errors import ConflictError, NotFoundError
@@ -348,10 +349,10 @@ def _read_target(row: TupleRow) -> TargetRecord:
     return TargetRecord(
         tenant=row[0],
         database=row[1],
-        server=row[2],
-        group=row[3],
-        template=row[4],
-        status=row[5],
+        server=shared(row[2]),
+        group=shared(row[3]),
+        template=shared(row[4]),
+        status=shared(row[5]),
         duration_seconds=row[6],
         error=row[7],
         detail=row[8],
